@@ -1,0 +1,40 @@
+# Each target sets up what it needs, from nothing. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test train enrol check deploy
+
+PYTHON := .venv/bin/python
+OUT ?= runs/lfw
+# What has been enrolled last, else the model in the repository.
+export MODEL_URI ?= $(if $(wildcard models/latest.json),models,model/bundled)
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## Python 3.8 in .venv, and node_modules
+	@scripts/setup.sh
+
+run: setup ## serve the model on http://localhost:3000 (PORT=3001 moves it) until Ctrl-C
+	@exec $(PYTHON) scripts/run.py
+
+test: ## all tests
+	@scripts/setup.sh dev
+	@$(PYTHON) -m pytest $(ARGS)
+
+train: setup ## DATA=archive or folder, PEOPLE=folder: a model and its report in OUT
+	@test -n "$(DATA)" || { echo "make train DATA=lfw-funneled.tgz [PEOPLE=dir] [OUT=dir]" >&2; exit 1; }
+	@exec $(PYTHON) -m training all --data "$(DATA)" $(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"
+
+enrol: setup ## PEOPLE=folder: adds people, a folder each, to the current model
+	@test -n "$(PEOPLE)" || { echo "make enrol PEOPLE=dir, a folder of photos for each person" >&2; exit 1; }
+	@exec $(PYTHON) -m training enrol --people "$(PEOPLE)"
+
+check: ## ruff, mypy and all tests
+	@scripts/setup.sh dev
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m pytest $(ARGS)
+
+deploy: setup ## npx sls deploy
+	@npx sls deploy

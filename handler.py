@@ -1,0 +1,64 @@
+"""AWS Lambda entry. A request's journey: event -> upload -> photo -> faces -> crops -> confidences -> answer."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from aws_lambda_powertools.event_handler.api_gateway import Router
+
+from api import answers, uploads
+from api.answers import Stopwatch
+from api.gateway import Gateway
+from model.detector import Detector
+from model.errors import ModelUnavailable, NoFace
+from model.faces import crop
+from model.photo import decode
+from model.recognizer import BUNDLED, ModelSource
+
+MODEL_URI = os.getenv("MODEL_URI") or BUNDLED
+CORS_ORIGIN = os.getenv("CORS_ORIGIN") or "*"
+
+router = Router()
+detector = Detector()
+models = ModelSource(MODEL_URI)
+
+@router.post("/classify")
+def classify() -> dict[str, Any]:
+    model, clock = models.get(), Stopwatch()
+    with clock("decode"):
+        upload = uploads.read(router.current_event)
+        photo = decode(upload.data)
+    with clock("detect"):
+        faces = detector.detect(photo)
+    if not faces:
+        raise NoFace("No face was found in the photo.")
+    with clock("classify"):
+        asked = faces if upload.options.all_faces else faces[:1]
+        confidences, _ = model.classify(np.stack([crop(photo, face, model.config.crop) for face in asked]))
+    request_id = router.lambda_context.aws_request_id
+    return answers.classification(upload, photo, faces, asked, confidences, model, clock, request_id)
+
+
+@router.get("/health")
+def health() -> dict[str, Any]:
+    return answers.health(models.get())
+
+
+@router.get("/people")
+def people() -> dict[str, Any]:
+    return answers.people(models.get())
+
+
+gateway = Gateway(router, CORS_ORIGIN, models.version)
+
+try:
+    models.get()
+except ModelUnavailable as error:
+    # INIT must not fail for it: requests answer 503 and try again.
+    gateway.log.error("no model at start", extra={"reason": str(error)})
+
+
+def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return gateway.answer(event, context)

