@@ -24,6 +24,7 @@ router = Router()
 detector = Detector()
 models = ModelSource(MODEL_URI)
 
+
 @router.post("/classify")
 def classify() -> dict[str, Any]:
     model, clock = models.get(), Stopwatch()
@@ -54,10 +55,10 @@ def people() -> dict[str, Any]:
 gateway = Gateway(router, CORS_ORIGIN, models.version)
 
 try:
-    models.get()
+    gateway.log.info("model loaded", model_version=models.get().version)
 except ModelUnavailable as error:
     # INIT must not fail for it: requests answer 503 and try again.
-    gateway.log.error("no model at start", extra={"reason": str(error)})
+    gateway.log.error("no model at start", reason=str(error))
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:

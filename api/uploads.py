@@ -53,6 +53,8 @@ def read(event: BaseProxyEvent) -> Upload:
         name, data, fields = NAMELESS, _from_json(body), {}
     elif not body:
         raise BadRequest("The request has no body: send a photo as multipart/form-data, or as the body itself.")
+    elif not event.get("isBase64Encoded"):
+        raise BadRequest("The photo arrived as text, not as bytes: send it as multipart/form-data.")
     else:
         name, data, fields = NAMELESS, body, {}
     options = _options({**fields, **query})
@@ -66,8 +68,7 @@ def read(event: BaseProxyEvent) -> Upload:
 def _body(event: BaseProxyEvent) -> bytes:
     body = event.get("body") or ""
     if not event.get("isBase64Encoded"):
-        # A gateway without binary media types has put bytes into a string; latin-1 is their way back where there is one.
-        return str(body).encode("latin-1", "replace")
+        return str(body).encode()
     return _base64(body)
 
 
@@ -92,14 +93,18 @@ def _multipart(body: bytes, content_type: str) -> tuple[str, bytes, dict[str, st
         parts = MultipartDecoder(body, content_type).parts
     except (ImproperBodyPartContentException, AttributeError, UnicodeError) as error:
         # AttributeError is how the decoder says that the header names no boundary.
-        raise BadRequest("The multipart body is broken, or its boundary is not the one that the header names.") from error
+        raise BadRequest(
+            "The multipart body is broken, or its boundary is not the one that the header names."
+        ) from error
     file: tuple[str, bytes] | None = None
     fields: dict[str, str] = {}
     for part in parts:
         disposition = _disposition(part)
         filename = disposition.get_filename()
         if filename is None and part.headers.get(b"Content-Type") is None:
-            fields[str(disposition.get_param("name", header="content-disposition"))] = part.content.decode("utf-8", "replace")
+            fields[str(disposition.get_param("name", header="content-disposition"))] = part.content.decode(
+                "utf-8", "replace"
+            )
         elif file is None:
             file = (filename or NAMELESS, part.content)
     if file is None:

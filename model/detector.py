@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ def _flat(x: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 3, 2, 1).reshape(x.shape[0], -1)
 
 
-def _propose(x: torch.Tensor, weights: Weights) -> Tuple[torch.Tensor, torch.Tensor]:
+def _propose(x: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
     """P-Net, fully convolutional. [1, 3, H, W] -> box offsets [4, h, w] and probability of a face [h, w]."""
     x = F.max_pool2d(_conv(x, weights, 1), 2, 2, ceil_mode=True)
     x = _conv(_conv(x, weights, 2), weights, 3)
@@ -60,7 +60,7 @@ def _propose(x: torch.Tensor, weights: Weights) -> Tuple[torch.Tensor, torch.Ten
     return offsets[0], F.softmax(logits, dim=1)[0, 1]
 
 
-def _refine(x: torch.Tensor, weights: Weights) -> Tuple[torch.Tensor, torch.Tensor]:
+def _refine(x: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
     """R-Net. [N, 3, 24, 24] -> box offsets [N, 4] and probability of a face [N]."""
     x = F.max_pool2d(_conv(x, weights, 1), 3, 2, ceil_mode=True)
     x = F.max_pool2d(_conv(x, weights, 2), 3, 2, ceil_mode=True)
@@ -69,7 +69,7 @@ def _refine(x: torch.Tensor, weights: Weights) -> Tuple[torch.Tensor, torch.Tens
     return _dense(x, weights, "dense5_2"), F.softmax(_dense(x, weights, "dense5_1"), dim=1)[:, 1]
 
 
-def _locate(x: torch.Tensor, weights: Weights) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _locate(x: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """O-Net. [N, 3, 48, 48] -> box offsets [N, 4], probability of a face [N], landmarks [N, 10] (5 x, then 5 y)."""
     x = F.max_pool2d(_conv(x, weights, 1), 3, 2, ceil_mode=True)
     x = F.max_pool2d(_conv(x, weights, 2), 3, 2, ceil_mode=True)
@@ -88,7 +88,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, by_smaller
     """
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     order = np.argsort(-scores, kind="stable")
-    keep: List[int] = []
+    keep: list[int] = []
     while order.size:
         best, order = order[0], order[1:]
         keep.append(best)
@@ -102,7 +102,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, by_smaller
 def _square(boxes: np.ndarray) -> np.ndarray:
     """The squares of the same centre that hold each box. [N, 4] XYXY."""
     size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
-    corner = (boxes[:, :2] + boxes[:, 2:] - size) / 2
+    corner: np.ndarray = (boxes[:, :2] + boxes[:, 2:] - size) / 2
     return np.concatenate([corner, corner + size], axis=1)
 
 
@@ -115,7 +115,7 @@ def _shift(boxes: np.ndarray, offsets: np.ndarray, inclusive: int = 1) -> np.nda
     return boxes + offsets * np.concatenate([sides, sides], axis=1)
 
 
-def _patches(image: torch.Tensor, boxes: np.ndarray, size: int) -> Tuple[torch.Tensor, np.ndarray]:
+def _patches(image: torch.Tensor, boxes: np.ndarray, size: int) -> tuple[torch.Tensor, np.ndarray]:
     """The boxes' contents, [M, 3, size, size], and which of the N boxes have any. image: [1, 3, H, W]."""
     height, width = image.shape[2:]
     edges = np.trunc(boxes).astype(np.int64)
@@ -135,7 +135,7 @@ class Detector:
     def __init__(self) -> None:
         self._pnet, self._rnet, self._onet = _weights("pnet"), _weights("rnet"), _weights("onet")
 
-    def detect(self, photo: Image.Image) -> List[Face]:
+    def detect(self, photo: Image.Image) -> list[Face]:
         """All faces in an upright RGB photo, largest first; boxes and landmarks in the photo's pixels.
 
         A face is found from 20 pixels and from 4 % of the photo's longer side.
@@ -145,7 +145,7 @@ class Detector:
         shrink = min(1.0, LARGEST_SIDE / longer)
         if shrink < 1:
             size = (max(1, round(photo.width * shrink)), max(1, round(photo.height * shrink)))
-            image = photo.resize(size, Image.BILINEAR, reducing_gap=2.0)
+            image = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         else:
             image = photo
         scale = np.array([photo.width / image.width, photo.height / image.height], dtype=np.float32)
@@ -197,7 +197,7 @@ class Detector:
         good = good[suppress(boxes[inside[good]], scores[good], 0.7)]
         return _square(_shift(boxes[inside[good]], offsets[good]))
 
-    def _located(self, pixels: torch.Tensor, boxes: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _located(self, pixels: torch.Tensor, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """O-Net decides and places the landmarks. [N, 4] -> boxes [M, 4], scores [M], landmarks [M, 5, 2] XY."""
         patches, inside = _patches(pixels, boxes, 48)
         if not len(inside):

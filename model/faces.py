@@ -79,4 +79,4 @@ def crop(photo: Image.Image, face: Face, spec: CropSpec) -> np.ndarray:
     # A face at the very edge may leave less than a pixel.
     left, top = min(left, photo.width - 1), min(top, photo.height - 1)
     region = (left, top, max(right, left + 1), max(bottom, top + 1))
-    return np.asarray(photo.crop(region).resize((spec.size, spec.size), Image.BILINEAR))
+    return np.asarray(photo.crop(region).resize((spec.size, spec.size), Image.Resampling.BILINEAR))

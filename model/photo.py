@@ -22,13 +22,15 @@ def decode(data: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise _too_large() from error
-    except Exception as error:  # noqa: BLE001 - Pillow's plugins raise whatever their parsing stumbles over
+    except Exception as error:
         raise UnsupportedImage(f"The file is not an image that can be read here: {_formats()}.") from error
     if image.width * image.height > MAX_PIXELS:
         raise _too_large()
     try:
-        return ImageOps.exif_transpose(image).convert("RGB")
-    except Exception as error:  # noqa: BLE001 - as above
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return image.convert("RGB")
+    except Exception as error:
         raise UnreadableImage("The image is damaged or cut short.") from error
 
 

@@ -18,7 +18,7 @@ import torch
 
 from model.errors import ModelUnavailable
 from model.faces import CropSpec
-from model.store import Pointer, fetch
+from model.store import fetch
 
 FORMAT = 1
 BUNDLED = str(Path(__file__).parent / "bundled")
@@ -52,7 +52,7 @@ class Config:
             found = json.loads(text)
             if found["format"] > FORMAT:
                 raise ModelUnavailable(
-                    f"The model has format {found['format']}, but this service reads up to {FORMAT}: update the service."
+                    f"The model has format {found['format']} and this service reads up to {FORMAT}: update the service."
                 )
             return cls(**{**found, "crop": CropSpec(**found["crop"])})
         except (ValueError, TypeError, KeyError) as error:
@@ -132,6 +132,8 @@ class ModelSource:
 
 
 def to_tensor(crops: np.ndarray) -> torch.Tensor:
-    """What every network here is fed: uint8 [N, size, size, 3] -> uint8 [N, 3, size, size]. Not normalised: the graph does that."""
-    return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
+    """What every network here is fed: uint8 [N, size, size, 3] -> uint8 [N, 3, size, size].
 
+    Not normalised: that happens inside the graph, so training and serving cannot differ in it.
+    """
+    return torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))

@@ -6,6 +6,7 @@ never half of one.
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import json
 import os
@@ -38,7 +39,7 @@ class Pointer:
     created: str
 
     @classmethod
-    def parse(cls, text: str | bytes) -> Pointer:
+    def parse(cls, text: builtins.bytes) -> Pointer:
         """Raises ModelUnavailable."""
         try:
             found = json.loads(text)
@@ -108,9 +109,8 @@ def _fetch_s3(uri: str) -> tuple[Path, Pointer]:
         s3: S3Client = client("s3")
         pointer = Pointer.parse(s3.get_object(Bucket=bucket, Key=prefix + POINTER)["Body"].read())
         path = Path(tempfile.gettempdir()) / f"{pointer.version}-{pointer.sha256[:16]}.pt"
-        if not path.exists():
+        if not (path.exists() and _is_intact(path, pointer)):
             _download(s3, bucket, prefix + pointer.file, path, pointer)
-        _verify(path, pointer)
     except (BotoCoreError, ClientError, OSError, ValueError) as error:
         raise ModelUnavailable(f"The model cannot be fetched: {type(error).__name__}.") from error
     return path, pointer
@@ -128,6 +128,10 @@ def _download(s3: Any, bucket: str, key: str, path: Path, pointer: Pointer) -> N
         Path(partial).unlink(missing_ok=True)
 
 
+def _is_intact(path: Path, pointer: Pointer) -> bool:
+    return path.stat().st_size == pointer.bytes and sha256(path) == pointer.sha256
+
+
 def _verify(path: Path, pointer: Pointer) -> None:
-    if path.stat().st_size != pointer.bytes or sha256(path) != pointer.sha256:
+    if not _is_intact(path, pointer):
         raise ModelUnavailable("The model file is not the one that was published: its checksum differs.")

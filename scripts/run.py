@@ -83,7 +83,10 @@ def main() -> int:
     port = int(text)
     taken = [number for number in (port, port + 1, port + 2) if busy(number)]
     if taken:
-        print(f"port {taken[0]} is in use: stop what runs there, or choose another with PORT={port + 10} make run", file=sys.stderr)
+        print(
+            f"port {taken[0]} is in use: stop what runs there, or choose another with PORT={port + 10} make run",
+            file=sys.stderr,
+        )
         return 1
     url = f"http://localhost:{port}/dev"
     print(f"starting {url} ...", flush=True)

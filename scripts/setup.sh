@@ -56,6 +56,15 @@ is_python38 .venv/bin/python || make_venv
 install base -r requirements.txt -r training/requirements.txt
 if [ "${1:-}" = dev ]; then
     install dev -r requirements-dev.txt
+    # AWS's own Lambda emulator ships inside the wheel of aws-sam-cli.
+    if [ ! -x .venv/bin/aws-lambda-rie ]; then
+        .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps -d .venv/sam aws-sam-cli==1.132.0 &&
+            .venv/bin/python -m zipfile -e .venv/sam/aws_sam_cli-*.whl .venv/sam ||
+            fail "the Lambda emulator could not be fetched"
+        mv .venv/sam/samcli/local/rapid/aws-lambda-rie-x86_64 .venv/bin/aws-lambda-rie
+        chmod +x .venv/bin/aws-lambda-rie
+        rm -rf .venv/sam
+    fi
 fi
 
 PATH="$PWD/.venv/bin:$PATH"

@@ -112,7 +112,11 @@ def _options() -> dict[str, dict[str, Any]]:
             "default": 0.3,
             "help": "share of each person's photos to validate with (default: %(default)s)",
         },
-        "--margin": {"type": int, "default": CropSpec().margin, "help": "pixels around the face (default: %(default)s)"},
+        "--margin": {
+            "type": int,
+            "default": CropSpec().margin,
+            "help": "pixels around the face (default: %(default)s)",
+        },
         "--precision": {
             "choices": (INT8, FP32),
             "default": default_precision(),

@@ -35,7 +35,7 @@ class Aligner:
         self._detector = Detector()
 
     def align(self, path: Path) -> tuple[int, np.ndarray, str]:
-        """A status, the crop uint8 [size, size, 3] (black where there is none), and the digest of the photo's pixels."""
+        """A status, the crop (uint8 [size, size, 3], black where there is none), the digest of the photo's pixels."""
         blank = np.zeros((self._spec.size, self._spec.size, 3), np.uint8)
         try:
             photo = decode(path.read_bytes())
@@ -80,7 +80,7 @@ def align(run: Run, spec: CropSpec) -> None:
         size = len(rows)
         crops = Rows(run.out / "crops.npy", (size, spec.size, spec.size, 3), np.uint8, repr(inputs))
         status = Rows(run.out / "status.npy", (size,), np.uint8, repr(inputs))
-        digests = Rows(run.out / "digests.npy", (size,), np.dtype("S16"), repr(inputs))
+        digests = Rows(run.out / "digests.npy", (size,), "S16", repr(inputs))
         files = (crops, status, digests)
         done = min(file.done for file in files)
         for file in files:

@@ -15,7 +15,6 @@ import torch
 from model.errors import ModelUnavailable
 from model.recognizer import Person, Recognizer, load_script
 from model.store import Pointer, fetch
-from training import figures
 from training.align import ALIGNED, FACELESS, align_all
 from training.export import require_serving_torch, save_version
 from training.prepare import people_folders

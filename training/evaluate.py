@@ -120,7 +120,8 @@ def evaluate_model(uri: str, data: Path, strangers: Path | None) -> dict[str, An
 
 def _confidences(recognizer: Recognizer, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     """Logits [photos with a face, people] and the indices of those photos."""
-    scores, found = [np.zeros((0, len(recognizer.people)), np.float32)], []
+    scores = [np.zeros((0, len(recognizer.people)), np.float32)]
+    found: list[int] = []
     rows = align_all([str(path) for path in paths], recognizer.config.crop, "align")
     for chunk in chunks(((i, crop) for i, (status, crop, _) in enumerate(rows) if status == ALIGNED), BATCH):
         indices, crops = zip(*chunk)

@@ -30,7 +30,7 @@ from training.features import (
 )
 from training.finetune import load_head
 from training.network import Network
-from training.prepare import STRANGER, TRAIN, VAL
+from training.prepare import TRAIN, VAL
 from training.steps import Run, TrainingError, replacing, say, write_json
 from training.trunk import Conv, fold, forward, load_pretrained, parameters
 
@@ -89,14 +89,18 @@ def export(run: Run, precision: str) -> None:
         val = np.flatnonzero(data.splits == VAL)
         facts: dict[str, Any] = {}
         if precision == INT8:
-            facts = _against_fp32(run, data.rows[val], data.labels[val], convs, served, load_features(run, precision)[val])
+            facts = _against_fp32(
+                run, data.rows[val], data.labels[val], convs, served, load_features(run, precision)[val]
+            )
             if facts["fp32_val_accuracy"] - evaluated["val_accuracy"] > MAX_LOSS:
                 raise TrainingError(
                     f"int8 has {evaluated['val_accuracy']:.4f} of the val photos right and fp32 "
                     f"{facts['fp32_val_accuracy']:.4f}: too much is lost. Use --precision fp32."
                 )
         with torch.no_grad():
-            script = torch.jit.script(Network(convs, scales, head.embedding.weight.data, served.means, served.slope, served.intercept))
+            script = torch.jit.script(
+                Network(convs, scales, head.embedding.weight.data, served.means, served.slope, served.intercept)
+            )
         digests = np.load(run.out / "digests.npy")[data.rows]
         trained = data.splits == TRAIN
         people = [
@@ -148,7 +152,9 @@ def report(run: Run, precision: str) -> dict[str, Any]:
     evaluated, exported = run.record("evaluate")["facts"], run.record("export")["facts"]
     steps = ["prepare", "align", f"features-{precision}", "finetune", "evaluate", "export"]
     classes = len(prepared["facts"]["people"])
-    counts = {key: prepared["facts"][key] for key in ("images", "train_images", "val_images", "strangers", "stranger_images")}
+    counts = {
+        key: prepared["facts"][key] for key in ("images", "train_images", "val_images", "strangers", "stranger_images")
+    }
     return {
         "classes": classes,
         "people": classes,

@@ -59,7 +59,9 @@ def trunk(convs: dict[str, Conv], scales: dict[str, Scale] | None) -> Arithmetic
     if scales is not None:
         return Int8(convs, scales, pack(convs, quantize(convs)))
     if torch.cuda.is_available():
-        return Float({name: conv._replace(weight=conv.weight.cuda(), bias=conv.bias.cuda()) for name, conv in convs.items()})
+        return Float(
+            {name: conv._replace(weight=conv.weight.cuda(), bias=conv.bias.cuda()) for name, conv in convs.items()}
+        )
     return Float(convs)
 
 

@@ -56,7 +56,12 @@ class Head(nn.Module):
 
 
 def train_head(
-    features: torch.Tensor, labels: torch.Tensor, val: tuple[torch.Tensor, torch.Tensor], head: Head, recipe: Recipe, seed: int
+    features: torch.Tensor,
+    labels: torch.Tensor,
+    val: tuple[torch.Tensor, torch.Tensor],
+    head: Head,
+    recipe: Recipe,
+    seed: int,
 ) -> list[dict[str, float]]:
     """Train in place; returns loss and accuracy on both splits after each epoch. features: [N, 1792]; labels: [N]."""
     order = torch.Generator().manual_seed(seed)
@@ -100,9 +105,7 @@ def finetune(run: Run, precision: str, recipe: Recipe, seed: int) -> None:
         torch.manual_seed(seed)
         head = Head(len(data.names))
         head.embedding.weight.data.copy_(load_pretrained()["last_linear.weight"])
-        history = train_head(
-            vectors[train], labels[train], (vectors[val], labels[val]), head, recipe, seed
-        )
+        history = train_head(vectors[train], labels[train], (vectors[val], labels[val]), head, recipe, seed)
         with replacing(run.out / "head.npz") as partial, partial.open("wb") as file:
             # Not torch.save: what a newer torch writes, the serving one cannot read.
             np.savez(file, **{name: tensor.numpy() for name, tensor in head.state_dict().items()})
@@ -118,4 +121,5 @@ def load_head(run: Run) -> Head:
         state = {name: torch.from_numpy(file[name]) for name in file.files}
     head = Head(len(state["classifier.bias"]))
     head.load_state_dict(state)
-    return head.eval()
+    head.eval()
+    return head

@@ -38,6 +38,9 @@ class Network(nn.Module):
     strides: List[List[int]]
     paddings: List[List[int]]
     ready: List[torch.Tensor]
+    embedding: torch.Tensor
+    means: torch.Tensor
+    gallery: torch.Tensor
 
     def __init__(
         self,

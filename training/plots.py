@@ -7,10 +7,10 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402
-from matplotlib.ticker import MaxNLocator  # noqa: E402
+from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
-from training.steps import replacing  # noqa: E402
+from training.steps import replacing
 
 
 def curves(history: list[dict[str, float]], path: Path) -> None:

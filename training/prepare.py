@@ -1,4 +1,4 @@
-"""prepare: archives and folders of photos -> who is in the data set, and which photos train, validate or are strangers."""
+"""prepare: archives and folders of photos -> who is in the data set, and what each photo is for."""
 
 from __future__ import annotations
 

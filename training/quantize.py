@@ -1,12 +1,12 @@
 """The trunk in int8: static post-training quantization, per channel for weights, for fbgemm (x86).
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2017,
-https://arxiv.org/abs/1712.05877, with PyTorch's observers and kernels. A third of fp32's time and a quarter of its size.
+https://arxiv.org/abs/1712.05877, with PyTorch's observers and kernels.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Iterable, Sequence, Tuple
 
 import torch
 
@@ -20,9 +20,9 @@ _QCONFIG = torch.quantization.get_default_qconfig("fbgemm")
 class Observed(Float):
     """Floating point, with a histogram of every layer's output."""
 
-    def __init__(self, convs: Dict[str, Conv]) -> None:
+    def __init__(self, convs: dict[str, Conv]) -> None:
         super().__init__(convs)
-        self.observers: Dict[str, torch.nn.Module] = {}
+        self.observers: dict[str, torch.nn.Module] = {}
 
     def _see(self, x: torch.Tensor, name: str) -> torch.Tensor:
         observer = self.observers.setdefault(name, _QCONFIG.activation())
@@ -42,7 +42,7 @@ class Observed(Float):
         return self._see(super().add(x, y, name, relu), name)
 
 
-def calibrate(convs: Dict[str, Conv], batches: Iterable[torch.Tensor]) -> Dict[str, Scale]:
+def calibrate(convs: dict[str, Conv], batches: Iterable[torch.Tensor]) -> dict[str, Scale]:
     """Scale and zero point of every layer's output, from what real crops make of it.
 
     batches: uint8 crops, each [N, 3, 160, 160] RGB.
@@ -69,7 +69,7 @@ def quantize_weight(weight: torch.Tensor) -> torch.Tensor:
 class Int8:
     """int8 arithmetic over packed weights; needs torch 1.5's kernels."""
 
-    def __init__(self, convs: Dict[str, Conv], scales: Dict[str, Scale], packed: List[torch.Tensor]) -> None:
+    def __init__(self, convs: dict[str, Conv], scales: dict[str, Scale], packed: list[torch.Tensor]) -> None:
         self.convs = convs
         self.scales = scales
         self.packed = dict(zip(convs, packed))
@@ -82,9 +82,7 @@ class Int8:
         conv = self.convs[name]
         run = torch.ops.quantized.conv2d_relu if conv.relu else torch.ops.quantized.conv2d
         scale, zero_point = self.scales[name]
-        y: torch.Tensor = run(
-            x, self.packed[name], conv.stride, conv.padding, (1, 1), 1, scale, zero_point
-        )
+        y: torch.Tensor = run(x, self.packed[name], conv.stride, conv.padding, (1, 1), 1, scale, zero_point)
         return y
 
     def cat(self, xs: Sequence[torch.Tensor], name: str) -> torch.Tensor:
@@ -102,12 +100,12 @@ class Int8:
         return x.dequantize().mean(dim=(2, 3))
 
 
-def quantize(convs: Dict[str, Conv]) -> List[torch.Tensor]:
+def quantize(convs: dict[str, Conv]) -> list[torch.Tensor]:
     """The weights as qint8, in the order of `convs`."""
     return [quantize_weight(conv.weight) for conv in convs.values()]
 
 
-def pack(convs: Dict[str, Conv], weights: Sequence[torch.Tensor]) -> List[torch.Tensor]:
+def pack(convs: dict[str, Conv], weights: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Quantized weights in the layout that the kernels want."""
     return [
         torch.ops.quantized.conv2d_prepack(weight, conv.bias, conv.stride, conv.padding, (1, 1), 1)

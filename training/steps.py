@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 Record = dict  # inputs, seconds, facts
 
@@ -61,9 +62,7 @@ class Run:
         except OSError as error:
             raise TrainingError(f"The output folder {out} cannot be made: {error.strerror}.") from error
 
-    def step(
-        self, name: str, inputs: dict[str, Any], files: list[str], work: Callable[[], dict[str, Any]]
-    ) -> Record:
+    def step(self, name: str, inputs: dict[str, Any], files: list[str], work: Callable[[], dict[str, Any]]) -> Record:
         """Do `work`, which writes `files` and returns facts, unless that has been done from the same inputs."""
         inputs = json.loads(json.dumps(inputs))
         done = self._read(name)
@@ -107,7 +106,7 @@ class Rows:
     Until `finish` it has another name and lies beside a note of what it is made from.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: type, made_from: str) -> None:
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: DTypeLike, made_from: str) -> None:
         """shape: of the finished file, [rows, ...]."""
         self.path = path
         self._partial = path.with_name(f"{path.name}.partial")

@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Protocol, Sequence, Tuple
+from typing import Dict, NamedTuple, Protocol, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 
-
-WEIGHTS_URL = (
-    "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
-)
+WEIGHTS_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
 FEATURES = 1792
 EMBEDDING = 512
 BATCHNORM_EPS = 1e-3
@@ -63,7 +60,7 @@ def load_pretrained() -> State:
     return {name: tensor.float() for name, tensor in state.items()}
 
 
-def _geometry() -> Dict[str, Tuple[Pair, Pair]]:
+def _geometry() -> dict[str, tuple[Pair, Pair]]:
     """Stride and padding of the convolutions that have any; the others have stride 1 and no padding."""
     one, two, none = (1, 1), (2, 2), (0, 0)
     geometry = {
@@ -94,10 +91,10 @@ def _residual_scale(name: str) -> float:
     return {"repeat_1": 0.17, "repeat_2": 0.10, "repeat_3": 0.20}.get(name.split(".")[0], 1.0)
 
 
-def fold(state: State) -> Dict[str, Conv]:
+def fold(state: State) -> dict[str, Conv]:
     """The state dict's convolutions by layer name, in order, BatchNorm and residual scales folded into them."""
     geometry = _geometry()
-    convs: Dict[str, Conv] = {}
+    convs: dict[str, Conv] = {}
     for key, weight in state.items():
         if not key.endswith(("conv.weight", "conv2d.weight")):
             continue
@@ -116,7 +113,7 @@ def fold(state: State) -> Dict[str, Conv]:
 
 def parameters(state: State, classes: int) -> int:
     """Parameters of the network that is trained: the trunk as published, Linear(1792, 512), Linear(512, classes)."""
-    trunk = sum(
+    trunk: int = sum(
         tensor.numel()
         for name, tensor in state.items()
         if not name.startswith(("last_", "logits")) and "running" not in name and "num_batches" not in name
@@ -146,7 +143,7 @@ def forward(a: Arithmetic, crops: torch.Tensor) -> torch.Tensor:
     return a.output(x)
 
 
-def _branches(a: Arithmetic, x: torch.Tensor, name: str, branches: Sequence[int]) -> List[torch.Tensor]:
+def _branches(a: Arithmetic, x: torch.Tensor, name: str, branches: Sequence[int]) -> list[torch.Tensor]:
     """Side by side chains of convolutions; `branches` gives each chain's length."""
     out = []
     for number, length in enumerate(branches):
@@ -157,9 +154,7 @@ def _branches(a: Arithmetic, x: torch.Tensor, name: str, branches: Sequence[int]
     return out
 
 
-def _residual(
-    a: Arithmetic, x: torch.Tensor, name: str, branches: Sequence[int], relu: bool = True
-) -> torch.Tensor:
+def _residual(a: Arithmetic, x: torch.Tensor, name: str, branches: Sequence[int], relu: bool = True) -> torch.Tensor:
     y = a.cat(_branches(a, x, name, branches), f"{name}.cat")
     return a.add(a.conv(y, f"{name}.conv2d"), x, f"{name}.add", relu)
 
@@ -171,7 +166,7 @@ def _reduction(a: Arithmetic, x: torch.Tensor, name: str, branches: Sequence[int
 class Float:
     """Floating point arithmetic, on whatever device and in whatever precision the convolutions are."""
 
-    def __init__(self, convs: Dict[str, Conv]) -> None:
+    def __init__(self, convs: dict[str, Conv]) -> None:
         self.convs = convs
 
     def input(self, crops: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Iterator
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "web" / "samples"
+EVENTS = ROOT / "tests" / "events"
+DATA = Path(os.getenv("DATA_DIR") or ROOT.parent / "shared")
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """An event as serverless-offline passed it on for a `curl -F file=@...`."""
+    return json.loads((EVENTS / f"{name}.json").read_text())
+
+
+def upload(data: bytes, filename: str = "photo.jpg", **query: str) -> dict[str, Any]:
+    """The event of a multipart upload through a REST API."""
+    boundary = uuid.uuid4().hex
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
+    body = f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + data + f"\r\n--{boundary}--\r\n".encode()
+    return request("POST", "/classify", body, f"multipart/form-data; boundary={boundary}", **query)
+
+
+def request(method: str, path: str, body: bytes = b"", content_type: str = "", **query: str) -> dict[str, Any]:
+    event = recorded("rest-health")
+    event.update(httpMethod=method, path=path, body=base64.b64encode(body).decode() or None, isBase64Encoded=True)
+    headers = {"Content-Type": content_type} if content_type else {}
+    event.update(headers=headers, multiValueHeaders={name: [value] for name, value in headers.items()})
+    event.update(queryStringParameters=query or None)
+    event.update(multiValueQueryStringParameters={name: [value] for name, value in query.items()} or None)
+    return event
+
+
+@pytest.fixture()
+def context() -> SimpleNamespace:
+    return SimpleNamespace(aws_request_id="request-1")
+
+
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """TORCH_HOME with the VGGFace2 weights."""
+    home = DATA / "torch"
+    if not (home / "checkpoints" / "20180402-114759-vggface2.pt").exists():
+        pytest.skip(f"the VGGFace2 weights are not in {home}: set DATA_DIR")
+    return home
+
+
+@pytest.fixture(scope="session")
+def lfw_archive() -> Path:
+    path = DATA / "lfw" / "lfw-deepfunneled-subset.tgz"
+    if not path.exists():
+        pytest.skip(f"LFW is not at {path}: set DATA_DIR")
+    return path
+
+
+@pytest.fixture(scope="session")
+def lfw_small(lfw_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of LFW the 12 people with 10 photos who come first, and 60 strangers."""
+    folder = tmp_path_factory.mktemp("lfw")
+    with tarfile.open(lfw_archive) as pack:
+        photos: dict[str, list[tarfile.TarInfo]] = {}
+        for member in pack.getmembers():
+            if member.isfile():
+                photos.setdefault(member.name.split("/")[1], []).append(member)
+        known = [name for name in sorted(photos) if len(photos[name]) == 10][:12]
+        strangers = [name for name in sorted(photos) if len(photos[name]) == 1][:60]
+        for name in known + strangers:
+            for member in photos[name]:
+                target = folder / name / Path(member.name).name
+                target.parent.mkdir(exist_ok=True)
+                content = pack.extractfile(member)
+                assert content is not None
+                target.write_bytes(content.read())
+    return folder
+
+
+def training(*arguments: object, home: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`python -m training ...` as a user runs it."""
+    env = {**os.environ, **environment}
+    if home:
+        env["TORCH_HOME"] = str(home)
+    command = [sys.executable, "-m", "training", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until_up(url: str, process: subprocess.Popen[Any], seconds: float = 60) -> None:
+    """Wait until something answers there, whatever it says."""
+    for _ in range(int(seconds * 10)):
+        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+        try:
+            urllib.request.urlopen(url, timeout=10).close()
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"nothing answers at {url}")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The URL of an S3 API, moto's server in a process of its own."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            until_up(url, process)
+            yield url
+        finally:
+            process.terminate()
+
+
+@pytest.fixture()
+def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What makes every S3 client talk to that server; set for this process and returned for others."""
+    environment = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment

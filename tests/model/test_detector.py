@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.detector import Detector, suppress
+from model.faces import CropSpec, crop
+from tests.conftest import DATA, SAMPLES
+
+PHOTOS = sorted(SAMPLES.glob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector()
+
+
+@pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.stem)
+def test_finds_what_facenet_pytorch_finds(path: object, detector: Detector) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from facenet_pytorch import MTCNN
+        from facenet_pytorch.models.utils.detect_face import extract_face
+
+        photo = Image.open(path).convert("RGB")
+        smallest = max(20, 0.04 * max(photo.size))
+        boxes, confidences, landmarks = MTCNN(keep_all=True, min_face_size=smallest).detect(photo, landmarks=True)
+    faces = detector.detect(photo)
+    assert len(faces) == len(boxes)
+    theirs = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), kind="stable")
+    for face, i in zip(faces, theirs):
+        box = face.box
+        assert np.abs(np.array([box.left, box.top, box.right, box.bottom]) - boxes[i]).max() < 0.01
+        assert np.abs(face.landmarks - landmarks[i]).max() < 0.01
+        assert abs(face.confidence - confidences[i]) < 1e-4
+        crops = extract_face(photo, boxes[i], 160, 14).numpy().transpose(1, 2, 0)
+        assert np.abs(crop(photo, face, CropSpec()) - crops).max() < 0.5
+
+
+def test_large_photos_give_boxes_in_their_own_pixels(detector: Detector) -> None:
+    photo = Image.open(SAMPLES / "astronaut.jpg")
+    small = detector.detect(photo)[0].box
+    large = detector.detect(photo.resize((photo.width * 5, photo.height * 5)))[0].box
+    for edge in ("left", "top", "right", "bottom"):
+        assert abs(getattr(large, edge) / 5 - getattr(small, edge)) < 0.03 * small.width
+
+
+def test_group(detector: Detector) -> None:
+    path = DATA / "photos" / "multiface.jpg"
+    if not path.exists():
+        pytest.skip(f"no photo at {path}: set DATA_DIR")
+    assert len(detector.detect(Image.open(path).convert("RGB"))) == 6
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 400), (400, 5), (19, 19), (640, 640)])
+def test_nothing_in_empty_photos(size: tuple[int, int], detector: Detector) -> None:
+    assert detector.detect(Image.new("RGB", size, (200, 180, 160))) == []
+
+
+def test_suppress_keeps_the_best_of_those_that_overlap() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [2, 2, 5, 5]], np.float32)
+    scores = np.array([0.8, 0.9, 0.5, 0.6], np.float32)
+    assert suppress(boxes, scores, 0.5).tolist() == [1, 3, 2]
+    assert suppress(boxes, scores, 0.5, by_smaller=True).tolist() == [1, 2]

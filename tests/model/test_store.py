@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import boto3
+import pytest
+
+from model.errors import ModelUnavailable
+from model.recognizer import BUNDLED, Recognizer
+from model.store import FILE, POINTER, Pointer, fetch, split_s3_uri
+from tests.conftest import training
+
+
+@pytest.fixture()
+def published(tmp_path: Path) -> Path:
+    """A model folder whose model is a few bytes."""
+    draft = tmp_path / FILE
+    draft.write_bytes(b"weights")
+    pointer = Pointer.of(draft)
+    (tmp_path / pointer.version).mkdir()
+    draft.rename(tmp_path / pointer.file)
+    (tmp_path / POINTER).write_text(pointer.to_json())
+    return tmp_path
+
+
+def test_fetch_from_a_folder(published: Path) -> None:
+    path, pointer = fetch(str(published))
+    assert path.read_bytes() == b"weights"
+    assert pointer.bytes == 7
+    assert pointer.version.endswith(pointer.sha256[:8])
+
+
+def test_a_changed_file_is_refused(published: Path) -> None:
+    path, _ = fetch(str(published))
+    path.write_bytes(b"Weights")
+    with pytest.raises(ModelUnavailable, match="checksum"):
+        fetch(str(published))
+
+
+def test_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable):
+        fetch(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "../../etc"}, {"version": "20260101-0000000"}, {"file": "/etc/passwd"}, {"file": None}],
+)
+def test_a_pointer_to_elsewhere_is_refused(published: Path, change: dict[str, str]) -> None:
+    pointer = json.loads((published / POINTER).read_text())
+    (published / POINTER).write_text(json.dumps({**pointer, **change}))
+    with pytest.raises(ModelUnavailable):
+        fetch(str(published))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"version": 1}'])
+def test_a_broken_pointer_is_refused(published: Path, text: str) -> None:
+    (published / POINTER).write_text(text)
+    with pytest.raises(ModelUnavailable, match="not a pointer"):
+        fetch(str(published))
+
+
+def test_s3_uris() -> None:
+    assert split_s3_uri("s3://bucket/some/prefix/") == ("bucket", "some/prefix/")
+    assert split_s3_uri("s3://bucket") == ("bucket", "")
+    for wrong in ("bucket/prefix", "s3://", "https://bucket/prefix"):
+        with pytest.raises(ValueError):
+            split_s3_uri(wrong)
+
+
+def test_publish_and_fetch_through_s3(
+    s3_environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    s3 = boto3.client("s3")
+    s3.create_bucket(Bucket="models")
+    uri = "s3://models/faces"
+
+    with pytest.raises(ModelUnavailable):
+        Recognizer.load(uri)
+
+    done = training("publish", "--model", BUNDLED, "--to", uri)
+    assert done.returncode == 0, done.stderr
+    assert "upload" in done.stderr
+    version = Recognizer.load(uri).version
+    keys = {entry["Key"] for entry in s3.list_objects_v2(Bucket="models")["Contents"]}
+    assert keys == {f"faces/{version}/{FILE}", f"faces/{POINTER}"}
+
+    again = training("publish", "--model", BUNDLED, "--to", uri)
+    assert again.returncode == 0
+    assert "is there already" in again.stderr
+
+    # Somebody has put another file in the model's place: refused, unless a good copy lies here already.
+    assert Recognizer.load(uri).version == version
+    s3.put_object(Bucket="models", Key=f"faces/{version}/{FILE}", Body=b"something else")
+    assert Recognizer.load(uri).version == version
+    # A copy that was cut off or spoiled here is fetched again.
+    for copy in tmp_path.glob("*.pt"):
+        copy.write_bytes(b"half")
+    with pytest.raises(ModelUnavailable, match="checksum"):
+        Recognizer.load(uri)
+    s3.upload_file(str(fetch(BUNDLED)[0]), "models", f"faces/{version}/{FILE}")
+    assert Recognizer.load(uri).version == version
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("uri", "sentence"), [("s3://no-such-bucket/faces", "NoSuchBucket"), ("models/faces", "s3://bucket/prefix")]
+)
+def test_publish_says_why_it_cannot(s3_environment: dict[str, str], uri: str, sentence: str) -> None:
+    done = training("publish", "--model", BUNDLED, "--to", uri)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_publish_refuses_a_damaged_model(s3_environment: dict[str, str], published: Path) -> None:
+    pointer = fetch(str(published))[1]
+    (published / pointer.file).write_bytes(b"half")
+    done = training("publish", "--model", published, "--to", "s3://models/damaged")
+    assert done.returncode == 1
+    assert "checksum" in done.stderr
+
+
+def test_pointer_survives_its_json() -> None:
+    pointer = Pointer("20260101-01234567", "20260101-01234567/model.pt", "0" * 64, 1, "2026-01-01T00:00:00+00:00")
+    assert Pointer.parse(pointer.to_json().encode()) == pointer
+
+
+def test_bundled_model_is_small_enough_for_the_repository() -> None:
+    assert fetch(BUNDLED)[1].bytes <= 30_000_000
+    assert [path.name for path in Path(BUNDLED).iterdir() if path.is_dir()] == [fetch(BUNDLED)[1].version]
