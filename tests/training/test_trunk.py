@@ -1,4 +1,4 @@
-"""The trunk against facenet-pytorch's, in floating point and in int8. Random weights do: the arithmetic is what counts."""
+"""The trunk against facenet-pytorch's, in floating point and in int8. Random weights do: the arithmetic counts."""
 
 from __future__ import annotations
 
@@ -79,9 +79,7 @@ def test_features_are_those_of_facenet_pytorch(reference: Any, convs: dict[str, 
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
-def test_int8_is_close_to_floating_point(
-    convs: dict[str, Conv], scales: dict[str, Scale], crops: torch.Tensor
-) -> None:
+def test_int8_is_close_to_floating_point(convs: dict[str, Conv], scales: dict[str, Scale], crops: torch.Tensor) -> None:
     with torch.no_grad():
         exact = forward(Float(convs), crops)
         found = forward(Int8(convs, scales, pack(convs, quantize(convs))), crops)

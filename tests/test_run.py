@@ -1,0 +1,90 @@
+"""`make run` and `sls package`, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from tests.conftest import ROOT, SAMPLES, free_port
+
+
+def start(port: int) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PORT": str(port), "MODEL_URI": ""}
+    command = [sys.executable, "scripts/run.py"]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[tuple[int, str]]:
+    """The port, and what was printed until the service was ready."""
+    port = free_port()
+    with start(port) as process:
+        printed = ""
+        assert process.stdout is not None
+        while "Ctrl-C" not in printed:
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            printed += line
+        yield port, printed
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    time.sleep(0.5)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_the_printed_curl_names_the_person(service: tuple[int, str]) -> None:
+    line = next(line for line in service[1].splitlines() if "curl" in line)
+    answer = subprocess.run(line.split(), cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(answer.stdout)["predicted_name"] == "Kofi Annan"
+
+
+def test_the_page_is_there(service: tuple[int, str]) -> None:
+    with urllib.request.urlopen(f"http://localhost:{service[0] + 1}/", timeout=10) as reply:
+        assert b"<title>" in reply.read()
+
+
+def test_a_raw_body_is_told_what_to_do_instead(service: tuple[int, str]) -> None:
+    """serverless-offline hands on only multipart bodies as bytes."""
+    command = ["curl", "-s", "-H", "Content-Type: image/jpeg", "--data-binary", f"@{SAMPLES / 'astronaut.jpg'}"]
+    url = f"http://localhost:{service[0]}/dev/classify"
+    answer = subprocess.run([*command, url], capture_output=True, text=True, timeout=60, check=True)
+    assert "multipart/form-data" in json.loads(answer.stdout)["error"]["message"]
+
+
+def test_a_busy_port_is_said(service: tuple[int, str]) -> None:
+    with start(service[0]) as second:
+        _, error = second.communicate(timeout=20)
+    assert second.returncode == 1
+    assert f"port {service[0]} is in use" in error
+
+
+def test_sls_package() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    done = subprocess.run(
+        [str(ROOT / "node_modules/.bin/sls"), "package"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    template = json.loads((ROOT / ".serverless" / "cloudformation-template-update-stack.json").read_text())
+    resources = template["Resources"]
+    assert resources["ClassifyLambdaFunction"]["Properties"]["PackageType"] == "Image"
+    assert resources["ApiGatewayRestApi"]["Properties"]["BinaryMediaTypes"] == ["*/*"]
+    assert Path(ROOT / "Dockerfile").exists()
