@@ -27,6 +27,7 @@ class Emulator:
         self.log = log
         self._url = f"127.0.0.1:{free_port()}"
         command = [str(EMULATOR), "--runtime-interface-emulator-address", self._url]
+        command += ["--runtime-api-address", f"127.0.0.1:{free_port()}"]
         command += [sys.executable, "-m", "awslambdaric", "handler.handle"]
         with log.open("wb") as out:
             self.process = subprocess.Popen(

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Callable
@@ -181,6 +182,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """0: done; 1: something that the message says; 2: wrong options; 130: interrupted."""
     arguments = parser().parse_args(argv)
+    # A shell that starts this in the background has it ignore Ctrl-C, and so would the cleaning up.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         arguments.function(arguments)
     except (TrainingError, ModelUnavailable) as error:
