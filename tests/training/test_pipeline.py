@@ -71,7 +71,7 @@ def test_nothing_is_done_twice(trained: Path, lfw_small: Path, weights: Path) ->
     before = (trained / "model" / "latest.json").read_text()
     done = training("all", "--data", lfw_small, "--out", trained, home=weights)
     assert done.returncode == 0
-    assert done.stderr.count("unchanged, skipped") == 6
+    assert "started" not in done.stderr
     assert (trained / "model" / "latest.json").read_text() == before
     assert not list(trained.rglob("*partial*"))
 
