@@ -52,12 +52,13 @@ def start(port: int) -> subprocess.Popen[bytes]:
 
 def wait(service: subprocess.Popen[bytes], url: str) -> str:
     """Until the model answers. Empty, or what is wrong."""
-    for _ in range(STARTING * 5):
+    deadline = time.monotonic() + STARTING
+    while time.monotonic() < deadline:
         time.sleep(0.2)
         if service.poll() is not None:
             return f"The service did not start:\n{LOG.read_text()[-2000:]}"
         try:
-            urllib.request.urlopen(f"{url}/health", timeout=60).close()
+            urllib.request.urlopen(f"{url}/health", timeout=20).close()
             return ""
         except urllib.error.HTTPError as error:
             return f"The service does not work: {error.read().decode()}"
@@ -81,6 +82,10 @@ def main() -> int:
         print(f"PORT={text} is not a port", file=sys.stderr)
         return 1
     port = int(text)
+    if " " in str(ROOT):
+        # serverless-offline starts Python through a shell, its own path unquoted.
+        print(f"serverless-offline cannot run below a path with spaces: move {ROOT} elsewhere", file=sys.stderr)
+        return 1
     taken = [number for number in (port, port + 1, port + 2) if busy(number)]
     if taken:
         print(
