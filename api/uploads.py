@@ -47,16 +47,18 @@ def read(event: BaseProxyEvent) -> Upload:
     body = _body(event)
     kind = _content_type(event)
     query = dict(event.query_string_parameters or {})
-    if kind.get_content_type() == "multipart/form-data":
-        name, data, fields = _multipart(body, event.headers["content-type"])
-    elif kind.get_content_type() == "application/json":
-        name, data, fields = NAMELESS, _from_json(body), {}
+    name = NAMELESS
+    fields: dict[str, str] = {}
+    if kind.get_content_type() == "application/json":
+        data = _from_json(body)
     elif not body:
         raise BadRequest("The request has no body: send a photo as multipart/form-data, or as the body itself.")
+    elif kind.get_content_type() == "multipart/form-data":
+        name, data, fields = _multipart(body, event.headers["content-type"])
     elif not event.get("isBase64Encoded"):
         raise BadRequest("The photo arrived as text, not as bytes: send it as multipart/form-data.")
     else:
-        name, data, fields = NAMELESS, body, {}
+        data = body
     options = _options({**fields, **query})
     if not data:
         raise EmptyUpload("The uploaded file is empty.")
@@ -87,8 +89,6 @@ def _content_type(event: BaseProxyEvent) -> Message:
 
 def _multipart(body: bytes, content_type: str) -> tuple[str, bytes, dict[str, str]]:
     """Name and bytes of the first file part, and the text fields beside it."""
-    if not body:
-        raise BadRequest("The request has no body: send a photo as multipart/form-data, or as the body itself.")
     try:
         parts = MultipartDecoder(body, content_type).parts
     except (ImproperBodyPartContentException, AttributeError, UnicodeError) as error:

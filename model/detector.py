@@ -102,7 +102,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, by_smaller
 def _square(boxes: np.ndarray) -> np.ndarray:
     """The squares of the same centre that hold each box. [N, 4] XYXY."""
     size = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
-    corner: np.ndarray = (boxes[:, :2] + boxes[:, 2:] - size) / 2
+    corner = (boxes[:, :2] + boxes[:, 2:] - size) / 2
     return np.concatenate([corner, corner + size], axis=1)
 
 

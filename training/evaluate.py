@@ -119,7 +119,7 @@ def evaluate_model(uri: str, data: Path, strangers: Path | None) -> dict[str, An
 
 
 def _confidences(recognizer: Recognizer, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Logits [photos with a face, people] and the indices of those photos."""
+    """Confidences [photos with a face, people] and the indices of those photos."""
     scores = [np.zeros((0, len(recognizer.people)), np.float32)]
     found: list[int] = []
     rows = align_all([str(path) for path in paths], recognizer.config.crop, "align")

@@ -18,8 +18,7 @@ def gallery(embeddings: np.ndarray, labels: np.ndarray, people: int) -> np.ndarr
     """Mean embedding a person, [people, 512], not normalised: its length says how alike the photos are."""
     sums = np.zeros((people, embeddings.shape[1]))
     np.add.at(sums, labels, embeddings)
-    means: np.ndarray = (sums / np.maximum(np.bincount(labels, minlength=people), 1)[:, None]).astype(np.float32)
-    return means
+    return (sums / np.maximum(np.bincount(labels, minlength=people), 1)[:, None]).astype(np.float32)
 
 
 def cosines(embeddings: np.ndarray, means: np.ndarray) -> np.ndarray:
