@@ -9,6 +9,7 @@ it takes torchvision with it.
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Dict
 
@@ -24,6 +25,10 @@ CANDIDATE_THRESHOLD, REFINED_THRESHOLD, FACE_THRESHOLD = 0.6, 0.7, 0.7
 LARGEST_SIDE = 640  # pixels: the cost follows them, and a face of 4 % of the longer side still has 25 of them
 SMALLEST_FACE = 20  # pixels of the photo as given
 SMALLEST_SHARE = 0.04  # of the photo's longer side
+
+# torch 1.5 keeps what it has prepared for each shape that a convolution has met, up to 1,024 of them, and photos and
+# groups of faces come in all shapes: half a gigabyte after a few hundred photos. Read when the first convolution runs.
+os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
 
 Weights = Dict[str, torch.Tensor]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Sequence
 
@@ -41,6 +42,11 @@ class Face:
     confidence: float
     landmarks: np.ndarray
 
+    def roll(self) -> float:
+        """Degrees by which the line through the eyes falls to the right, in the photo."""
+        x, y = self.landmarks[1] - self.landmarks[0]
+        return math.degrees(math.atan2(y, x))
+
     def named_landmarks(self) -> dict[str, list[float]]:
         """Each point's XY by its name, to a tenth of a pixel."""
         return {name: [round(float(x), 1), round(float(y), 1)] for name, (x, y) in zip(LANDMARKS, self.landmarks)}
@@ -51,7 +57,8 @@ class CropSpec:
     """How a crop is cut: saved with each model, because a model only understands the crops it was trained on."""
 
     size: int = 160
-    margin: int = 14  # pixels of the finished crop, both sides together
+    margin: int = 32  # pixels of the finished crop, both sides together
+    max_roll: float = 20.0  # degrees that the line through the eyes may slope before the face is turned upright
 
 
 def nearest_centre(faces: Sequence[Face], photo: Image.Image) -> Face:
@@ -79,4 +86,23 @@ def crop(photo: Image.Image, face: Face, spec: CropSpec) -> np.ndarray:
     # A face at the very edge may leave less than a pixel.
     left, top = min(left, photo.width - 1), min(top, photo.height - 1)
     region = (left, top, max(right, left + 1), max(bottom, top + 1))
-    return np.asarray(photo.crop(region).resize((spec.size, spec.size), Image.Resampling.BILINEAR))
+    roll = face.roll()
+    picture = photo.crop(region) if abs(roll) <= spec.max_roll else _turned(photo, region, roll)
+    return np.asarray(picture.resize((spec.size, spec.size), Image.Resampling.BILINEAR))
+
+
+def _turned(photo: Image.Image, region: tuple[int, int, int, int], degrees: float) -> Image.Image:
+    """What lies in the region, edges XYXY, once the photo is turned around its centre, counterclockwise."""
+    width, height = region[2] - region[0], region[3] - region[1]
+    across, down = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    x, y = region[0] + width / 2, region[1] + height / 2
+    # Pillow asks where each pixel comes from.
+    source = (
+        across,
+        -down,
+        x - across * width / 2 + down * height / 2,
+        down,
+        across,
+        y - down * width / 2 - across * height / 2,
+    )
+    return photo.transform((width, height), Image.Transform.AFFINE, source, Image.Resampling.BILINEAR)

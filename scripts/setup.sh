@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make .venv with a Python 3.8 and what the service and the training need, and node_modules. Does only what is missing:
-# `make setup` calls it. With `dev` as argument it adds what the tests and checks need.
+# `make setup` calls it. With `dev` as argument it adds what the tests and checks need; with `training` it leaves Node out.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -23,27 +23,38 @@ python38() {
     return 1
 }
 
-make_venv() {
-    rm -rf .venv
-    if python=$(python38) && "$python" -m venv .venv; then
+current_python() { # what Colab has: 3.10 or later
+    for python in python3 python3.13 python3.12 python3.11 python3.10 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1*/bin/python; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    return 1
+}
+
+make_venv() { # folder, version, a Python of that version where there is one
+    rm -rf "$1"
+    if [ -n "$3" ] && "$3" -m venv "$1"; then
         return
     fi
     # uv brings its own Python.
     uv=$(command -v uv) || {
-        echo "setup: no Python 3.8 here, fetching one with uv" >&2
+        echo "setup: no Python $2 here, fetching one with uv" >&2
         python3 -m venv .uv && .uv/bin/pip install --quiet uv && uv=.uv/bin/uv
-    } || fail "this needs Python 3.8, or uv, which fetches it: see https://docs.astral.sh/uv, then run this again"
-    "$uv" venv --quiet --seed --python 3.8 .venv ||
-        fail "neither a Python 3.8 nor a way to fetch one was found: install Python 3.8 (pyenv install 3.8), then run this again"
+    } || fail "this needs Python $2, or uv, which fetches it: see https://docs.astral.sh/uv, then run this again"
+    "$uv" venv --quiet --seed --python "$2" "$1" ||
+        fail "neither a Python $2 nor a way to fetch one was found: install Python $2 (pyenv install $2), then run this again"
 }
 
-install() { # stamp, then pip's arguments: install once for each state of the requirements files
-    stamp=.venv/$1.installed
-    shift
-    state=$(cat requirements.txt training/requirements.txt requirements-dev.txt constraints.txt | cksum)
+install() { # folder, stamp, then pip's arguments: install once for each state of the requirements files
+    python=$1/bin/python
+    stamp=$1/$2.installed
+    shift 2
+    state=$(cat requirements.txt training/requirements*.txt requirements-dev.txt constraints.txt | cksum)
     [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && return
     echo "setup: installing Python packages (torch alone is 750 MB)" >&2
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "$@" ||
+    "$python" -m pip install --quiet --disable-pip-version-check "$@" ||
         fail "the Python packages could not be installed"
     echo "$state" >"$stamp"
 }
@@ -52,10 +63,14 @@ has_node() {
     node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && command -v npm >/dev/null
 }
 
-is_python38 .venv/bin/python || make_venv
-install base -r requirements.txt -r training/requirements.txt
+is_python38 .venv/bin/python || make_venv .venv 3.8 "$(python38)"
+install .venv base -c constraints.txt -r requirements.txt -r training/requirements.txt
+[ "${1:-}" = training ] && exit
 if [ "${1:-}" = dev ]; then
-    install dev -r requirements-dev.txt
+    install .venv dev -c constraints.txt -r requirements-dev.txt
+    # A Python and a torch of today, as in Colab: the notebook runs in it.
+    [ -x .venv-notebook/bin/python ] || make_venv .venv-notebook 3.12 "$(current_python)"
+    install .venv-notebook base -r training/requirements.txt -r training/requirements-notebook.txt
     # AWS's own Lambda emulator ships inside the wheel of aws-sam-cli.
     if [ ! -x .venv/bin/aws-lambda-rie ]; then
         .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps -d .venv/sam aws-sam-cli==1.132.0 &&

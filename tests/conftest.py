@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -99,9 +101,12 @@ def training(*arguments: object, home: Path | None = None, **environment: str) -
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below the ports that the system gives to outgoing connections: one of those may be taken again at any time."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def until_up(url: str, process: subprocess.Popen[Any], seconds: float = 60) -> None:

@@ -5,30 +5,50 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
 
 from model.errors import ModelUnavailable
 from model.faces import CropSpec
-from model.recognizer import BUNDLED
 from training.align import align
+from training.audit import audit
+from training.compare import compare
+from training.download import default_cache, lfw
 from training.enrol import enrol
-from training.evaluate import evaluate, evaluate_model
+from training.evaluate import evaluate
 from training.export import export, require_serving_torch
-from training.features import FP32, INT8, default_precision, features
+from training.features import features
 from training.finetune import Recipe, finetune
+from training.options import parser
 from training.prepare import prepare
 from training.publish import publish
+from training.repeat import repeat, spread
+from training.report import write_report
 from training.steps import Run, TrainingError, say
+from training.stress import stress
+from training.verify import verify
+from training.versions import rollback, show, versions
 
 Arguments = argparse.Namespace
 
 
+def _data(a: Arguments) -> Path | None:
+    if a.source and a.data:
+        raise TrainingError("Give --source or --data, not both.")
+    if not (a.source or a.data or a.people):
+        raise TrainingError("prepare needs photos: --data, --source lfw or --people.")
+    return lfw(default_cache()) if a.source else a.data
+
+
 def _prepare(a: Arguments) -> None:
-    prepare(Run(a.out), a.data, a.people, a.min_images, a.val_share, a.seed)
+    prepare(Run(a.out), _data(a), a.people, a.min_images, a.val_share, a.seed)
+
+
+def _seed(run: Run) -> int:
+    """The one that `prepare` was given decides everything."""
+    return run.record("prepare")["inputs"]["seed"]
 
 
 def _align(a: Arguments) -> None:
@@ -36,40 +56,75 @@ def _align(a: Arguments) -> None:
 
 
 def _features(a: Arguments) -> None:
-    features(Run(a.out), a.precision, a.seed)
+    run = Run(a.out)
+    features(run, a.precision, _seed(run))
 
 
 def _finetune(a: Arguments) -> None:
     recipe = Recipe(**{field.name: getattr(a, field.name) for field in dataclasses.fields(Recipe)})
-    finetune(Run(a.out), a.precision, recipe, a.seed)
+    run = Run(a.out)
+    finetune(run, a.precision, recipe, _seed(run))
 
 
 def _evaluate(a: Arguments) -> None:
     if a.model:
         if not a.data:
             raise TrainingError("evaluate --model needs --data, a folder of photos, a folder a person.")
-        print(json.dumps(evaluate_model(a.model, a.data, a.strangers), indent=1))
+        print(json.dumps(audit(a.model, a.data, a.strangers), indent=1))
     elif a.out:
         run = Run(a.out)
         evaluate(run, a.precision)
-        print(json.dumps(run.record("evaluate")["facts"], indent=1))
+        if a.pairs:
+            verify(run, a.precision, a.pairs)
+        found = {step: run.record(step)["facts"] for step in ("evaluate", "verify") if run.has(step)}
+        print(json.dumps(found, indent=1))
     else:
         raise TrainingError("evaluate needs --out, the folder of a training run, or --model and --data.")
+
+
+def _repeat(a: Arguments) -> None:
+    run = Run(a.out)
+    repeat(run, a.precision, a.seeds)
+    print(json.dumps(spread(run.record("repeat")["facts"]["runs"]), indent=1))
 
 
 def _export(a: Arguments) -> None:
     require_serving_torch()
     run = Run(a.out)
     # Trained elsewhere, say on a GPU: the features that serve are still to be made. Otherwise both are skipped.
-    features(run, a.precision, a.seed)
+    features(run, a.precision, _seed(run))
     evaluate(run, a.precision)
     export(run, a.precision)
+    _report(a)
+
+
+def _stress(a: Arguments) -> None:
+    run = Run(a.out)
+    stress(run, a.photos)
+    print(json.dumps(run.record("stress")["facts"], indent=1))
+
+
+def _report(a: Arguments) -> None:
+    write_report(Run(a.out), a.precision)
+    say(f"report.html and report.json are in {a.out}")
+
+
+def _compare(a: Arguments) -> None:
+    print(compare(a.first, a.second))
 
 
 def _publish(a: Arguments) -> None:
     if not (a.model or a.out):
         raise TrainingError("publish needs --model, a folder with latest.json, or --out, the folder of a training run.")
-    publish(a.model or a.out / "model", a.to)
+    publish(Path(a.model or a.out / "model"), a.to, a.dry_run)
+
+
+def _versions(a: Arguments) -> None:
+    print(show(versions(a.model)))
+
+
+def _rollback(a: Arguments) -> None:
+    rollback(a.model, a.version)
 
 
 def _enrol(a: Arguments) -> None:
@@ -78,105 +133,33 @@ def _enrol(a: Arguments) -> None:
 
 def _all(a: Arguments) -> None:
     require_serving_torch()
-    for step in (_prepare, _align, _features, _finetune, _export):
+    for step in (_prepare, _align, _features, _finetune):
         step(a)
+    run = Run(a.out)
+    evaluate(run, a.precision)
+    if a.pairs:
+        verify(run, a.precision, a.pairs)
+    repeat(run, a.precision, a.seeds)
+    _export(a)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
-
-
-def _share(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
-    return number
-
-
-def _options() -> dict[str, dict[str, Any]]:
-    """Every option once, whichever commands take it."""
-    options: dict[str, dict[str, Any]] = {
-        "--data": {"type": Path, "metavar": "PATH", "help": "archive or folder of photos, a folder a person"},
-        "--people": {"type": Path, "metavar": "DIR", "help": "own photos, a folder a person"},
-        "--out": {"type": Path, "metavar": "DIR", "help": "folder for what the steps leave"},
-        "--seed": {"type": int, "default": 0, "help": "decides the split and the training (default: %(default)s)"},
-        "--min-images": {
-            "type": _positive,
-            "default": 4,
-            "help": "people with fewer photos are strangers (default: %(default)s)",
-        },
-        "--val-share": {
-            "type": _share,
-            "default": 0.3,
-            "help": "share of each person's photos to validate with (default: %(default)s)",
-        },
-        "--margin": {
-            "type": int,
-            "default": CropSpec().margin,
-            "help": "pixels around the face (default: %(default)s)",
-        },
-        "--precision": {
-            "choices": (INT8, FP32),
-            "default": default_precision(),
-            "help": "of the trunk (default here: %(default)s)",
-        },
-        "--model": {"metavar": "URI", "help": "folder or s3://bucket/prefix with latest.json"},
-        "--strangers": {"type": Path, "metavar": "DIR", "help": "photos of people who are not in the model"},
-        "--to": {"metavar": "URI", "help": "s3://bucket/prefix"},
-    }
-    for field in dataclasses.fields(Recipe):
-        kind = _positive if field.type == "int" else float
-        options[f"--{field.name.replace('_', '-')}"] = {
-            "type": kind,
-            "default": field.default,
-            "help": "of SGD with StepLR (default: %(default)s)",
-        }
-    return options
-
-
-RECIPE = tuple(f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Recipe))
-PREPARE = ("--data", "--people", "--min-images", "--val-share", "--seed")
-COMMANDS: dict[str, tuple[Callable[[Arguments], None], str, tuple[str, ...], tuple[str, ...]]] = {
-    # name: function, help, required options, other options
-    "prepare": (_prepare, "photos -> who trains and who validates", ("--data", "--out"), PREPARE),
-    "align": (_align, "photos -> crops of faces", ("--out",), ("--margin",)),
-    "features": (_features, "crops -> features of the frozen trunk", ("--out",), ("--precision", "--seed")),
-    "finetune": (_finetune, "features -> head, with curves", ("--out",), ("--precision", "--seed", *RECIPE)),
-    "evaluate": (
-        _evaluate,
-        "accuracy, open set and threshold, of a run or of a finished model",
-        (),
-        ("--out", "--precision", "--model", "--data", "--strangers"),
-    ),
-    "export": (_export, "everything -> one TorchScript file and report.json", ("--out",), ("--precision", "--seed")),
-    "publish": (_publish, "model -> S3", ("--to",), ("--out", "--model")),
-    "all": (
-        _all,
-        "prepare, align, features, finetune, evaluate and export",
-        ("--data", "--out"),
-        (*PREPARE, "--margin", "--precision", *RECIPE),
-    ),
-    "enrol": (_enrol, "add people to a finished model, without training", ("--people",), ("--model", "--out")),
+FUNCTIONS: dict[str, Callable[[Arguments], None]] = {
+    "prepare": _prepare,
+    "align": _align,
+    "features": _features,
+    "finetune": _finetune,
+    "evaluate": _evaluate,
+    "repeat": _repeat,
+    "export": _export,
+    "stress": _stress,
+    "report": _report,
+    "compare": _compare,
+    "all": _all,
+    "publish": _publish,
+    "versions": _versions,
+    "rollback": _rollback,
+    "enrol": _enrol,
 }
-
-
-def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    options = _options()
-    for name, (function, text, required, others) in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
-        for option in dict.fromkeys(required + others):
-            command.add_argument(option, required=option in required, **options[option])
-        command.set_defaults(function=function)
-        if name == "enrol":
-            command.set_defaults(model=os.getenv("MODEL_URI") or BUNDLED, out=Path("models"))
-        if name == "publish":
-            command.set_defaults(model=None)
-    return root
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -185,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
     # A shell that starts this in the background has it ignore Ctrl-C, and so would the cleaning up.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        arguments.function(arguments)
+        FUNCTIONS[arguments.command](arguments)
     except (TrainingError, ModelUnavailable) as error:
         say(f"error: {error}")
         return 1

@@ -6,13 +6,14 @@ import hashlib
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from model.detector import Detector
@@ -27,11 +28,16 @@ FACELESS, ALIGNED, UNREADABLE = 0, 1, 2  # a photo's status
 CHUNK = 32  # photos between two writes
 
 
+# Something done to a photo before it is looked at: upright RGB photo, detector -> the bytes of an image file.
+Change = Callable[[Image.Image, Detector], bytes]
+
+
 class Aligner:
     """Photo files to crops of the face nearest the photo's centre."""
 
-    def __init__(self, spec: CropSpec) -> None:
+    def __init__(self, spec: CropSpec, change: Change | None = None) -> None:
         self._spec = spec
+        self._change = change
         self._detector = Detector()
 
     def align(self, path: Path) -> tuple[int, np.ndarray, str]:
@@ -39,6 +45,8 @@ class Aligner:
         blank = np.zeros((self._spec.size, self._spec.size, 3), np.uint8)
         try:
             photo = decode(path.read_bytes())
+            if self._change:
+                photo = decode(self._change(photo, self._detector))
         except (RecognitionError, OSError):
             return UNREADABLE, blank, ""
         pixels = hashlib.sha256(repr(photo.size).encode() + photo.tobytes()).hexdigest()[:16]
@@ -51,24 +59,26 @@ class Aligner:
 _aligner: Aligner  # one a worker process
 
 
-def _start_worker(spec: CropSpec) -> None:
+def _start_worker(spec: CropSpec, change: Change | None) -> None:
     global _aligner
     # Ctrl-C is the main process's to handle; it ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
-    _aligner = Aligner(spec)
+    _aligner = Aligner(spec, change)
 
 
 def _work(path: str) -> tuple[int, np.ndarray, str]:
     return _aligner.align(Path(path))
 
 
-def align_all(paths: list[str], spec: CropSpec, desc: str) -> Iterator[tuple[int, np.ndarray, str]]:
+def align_all(
+    paths: Sequence[str], spec: CropSpec, desc: str, change: Change | None = None
+) -> Iterator[tuple[int, np.ndarray, str]]:
     """What Aligner.align says of each photo, in order, with a process for each processor."""
     # Not forked: a fork after torch has started its threads hangs in the child.
     context = multiprocessing.get_context("spawn")
     workers = max(1, min(os.cpu_count() or 1, len(paths) // 8))
-    with context.Pool(workers, _start_worker, (spec,)) as pool:
+    with context.Pool(workers, _start_worker, (spec, change)) as pool:
         yield from tqdm(pool.imap(_work, paths, chunksize=4), total=len(paths), desc=desc, unit=" photos")
 
 

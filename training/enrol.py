@@ -6,18 +6,23 @@ their meaning, and new people get the next ones.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from model.errors import ModelUnavailable
-from model.recognizer import Person, Recognizer, load_script
+from model.recognizer import Config, Person, Recognizer, load_script
 from model.store import Pointer, fetch
 from training.align import ALIGNED, FACELESS, align_all
 from training.export import require_serving_torch, save_version
-from training.prepare import people_folders
+from training.gallery import Gallery
+from training.probes import cost, read_probes
+from training.sources import merged_folders
 from training.steps import TrainingError, say
 
 
@@ -27,13 +32,14 @@ class Enrolment:
 
     pointer: Pointer | None = None
     added: dict[str, int] = field(default_factory=dict)  # photos by person
+    look_alikes: list[tuple[str, str, float]] = field(default_factory=list)  # new person, known one, confidence
     duplicates: list[Path] = field(default_factory=list)
     faceless: list[Path] = field(default_factory=list)
     unreadable: list[Path] = field(default_factory=list)
 
 
-def enrol(people: Path, model: str, models: Path) -> Enrolment:
-    """Add the people in `people`, a folder a person, to the model at `model`; write the new version below `models`.
+def enrol(folders: Sequence[Path], model: str, models: Path) -> Enrolment:
+    """Add the people in `folders`, a folder a person, to the model at `model`; write the new version below `models`.
 
     Raises TrainingError.
     """
@@ -45,25 +51,60 @@ def enrol(people: Path, model: str, models: Path) -> Enrolment:
     except ModelUnavailable as error:
         raise TrainingError(str(error)) from error
     result = Enrolment()
-    crops = _new_crops(people_folders(people), known, recognizer, result)
-    ids = {person.name: person.id for person in known}
-    means = script.means.numpy()
+    crops = _new_crops(merged_folders(folders), known, recognizer, result)
+    roll = Roll(script, config, known)
+    before = roll.means
     for name, found in crops.items():
         embeddings = recognizer.classify(np.stack([crop for crop, _ in found]))[1]
-        if name not in ids:
-            ids[name] = len(known)
-            known.append(Person(ids[name], name))
-            means = np.concatenate([means, np.zeros((1, means.shape[1]), np.float32)])
-        person = known[ids[name]]
-        weights = [len(person.photos)] + [1] * len(found)
-        means[person.id] = np.average(np.stack([means[person.id], *embeddings]), axis=0, weights=weights)
-        known[person.id] = replace(person, photos=(*person.photos, *(digest for _, digest in found)))
+        roll.add(name, embeddings, [digest for _, digest in found])
         result.added[name] = len(found)
     if result.added:
-        script.means = torch.from_numpy(np.ascontiguousarray(means, np.float32))
-        result.pointer = save_version(script, config, known, models)
-    _tell(result, known)
+        gallery = Gallery(roll.means)
+        result.look_alikes = roll.look_alikes(gallery, len(before))
+        text, probes = read_probes(path)
+        if text:
+            _tell_cost(cost(probes, Gallery(before), roll.threshold), cost(probes, gallery, roll.threshold))
+        script.means = torch.from_numpy(np.ascontiguousarray(gallery.means, np.float32))
+        script.hubness = torch.from_numpy(gallery.hubness)
+        result.pointer = save_version(script, config, roll.people, models, text)
+    _tell(result, roll)
     return result
+
+
+class Roll:
+    """The people of a model. means: [people, 512]; threshold: the score from which a face counts as known."""
+
+    def __init__(self, script: torch.jit.ScriptModule, config: Config, people: list[Person]) -> None:
+        self.people = people
+        self.ids = {person.name: person.id for person in people}
+        self.means: np.ndarray = script.means.numpy()
+        self._slope, self._intercept = script.slope, script.intercept
+        self.threshold = (math.log(config.threshold / (1 - config.threshold)) - self._intercept) / self._slope
+
+    def look_alikes(self, gallery: Gallery, first: int) -> list[tuple[str, str, float]]:
+        """Of the people from ID `first` on, whom of those before them they would be taken for, and how surely."""
+        alike = []
+        for person in self.people[first:]:
+            mean = self.means[person.id : person.id + 1]
+            found = gallery.scores(mean / np.linalg.norm(mean), np.array([person.id]))[0, : person.id]
+            best = int(found.argmax())
+            if found[best] >= self.threshold:
+                confidence = 1 / (1 + math.exp(-(self._slope * found[best] + self._intercept)))
+                alike.append((person.name, self.people[best].name, confidence))
+        return alike
+
+    def add(self, name: str, embeddings: np.ndarray, digests: list[str]) -> None:
+        """More photos, [N, 512], of a person who is there or not."""
+        if name not in self.ids:
+            self.ids[name] = len(self.people)
+            self.people.append(Person(self.ids[name], name))
+            self.means = np.concatenate([self.means, np.zeros((1, self.means.shape[1]), np.float32)])
+        person = self.people[self.ids[name]]
+        weights = [len(person.photos)] + [1] * len(embeddings)
+        means = self.means.copy()
+        means[person.id] = np.average(np.stack([means[person.id], *embeddings]), axis=0, weights=weights)
+        self.means = means
+        self.people[person.id] = replace(person, photos=(*person.photos, *digests))
 
 
 def _new_crops(
@@ -85,10 +126,20 @@ def _new_crops(
     return crops
 
 
-def _tell(result: Enrolment, known: list[Person]) -> None:
-    ids = {person.name: person.id for person in known}
+def _tell_cost(before: dict[str, Any], after: dict[str, Any]) -> None:
+    def both(name: str) -> str:
+        return f"{before[name]:.1%} before, {after[name]:.1%} now"
+
+    say(f"known people's {before['photos']} val photos: named rightly and known {both('right_and_known')}")
+    if before["strangers"]:
+        say(f"{before['strangers']} photos of strangers: taken for somebody {both('strangers_accepted')}")
+
+
+def _tell(result: Enrolment, roll: Roll) -> None:
     for name, count in result.added.items():
-        say(f"{name}: ID {ids[name]}, {count} photo{'s' * (count != 1)} added")
+        say(f"{name}: ID {roll.ids[name]}, {count} photo{'s' * (count != 1)} added")
+    for name, other, confidence in result.look_alikes:
+        say(f"{name} looks like {other} (confidence {confidence:.2f}): if that is one person, use one name")
     for what, paths in (
         ("known already, left out", result.duplicates),
         ("no face found, left out", result.faceless),
@@ -97,7 +148,7 @@ def _tell(result: Enrolment, known: list[Person]) -> None:
         for path in paths:
             say(f"{path}: {what}")
     if result.pointer:
-        say(f"model {result.pointer.version} knows {len(known)} people")
+        say(f"model {result.pointer.version} knows {len(roll.people)} people")
     elif result.duplicates:
         say("nothing new: the model knows all of these photos")
     else:

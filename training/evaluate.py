@@ -1,44 +1,86 @@
-"""evaluate: the head's embeddings -> gallery, confidence, threshold, and how good they are together.
-
-Also the same figures for a finished model and photos that it has never seen.
-"""
+"""evaluate: the head's embeddings -> gallery, confidence, threshold, and how good they are together."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from model.recognizer import Recognizer
 from training import figures
-from training.align import ALIGNED, align_all, chunks
-from training.features import BATCH, dataset, load_features
-from training.finetune import load_head
-from training.prepare import STRANGER, TRAIN, VAL, people_folders
-from training.steps import Run, TrainingError, say
+from training.features import Dataset, dataset, load_features
+from training.figures import Probes
+from training.finetune import Head, load_head
+from training.gallery import Gallery
+from training.prepare import STRANGER, TRAIN, VAL
+from training.steps import Run, TrainingError
+
+BATCH = 256  # embeddings at a time
 
 
 @dataclass(frozen=True)
 class Served:
-    """What turns embeddings into answers. means: [people, 512]; slope, intercept: of the logit over the cosine."""
+    """What turns embeddings into answers. slope, intercept: of the logit over the score."""
 
-    means: np.ndarray
+    gallery: Gallery
     slope: float
     intercept: float
     threshold: float  # confidence
 
     def logits(self, embeddings: np.ndarray) -> np.ndarray:
-        return self.slope * figures.cosines(embeddings, self.means) + self.intercept
+        return self.slope * self.gallery.scores(embeddings) + self.intercept
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The gallery of the training photos, and what it says of the others."""
+
+    gallery: Gallery
+    known: Probes
+    strangers: Probes
+
+
+def embed(head: Head, features: np.ndarray, data: Dataset, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Labels and embeddings of a split, batch by batch. features: [rows, 1792]."""
+    rows = np.flatnonzero(data.splits == split)
+    for start in range(0, len(rows), BATCH):
+        batch = rows[start : start + BATCH]
+        with torch.no_grad():
+            yield data.labels[batch], head.embed(torch.from_numpy(features[batch])).numpy()
+
+
+def assess(head: Head, features: np.ndarray, data: Dataset) -> Assessment:
+    """Without strangers every val photo also stands for one, its own person taken out of the gallery.
+
+    Raises TrainingError where there are no val photos.
+    """
+    if not (data.splits == VAL).any():
+        raise TrainingError("No photo is left to validate with: somebody needs at least 4 photos.")
+    gallery = Gallery.of(embed(head, features, data, TRAIN), len(data.names))
+    known = gallery.judge(embed(head, features, data, VAL))
+    if (data.splits == STRANGER).any():
+        strangers = gallery.judge(embed(head, features, data, STRANGER))
+    else:
+        strangers = gallery.judge(embed(head, features, data, VAL), without_own=True)
+    return Assessment(gallery, known, strangers)
+
+
+def summary(found: Assessment, val_images: int) -> dict[str, Any]:
+    """The figures of a split. A val photo in which no face was found, of `val_images` in all, counts as wrong."""
+    measured = figures.measure(found.known, found.strangers)
+    share_found = len(found.known) / val_images
+    return {
+        "val_accuracy": measured["top1"] * share_found,
+        "val_top5": measured["top5"] * share_found,
+        "named_at_strangers_accepted": measured["named_at_strangers_accepted"],
+        "held_out": figures.held_out(found.known, found.strangers),
+    }
 
 
 def evaluate(run: Run, precision: str) -> None:
-    """Choose threshold and confidence on the val photos and the strangers, and report both.
-
-    Without strangers every val photo also stands for one, its own person taken out of the gallery.
-    """
+    """Choose threshold and confidence on the val photos and the strangers, and report both."""
     inputs = {
         "finetune": run.identity("finetune"),
         "features": run.identity(f"features-{precision}"),
@@ -47,84 +89,38 @@ def evaluate(run: Run, precision: str) -> None:
 
     def work() -> dict[str, Any]:
         data = dataset(run)
-        with torch.no_grad():
-            embeddings = load_head(run).embed(torch.from_numpy(load_features(run, precision))).numpy()
-        split = {name: np.flatnonzero(data.splits == name) for name in (TRAIN, VAL, STRANGER)}
-        if not len(split[VAL]):
-            raise TrainingError("No photo is left to validate with: every person needs at least 4 photos.")
-        means = figures.gallery(embeddings[split[TRAIN]], data.labels[split[TRAIN]], len(data.names))
-        labels = data.labels[split[VAL]]
-        known = figures.cosines(embeddings[split[VAL]], means)
-        if len(split[STRANGER]):
-            strangers = figures.cosines(embeddings[split[STRANGER]], means)
-        else:
-            strangers = figures.as_strangers(known, labels)
-        slope, intercept = figures.fit_confidence(known, labels, strangers)
-        cosine = figures.threshold_at(strangers.max(axis=1), figures.DEFAULT_RATE)
-        threshold = float(torch.sigmoid(torch.tensor(slope * cosine + intercept)))
-        np.savez(run.out / "gallery.npz", means=means)
-        found = figures.measure(known, labels, strangers)
-        # A photo in which no face is found has no right answer.
-        share_found = len(labels) / run.record("prepare")["facts"]["val_images"]
+        found = assess(load_head(run), load_features(run, precision), data)
+        slope, intercept = figures.fit_confidence(found.known, found.strangers)
+        score = figures.threshold_at(found.strangers, figures.DEFAULT_RATE)
+        probes = {
+            f"{name}_{field}": values
+            for name in ("known", "strangers")
+            for field, values in vars(getattr(found, name)).items()
+        }
+        np.savez(run.out / "evaluated.npz", means=found.gallery.means, hubness=found.gallery.hubness, **probes)
         return {
-            "val_accuracy": found["top1"] * share_found,
-            "val_top5": found["top5"] * share_found,
-            "named_at_strangers_accepted": found.get("named_at_strangers_accepted", {}),
-            "strangers_are": "other people" if len(split[STRANGER]) else "val photos without their own person",
-            "stranger_probes": len(strangers),
+            **summary(found, run.record("prepare")["facts"]["val_images"]),
+            "strangers_are": "other people" if (data.splits == STRANGER).any() else "val photos without their person",
+            "stranger_probes": len(found.strangers),
             "slope": slope,
             "intercept": intercept,
-            "threshold": threshold,
-            "threshold_cosine": cosine,
+            "threshold": float(1 / (1 + np.exp(-(slope * score + intercept)))),
+            "threshold_score": score,
         }
 
-    run.step("evaluate", inputs, ["gallery.npz"], work)
+    run.step("evaluate", inputs, ["evaluated.npz"], work)
+
+
+def load_assessment(run: Run) -> Assessment:
+    """What `evaluate` found."""
+    run.record("evaluate")
+    with np.load(run.out / "evaluated.npz") as file:
+        known, strangers = (
+            Probes(*(file[f"{name}_{field}"] for field in Probes.__annotations__)) for name in ("known", "strangers")
+        )
+        return Assessment(Gallery(file["means"], file["hubness"]), known, strangers)
 
 
 def load_served(run: Run) -> Served:
     facts = run.record("evaluate")["facts"]
-    with np.load(run.out / "gallery.npz") as file:
-        means = file["means"]
-    return Served(means, facts["slope"], facts["intercept"], facts["threshold"])
-
-
-def evaluate_model(uri: str, data: Path, strangers: Path | None) -> dict[str, Any]:
-    """The figures of a finished model for folders of photos, a folder a person. Raises TrainingError."""
-    recognizer = Recognizer.load(uri)
-    ids = {person.name: person.id for person in recognizer.people}
-    folders = people_folders(data)
-    unknown = [name for name in folders if name not in ids]
-    if unknown:
-        say(f"not in the model, left out: {', '.join(unknown)}")
-    known = [(path, ids[name]) for name, paths in folders.items() if name in ids for path in paths]
-    if not known:
-        raise TrainingError(f"None of the people in {data} is in the model.")
-    scores, found = _confidences(recognizer, [path for path, _ in known])
-    labels = np.array([label for _, label in known])[found]
-    outside = np.zeros((0, len(ids)), np.float32)
-    if strangers:
-        outside, _ = _confidences(recognizer, [path for paths in people_folders(strangers).values() for path in paths])
-    if not len(labels):
-        raise TrainingError(f"No face was found in any photo of {data}.")
-    threshold = recognizer.config.threshold
-    result = {"model": recognizer.version, "people": len({label for _, label in known}), "images": len(known)}
-    result["faceless"] = len(known) - len(labels)
-    result.update(figures.measure(scores, labels, outside))
-    result["threshold"] = threshold
-    result["named_at_threshold"] = figures.named_at(scores, labels, threshold)
-    if len(outside):
-        result["strangers"] = len(outside)
-        result["strangers_accepted_at_threshold"] = float((outside.max(axis=1) >= threshold).mean())
-    return result
-
-
-def _confidences(recognizer: Recognizer, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences [photos with a face, people] and the indices of those photos."""
-    scores = [np.zeros((0, len(recognizer.people)), np.float32)]
-    found: list[int] = []
-    rows = align_all([str(path) for path in paths], recognizer.config.crop, "align")
-    for chunk in chunks(((i, crop) for i, (status, crop, _) in enumerate(rows) if status == ALIGNED), BATCH):
-        indices, crops = zip(*chunk)
-        found += indices
-        scores.append(recognizer.classify(np.stack(crops))[0])
-    return np.concatenate(scores), np.array(found, np.int64)
+    return Served(load_assessment(run).gallery, facts["slope"], facts["intercept"], facts["threshold"])

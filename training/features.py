@@ -19,8 +19,8 @@ from training.steps import Rows, Run, TrainingError
 from training.trunk import FEATURES, Arithmetic, Conv, Float, fold, forward, load_pretrained
 
 INT8, FP32 = "int8", "fp32"
-BATCH = 32
-CALIBRATION_CROPS = 256
+BATCH = 256 if torch.cuda.is_available() else 32
+CALIBRATION_CROPS = 128
 SERVING_TORCH = "1.5.0"
 
 
@@ -55,12 +55,15 @@ def crops_of(run: Run, rows: np.ndarray) -> Iterator[torch.Tensor]:
 
 
 def trunk(convs: dict[str, Conv], scales: dict[str, Scale] | None) -> Arithmetic:
-    """The arithmetic of a precision: int8 with scales, else floating point, on the GPU where there is one."""
+    """The arithmetic of a precision: int8 with scales, else floating point; on a GPU, where there is one, in half."""
     if scales is not None:
         return Int8(convs, scales, pack(convs, quantize(convs)))
     if torch.cuda.is_available():
         return Float(
-            {name: conv._replace(weight=conv.weight.cuda(), bias=conv.bias.cuda()) for name, conv in convs.items()}
+            {
+                name: conv._replace(weight=conv.weight.cuda().half(), bias=conv.bias.cuda().half())
+                for name, conv in convs.items()
+            }
         )
     return Float(convs)
 
@@ -101,10 +104,9 @@ def features(run: Run, precision: str, seed: int) -> None:
 
 
 def load_features(run: Run, precision: str) -> np.ndarray:
-    """[crops with a face, 1792], in the order of `dataset`."""
+    """[crops with a face, 1792], in the order of `dataset`, read from disk as they are needed."""
     run.record(f"features-{precision}")
-    vectors: np.ndarray = np.load(_path(run, precision))
-    return vectors
+    return np.load(_path(run, precision), mmap_mode="r")
 
 
 def _path(run: Run, precision: str) -> Path:

@@ -1,11 +1,12 @@
-"""How good a model is, as numbers: closed set, open set, and what a cosine is worth as a confidence.
+"""How good a model is, as numbers: closed set, open set, and what a score is worth as a confidence.
 
-A probe is a photo to be named; the gallery is the mean embedding of each person's training photos. Everything starts
-from a matrix of scores [probes, people], cosines or anything that rises with them.
+A probe is a photo to be named by the gallery of the people who are known (training/gallery.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,66 +15,130 @@ FALSE_ACCEPT_RATES = (0.1, 0.01, 0.001)  # shares of strangers' photos taken for
 DEFAULT_RATE = 0.01
 
 
-def gallery(embeddings: np.ndarray, labels: np.ndarray, people: int) -> np.ndarray:
-    """Mean embedding a person, [people, 512], not normalised: its length says how alike the photos are."""
-    sums = np.zeros((people, embeddings.shape[1]))
-    np.add.at(sums, labels, embeddings)
-    return (sums / np.maximum(np.bincount(labels, minlength=people), 1)[:, None]).astype(np.float32)
+@dataclass(frozen=True)
+class Probes:
+    """What a gallery says of N probes.
+
+    labels: int64 [N], class index, -1 for strangers; named: int64 [N], whose score is highest; best: float32 [N], that
+    score; rank: int64 [N], how many people score higher than the probe's own (0 is right; all people for strangers).
+    """
+
+    labels: np.ndarray
+    named: np.ndarray
+    best: np.ndarray
+    rank: np.ndarray
+
+    @classmethod
+    def none(cls) -> Probes:
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Probes]) -> Probes:
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__annotations__))
+
+    @property
+    def right(self) -> np.ndarray:
+        """bool [N]"""
+        return self.named == self.labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, which: Any) -> Probes:
+        """Some of them: indices, a mask or a slice."""
+        return Probes(self.labels[which], self.named[which], self.best[which], self.rank[which])
 
 
-def cosines(embeddings: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """[N, 512] of length 1, [people, 512] -> [N, people]."""
-    lengths = np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    scores: np.ndarray = embeddings @ (means / lengths).T
-    return scores
+def judged(found: np.ndarray, labels: np.ndarray) -> Probes:
+    """found: scores [N, people]; labels: [N]."""
+    own = np.where(labels >= 0, found[np.arange(len(labels)), labels], -np.inf)
+    return Probes(labels, found.argmax(axis=1), found.max(axis=1), (found > own[:, None]).sum(axis=1))
 
 
-def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
-    """Share of probes whose person is among the k best."""
-    own = scores[np.arange(len(labels)), labels]
-    return float(((scores > own[:, None]).sum(axis=1) < k).mean())
-
-
-def as_strangers(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Known probes as if their own person were not in the gallery: the stand-in where there are no strangers."""
-    without = scores.copy()
-    without[np.arange(len(labels)), labels] = -np.inf
-    return without
-
-
-def threshold_at(stranger_best: np.ndarray, rate: float) -> float:
-    """The score from which at most that share of strangers is accepted. stranger_best: [strangers], best score each."""
-    ranked = np.sort(stranger_best)[::-1]
+def threshold_at(strangers: Probes, rate: float) -> float:
+    """The score from which at most that share of strangers is accepted."""
+    ranked = np.sort(strangers.best)[::-1]
     accepted = int(rate * len(ranked))
+    if accepted == len(ranked):
+        return float(ranked[-1])
     above = ranked[accepted - 1] if accepted else ranked[0] + 2 * abs(ranked[0]) * 1e-3
     return float((above + ranked[accepted]) / 2)
 
 
-def named_at(scores: np.ndarray, labels: np.ndarray, threshold: float) -> float:
+def named_at(known: Probes, threshold: float) -> float:
     """Share of known probes that are accepted and named rightly."""
-    return float(((scores.max(axis=1) >= threshold) & (scores.argmax(axis=1) == labels)).mean())
+    return float(((known.best >= threshold) & known.right).mean())
 
 
-def measure(scores: np.ndarray, labels: np.ndarray, strangers: np.ndarray) -> dict[str, Any]:
-    """The figures of a report. scores: [probes, people]; strangers: the same for people outside the gallery."""
-    found: dict[str, Any] = {"top1": top_k(scores, labels, 1), "top5": top_k(scores, labels, 5)}
+def measure(known: Probes, strangers: Probes) -> dict[str, Any]:
+    """The figures of a report: top1 and top5, and what is named rightly while so many strangers are accepted."""
+    found: dict[str, Any] = {"top1": float((known.rank < 1).mean()), "top5": float((known.rank < 5).mean())}
     if len(strangers):
-        best = strangers.max(axis=1)
         found["named_at_strangers_accepted"] = {
-            str(rate): named_at(scores, labels, threshold_at(best, rate)) for rate in FALSE_ACCEPT_RATES
+            str(rate): named_at(known, threshold_at(strangers, rate)) for rate in FALSE_ACCEPT_RATES
         }
     return found
 
 
-def fit_confidence(scores: np.ndarray, labels: np.ndarray, strangers: np.ndarray) -> tuple[float, float]:
-    """Slope and intercept that turn a probe's best cosine into the log odds that the name is right.
+def halves(known: Probes, strangers: Probes) -> list[tuple[Probes, Probes]]:
+    """Two halves with no person in both, as long as strangers' photos lie person by person."""
+    middle = len(strangers) // 2
+    return [(known[known.labels % 2 == i], strangers[:middle] if i else strangers[middle:]) for i in range(2)]
+
+
+def held_out(known: Probes, strangers: Probes) -> dict[str, Any]:
+    """What the threshold and the confidence are worth on people who did not choose them.
+
+    Both are chosen on one half of the people, known and strangers, and judged on the other; then the other way round.
+    """
+    sides = halves(known, strangers)
+    accepted, named, confidence, right, weight = [], [], [], [], []
+    for (chosen_by, chosen_by_strangers), (probes, others) in (sides, sides[::-1]):
+        threshold = threshold_at(chosen_by_strangers, DEFAULT_RATE)
+        slope, intercept = fit_confidence(chosen_by, chosen_by_strangers)
+        accepted.append(others.best >= threshold)
+        named.append((probes.best >= threshold) & probes.right)
+        for part in (probes, others):
+            confidence.append(1 / (1 + np.exp(-(slope * part.best + intercept))))
+            right.append(part.right)
+            weight.append(np.full(len(part), 0.25 / len(part)))
+    calibration, error = reliability(np.concatenate(confidence), np.concatenate(right), np.concatenate(weight))
+    return {
+        "strangers_accepted": float(np.concatenate(accepted).mean()),
+        "named": float(np.concatenate(named).mean()),
+        "calibration_error": error,
+        "calibration": calibration,
+    }
+
+
+def reliability(
+    confidence: np.ndarray, right: np.ndarray, weight: np.ndarray, bins: int = 10
+) -> tuple[list[dict[str, float]], float]:
+    """Bins of equal width, and the expected calibration error (Naeini et al., 2015): mean |confidence - share right|.
+
+    confidence, right, weight: [N] each; the weights add up to 1.
+    """
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    rows, error = [], 0.0
+    for i in range(bins):
+        inside = place == i
+        total = float(weight[inside].sum())
+        if total:
+            said, was = (float((weight * x)[inside].sum() / total) for x in (confidence, right))
+            rows.append({"from": i / bins, "probes": int(inside.sum()), "confidence": said, "right": was})
+            error += total * abs(said - was)
+    return rows, error
+
+
+def fit_confidence(known: Probes, strangers: Probes) -> tuple[float, float]:
+    """Slope and intercept that turn a probe's best score into the log odds that the name is right.
 
     Logistic regression (Platt, "Probabilistic Outputs for Support Vector Machines", 1999, with his smoothed targets),
     known people and strangers weighing the same: an answer before anything is known of who will stand at the camera.
     """
-    x = np.concatenate([scores.max(axis=1), strangers.max(axis=1)]).astype(np.float64)
-    right = np.concatenate([scores.argmax(axis=1) == labels, np.zeros(len(strangers), bool)])
-    weight = np.concatenate([np.full(len(labels), 0.5 / len(labels)), np.full(len(strangers), 0.5 / len(strangers))])
+    x = np.concatenate([known.best, strangers.best]).astype(np.float64)
+    right = np.concatenate([known.right, np.zeros(len(strangers), bool)])
+    weight = np.concatenate([np.full(len(part), 0.5 / len(part)) for part in (known, strangers)])
     positive, negative = right.sum(), (~right).sum()
     target = np.where(right, (positive + 1) / (positive + 2), 1 / (negative + 2))
     design = np.stack([x, np.ones_like(x)], axis=1)

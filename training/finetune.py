@@ -15,11 +15,10 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from training import plots
-from training.features import dataset, load_features
+from training.features import Dataset, dataset, load_features
 from training.prepare import TRAIN, VAL
 from training.steps import Run, replacing
-from training.trunk import EMBEDDING, FEATURES, load_pretrained
+from training.trunk import EMBEDDING, FEATURES, load_pretrained, parameters
 
 
 @dataclass(frozen=True)
@@ -55,42 +54,54 @@ class Head(nn.Module):
         return logits
 
 
-def train_head(
-    features: torch.Tensor,
-    labels: torch.Tensor,
-    val: tuple[torch.Tensor, torch.Tensor],
-    head: Head,
-    recipe: Recipe,
-    seed: int,
-) -> list[dict[str, float]]:
-    """Train in place; returns loss and accuracy on both splits after each epoch. features: [N, 1792]; labels: [N]."""
-    order = torch.Generator().manual_seed(seed)
+def train_head(features: np.ndarray, data: Dataset, recipe: Recipe, seed: int) -> tuple[Head, list[dict[str, float]]]:
+    """The head, with loss and accuracy on both splits after each epoch. features: [rows, 1792], may lie on disk."""
+    torch.manual_seed(seed)
+    head = Head(len(data.names))
+    head.embedding.weight.data.copy_(load_pretrained()["last_linear.weight"])
     optimizer = torch.optim.SGD(
         head.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, recipe.step, recipe.gamma)
+    order = np.random.RandomState(seed)
+    train, val = (np.flatnonzero(data.splits == split) for split in (TRAIN, VAL))
     history = []
     with tqdm(range(recipe.epochs), desc="finetune", unit=" epochs") as epochs:
         for _ in epochs:
-            loss_sum = right = 0.0
-            for batch in torch.randperm(len(labels), generator=order).split(recipe.batch):
-                logits = head(features[batch])
-                loss = F.cross_entropy(logits, labels[batch])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                loss_sum += float(loss.detach()) * len(batch)
-                right += int((logits.argmax(1) == labels[batch]).sum())
+            loss, accuracy = _epoch(head, features, data.labels, order.permutation(train), recipe.batch, optimizer)
             schedule.step()
-            row = {"train_loss": loss_sum / len(labels), "train_accuracy": right / len(labels)}
-            if len(val[1]):
+            row = {"train_loss": loss, "train_accuracy": accuracy}
+            if len(val):
                 with torch.no_grad():
-                    logits = head(val[0])
-                    row["val_loss"] = float(F.cross_entropy(logits, val[1]))
-                    row["val_accuracy"] = float((logits.argmax(1) == val[1]).float().mean())
+                    row["val_loss"], row["val_accuracy"] = _epoch(head, features, data.labels, val, recipe.batch)
             history.append(row)
             epochs.set_postfix({name: f"{value:.4f}" for name, value in row.items()})
-    return history
+    head.eval()
+    return head, history
+
+
+def _epoch(
+    head: Head,
+    features: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    size: int,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> tuple[float, float]:
+    """Mean loss and accuracy over `rows` in their order, `size` at a time; an optimizer trains on them."""
+    loss_sum = right = 0.0
+    for start in range(0, len(rows), size):
+        batch = rows[start : start + size]
+        target = torch.from_numpy(labels[batch])
+        logits = head(torch.from_numpy(features[batch]))
+        loss = F.cross_entropy(logits, target)
+        if optimizer:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        loss_sum += float(loss.detach()) * len(batch)
+        right += int((logits.argmax(1) == target).sum())
+    return loss_sum / len(rows), right / len(rows)
 
 
 def finetune(run: Run, precision: str, recipe: Recipe, seed: int) -> None:
@@ -98,21 +109,13 @@ def finetune(run: Run, precision: str, recipe: Recipe, seed: int) -> None:
     inputs = {"features": run.identity(f"features-{precision}"), "recipe": asdict(recipe), "seed": seed}
 
     def work() -> dict[str, Any]:
-        data = dataset(run)
-        vectors = torch.from_numpy(load_features(run, precision))
-        labels = torch.from_numpy(data.labels)
-        train, val = (torch.from_numpy(np.flatnonzero(data.splits == split)) for split in (TRAIN, VAL))
-        torch.manual_seed(seed)
-        head = Head(len(data.names))
-        head.embedding.weight.data.copy_(load_pretrained()["last_linear.weight"])
-        history = train_head(vectors[train], labels[train], (vectors[val], labels[val]), head, recipe, seed)
+        head, history = train_head(load_features(run, precision), dataset(run), recipe, seed)
         with replacing(run.out / "head.npz") as partial, partial.open("wb") as file:
             # Not torch.save: what a newer torch writes, the serving one cannot read.
             np.savez(file, **{name: tensor.numpy() for name, tensor in head.state_dict().items()})
-        plots.curves(history, run.out / "curves.png")
-        return {"history": history}
+        return {"history": history, "parameters": parameters(load_pretrained(), len(head.classifier.bias))}
 
-    run.step("finetune", inputs, ["head.npz", "curves.png"], work)
+    run.step("finetune", inputs, ["head.npz"], work)
 
 
 def load_head(run: Run) -> Head:

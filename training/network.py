@@ -8,10 +8,10 @@ long to load.
 # No `from __future__ import annotations`: torch 1.5 compiles what the annotations are, not what they are called.
 from typing import Dict, List, Optional, Tuple
 
-import numpy as np
 import torch
 from torch import nn
 
+from training.gallery import COHORT, PERSON_WEIGHT, PROBE_WEIGHT, Gallery
 from training.quantize import Int8, Scale, pack, quantize
 from training.trunk import Conv, Float, forward
 
@@ -40,18 +40,19 @@ class Network(nn.Module):
     ready: List[torch.Tensor]
     embedding: torch.Tensor
     means: torch.Tensor
-    gallery: torch.Tensor
+    hubness: torch.Tensor
+    units: torch.Tensor
 
     def __init__(
         self,
         convs: Dict[str, Conv],
         scales: Optional[Dict[str, Scale]],
         embedding: torch.Tensor,
-        means: np.ndarray,
+        gallery: Gallery,
         slope: float,
         intercept: float,
     ) -> None:
-        """embedding: [512, 1792]; means: [people, 512]; scales: None for fp32."""
+        """embedding: [512, 1792]; scales: None for fp32."""
         super().__init__()
         self.int8 = scales is not None
         self.weights = quantize(convs) if self.int8 else [conv.weight for conv in convs.values()]
@@ -60,9 +61,11 @@ class Network(nn.Module):
         self.paddings = [list(conv.padding) for conv in convs.values()]
         self.ready = []
         self.register_buffer("embedding", embedding.half())
-        self.register_buffer("means", torch.from_numpy(means))
-        self.register_buffer("gallery", torch.zeros(0))  # the same, of length 1
+        self.register_buffer("means", torch.from_numpy(gallery.means))
+        self.register_buffer("hubness", torch.from_numpy(gallery.hubness))
+        self.register_buffer("units", torch.zeros(0))  # the means, of length 1
         self.slope, self.intercept = slope, intercept
+        self.cohort, self.probe_weight, self.person_weight = COHORT, PROBE_WEIGHT, PERSON_WEIGHT
         example = torch.zeros(1, 3, 160, 160, dtype=torch.uint8)
         weights = pack(convs, self.weights) if self.int8 else self.weights
         self.trunk = torch.jit.trace(Trunk(convs, scales), (example, weights), check_trace=False)
@@ -79,9 +82,16 @@ class Network(nn.Module):
             else:
                 self.ready.append(self.weights[i])
         self.embedding = self.embedding.float()
-        self.gallery = nn.functional.normalize(self.means, p=2.0, dim=1)
+        self.units = nn.functional.normalize(self.means, p=2.0, dim=1)
 
     def forward(self, crops: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         features = self.trunk(crops, self.ready)
         embeddings = nn.functional.normalize(nn.functional.linear(features, self.embedding), p=2.0, dim=1)
-        return self.slope * nn.functional.linear(embeddings, self.gallery) + self.intercept, embeddings
+        scores = nn.functional.linear(embeddings, self.units)
+        # As `training.gallery.Gallery.scores` says.
+        cohort = min(self.cohort, scores.size(1) - 1)
+        if cohort > 0:
+            best = torch.topk(scores, cohort + 1, dim=1)[0]
+            scores = scores - self.probe_weight * best[:, 1:].mean(dim=1, keepdim=True)
+        scores = scores - self.person_weight * self.hubness
+        return self.slope * scores + self.intercept, embeddings

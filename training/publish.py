@@ -4,46 +4,39 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import boto3
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
-from tqdm import tqdm
-
 from model.errors import ModelUnavailable
-from model.store import POINTER, Pointer, fetch, split_s3_uri
+from model.store import POINTER, Pointer, fetch
+from training.places import megabytes, opened_bucket
 from training.steps import TrainingError, say
 
 
-def publish(models: Path, to: str) -> Pointer:
-    """Upload what `models`/latest.json points to. Raises TrainingError; the pointer in S3 is then untouched."""
+def publish(models: Path, to: str, dry_run: bool = False) -> Pointer:
+    """Upload what `models`/latest.json points to and point to it. Raises TrainingError.
+
+    dry_run: check all that can be checked without writing, and say what would be done. The pointer is written last:
+    unless it is the writing itself that fails, an error leaves it as it was.
+    """
     try:
-        bucket, prefix = split_s3_uri(to)
         path, pointer = fetch(str(models))
-    except (ValueError, ModelUnavailable) as error:
-        raise TrainingError(f"{error}".rstrip(".") + ".") from error
-    try:
-        s3 = boto3.client("s3")
-        # The name holds the start of the checksum: what is there under it is this very model.
-        listed = s3.list_objects_v2(Bucket=bucket, Prefix=prefix + pointer.file, MaxKeys=1).get("Contents", [])
-        if [entry["Size"] for entry in listed] == [pointer.bytes]:
+    except ModelUnavailable as error:
+        raise TrainingError(f"{error}") from error
+    with opened_bucket(to) as bucket:
+        there = bucket.holds(pointer)
+        current = bucket.current()
+        before = current.version if current else "nothing"
+        if there:
             say(f"{pointer.version} is there already")
+        elif dry_run:
+            say(f"would upload {megabytes(pointer.bytes)} to {bucket.url(pointer.file)}")
         else:
-            with tqdm(total=pointer.bytes, unit="B", unit_scale=True, desc=f"upload {pointer.version}") as bar:
-                s3.upload_file(
-                    str(path),
-                    bucket,
-                    prefix + pointer.file,
-                    ExtraArgs={"Metadata": {"sha256": pointer.sha256}},
-                    Callback=bar.update,
-                )
-        s3.put_object(
-            Bucket=bucket,
-            Key=prefix + POINTER,
-            Body=pointer.to_json().encode(),
-            ContentType="application/json",
-            CacheControl="no-cache",
-        )
-    except (BotoCoreError, ClientError, Boto3Error) as error:
-        raise TrainingError(f"Publishing to {to} failed: {error}") from error
-    say(f"{to} now serves {pointer.version}")
+            bucket.upload(path, pointer)
+        if current == pointer:
+            say(f"{to} serves {pointer.version} already")
+        elif dry_run:
+            say(f"would point {bucket.url(POINTER)} from {before} to {pointer.version}")
+        else:
+            bucket.point(pointer)
+            say(f"{to} now serves {pointer.version}, before it was {before}")
+    if dry_run:
+        say("dry run: nothing was written")
     return pointer

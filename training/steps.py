@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
+import torch
 from numpy.typing import DTypeLike
 
 Record = dict  # inputs, seconds, facts
@@ -45,6 +48,16 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_json(path: Path, content: Any) -> None:
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the numbers."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+    }
 
 
 def digest(content: Any) -> str:
@@ -83,6 +96,9 @@ class Run:
         if found is None:
             raise TrainingError(f"{self.out} has no {name}.json: run `python -m training {name}` first.")
         return found
+
+    def has(self, name: str) -> bool:
+        return self._read(name) is not None
 
     def identity(self, name: str) -> str:
         """What later steps take among their inputs: changes when the step's inputs or its facts do."""

@@ -121,6 +121,13 @@ def parameters(state: State, classes: int) -> int:
     return trunk + FEATURES * EMBEDDING + (EMBEDDING + 1) * classes
 
 
+def embed_pretrained(state: State, features: torch.Tensor) -> torch.Tensor:
+    """Features [N, 1792] -> the published network's embeddings [N, 512], of length 1."""
+    gain = state["last_bn.weight"] / torch.sqrt(state["last_bn.running_var"] + BATCHNORM_EPS)
+    bias = state["last_bn.bias"] - state["last_bn.running_mean"] * gain
+    return F.normalize(F.linear(features, state["last_linear.weight"] * gain[:, None], bias), dim=1)
+
+
 def forward(a: Arithmetic, crops: torch.Tensor) -> torch.Tensor:
     """uint8 crops [N, 3, 160, 160] RGB -> features float32 [N, 1792]. The comments give C x H x W."""
     x = a.input(crops)

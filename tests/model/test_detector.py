@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -8,7 +10,7 @@ from PIL import Image
 
 from model.detector import Detector, suppress
 from model.faces import CropSpec, crop
-from tests.conftest import DATA, SAMPLES
+from tests.conftest import DATA, ROOT, SAMPLES
 
 PHOTOS = sorted(SAMPLES.glob("*.jpg"))
 
@@ -36,7 +38,7 @@ def test_finds_what_facenet_pytorch_finds(path: object, detector: Detector) -> N
         assert np.abs(np.array([box.left, box.top, box.right, box.bottom]) - boxes[i]).max() < 0.01
         assert np.abs(face.landmarks - landmarks[i]).max() < 0.01
         assert abs(face.confidence - confidences[i]) < 1e-4
-        crops = extract_face(photo, boxes[i], 160, 14).numpy().transpose(1, 2, 0)
+        crops = extract_face(photo, boxes[i], 160, CropSpec().margin).numpy().transpose(1, 2, 0)
         assert np.abs(crop(photo, face, CropSpec()) - crops).max() < 0.5
 
 
@@ -65,3 +67,28 @@ def test_suppress_keeps_the_best_of_those_that_overlap() -> None:
     scores = np.array([0.8, 0.9, 0.5, 0.6], np.float32)
     assert suppress(boxes, scores, 0.5).tolist() == [1, 3, 2]
     assert suppress(boxes, scores, 0.5, by_smaller=True).tolist() == [1, 2]
+
+
+GROWTH = """
+import sys
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+from model.detector import Detector
+
+detector, photo = Detector(), Image.open(sys.argv[1]).convert("RGB")
+held = []
+torch.set_num_threads(1)
+for i in range(50):
+    detector.detect(photo.resize((150 + i, 150 + 7 * i % 50)))
+    held.append(psutil.Process().memory_info().rss)
+print(held[-1] - held[14])
+"""
+
+
+def test_memory_does_not_grow_with_the_shapes_of_photos() -> None:
+    """Without a limit torch prepares its convolutions for each, and keeps that: 150 MB more here."""
+    command = [sys.executable, "-c", GROWTH, str(SAMPLES / "Kofi_Annan_0006.jpg")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
+    assert int(done.stdout) < 30_000_000

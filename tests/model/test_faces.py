@@ -38,3 +38,29 @@ def test_crop_of_a_face_cut_by_the_border(box: tuple[float, float, float, float]
     found = crop(photo, face(*box), CropSpec())
     assert found.shape == (160, 160, 3)
     assert (found == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize("degrees", [-45, -25, 25, 45, 90])
+def test_a_rolled_face_is_turned_upright(degrees: int) -> None:
+    """The crop of a turned photo is that of the photo as it was, but for what resampling blurs."""
+    upright = Image.fromarray(np.random.RandomState(0).randint(0, 256, (12, 12, 3), np.uint8)).resize((300, 300), 3)
+    eyes = np.array([[-30.0, -20], [30, -20], [0, 0], [-20, 30], [20, 30]])
+    spec = CropSpec()
+    expected = crop(upright, Face(Box(90, 90, 210, 210), 1, eyes + 150), spec)
+    turn = np.radians(-degrees)  # Pillow turns counterclockwise, and y points down
+    landmarks = eyes @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + 150
+    rolled = Face(Box(90, 90, 210, 210), 1, landmarks)
+    assert abs(abs(rolled.roll()) - abs(degrees)) < 1e-6
+    found = crop(upright.rotate(degrees, Image.Resampling.BICUBIC), rolled, spec)
+    assert np.abs(found.astype(int) - expected).mean() < 3
+    left_alone = crop(upright.rotate(degrees, Image.Resampling.BICUBIC), rolled, CropSpec(max_roll=180))
+    assert np.abs(left_alone.astype(int) - expected).mean() > 20
+
+
+def test_a_little_roll_is_left_alone() -> None:
+    photo = Image.effect_noise((200, 200), 50).convert("RGB")
+    sloping = np.array([[80.0, 80], [120, 90], [100, 100], [85, 120], [115, 125]])
+    level = sloping.copy()
+    level[:2, 1] = 85
+    box = Box(60, 60, 140, 140)
+    assert np.array_equal(crop(photo, Face(box, 1, sloping), CropSpec()), crop(photo, Face(box, 1, level), CropSpec()))

@@ -3,26 +3,42 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from tests.conftest import SAMPLES, training
+from training.duplicates import look_alikes
 from training.prepare import STRANGER, TRAIN, VAL, photos, prepare
+from training.sources import people_folders, unpack
 from training.steps import Run, TrainingError
 
-PHOTO = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
+
+def picture(seed: object) -> Image.Image:
+    """A picture unlike those of other seeds."""
+    blocks = np.random.RandomState(zlib.crc32(repr(seed).encode())).randint(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(blocks).resize((120, 120), Image.Resampling.BICUBIC)
+
+
+def photo(seed: object) -> bytes:
+    file = io.BytesIO()
+    picture(seed).save(file, "JPEG")
+    return file.getvalue()
 
 
 def folder_of(people: dict[str, int], root: Path) -> Path:
     for name, count in people.items():
         (root / name).mkdir(parents=True)
         for i in range(count):
-            (root / name / f"{i}.jpg").write_bytes(PHOTO + bytes([i]))
+            (root / name / f"{i}.jpg").write_bytes(photo((root.name, name, i)))
     return root
 
 
-def prepared(run: Run, data: Path, people: Path | None = None, seed: int = 0) -> dict[str, object]:
+def prepared(run: Run, data: Path | None, *people: Path, seed: int = 0) -> dict[str, Any]:
     prepare(run, data, people, min_images=4, val_share=0.3, seed=seed)
     return run.record("prepare")["facts"]
 
@@ -31,7 +47,8 @@ def test_lfw_counts(lfw_archive: Path, tmp_path: Path) -> None:
     run = Run(tmp_path)
     facts = prepared(run, lfw_archive)
     assert len(facts["people"]) == 610
-    assert (facts["images"], facts["train_images"], facts["val_images"]) == (6733, 4952, 1781)
+    assert (facts["images"], facts["train_images"], facts["val_images"]) == (6733, 4946, 1778)
+    assert len(facts["duplicates"]) == 9  # seen with our own eyes to be the same photos
     assert (facts["strangers"], facts["stranger_images"]) == (900, 1146)
     names, rows = photos(run)
     assert names == sorted(names)
@@ -53,8 +70,8 @@ def test_split_is_seeded_and_per_person(tmp_path: Path) -> None:
         counts[row.person, row.split] += 1
     assert counts == {(0, VAL): 1, (0, TRAIN): 3, (1, VAL): 3, (1, TRAIN): 7, (-1, STRANGER): 3}
 
-    assert prepared(Run(tmp_path / "again"), data)["photos"] == facts["photos"]
-    assert prepared(Run(tmp_path / "other"), data, seed=1)["photos"] != facts["photos"]
+    assert prepared(Run(tmp_path / "again"), data)["digest"] == facts["digest"]
+    assert prepared(Run(tmp_path / "other"), data, seed=1)["digest"] != facts["digest"]
 
 
 def test_own_people_are_classes_whatever_their_number(tmp_path: Path) -> None:
@@ -81,14 +98,37 @@ def archive(path: Path, entries: dict[str, bytes]) -> Path:
 
 @pytest.mark.parametrize("suffix", [".zip", ".tgz"])
 def test_archives_unpack_inside_their_folder(suffix: str, tmp_path: Path) -> None:
-    entries = {f"lfw/{name}/{i}.jpg": PHOTO for name in "ab" for i in range(4)}
-    entries["../../outside/evil/x.jpg"] = entries["/tmp/evil/y.jpg"] = entries["lfw/../z.jpg"] = PHOTO
+    entries = {f"lfw/{name}/{i}.jpg": photo((name, i)) for name in "ab" for i in range(4)}
+    entries["../../outside/evil/x.jpg"] = entries["/tmp/evil/y.jpg"] = entries["lfw/../z.jpg"] = photo("x")
     entries["lfw/a/readme.txt"] = b"no photo"
     run = Run(tmp_path / "out")
     facts = prepared(run, archive(tmp_path / f"photos{suffix}", entries))
     assert (facts["people"], facts["images"]) == (["a", "b"], 8)
     assert {path.name for path in tmp_path.iterdir()} == {"out", f"photos{suffix}"}
-    assert sorted(p.name for p in (tmp_path / "out" / "photos").iterdir()) == ["a", "b", "evil"]
+    assert sorted(p.name for p in (tmp_path / "out" / "photos" / "lfw").iterdir()) == ["a", "b"]
+
+
+def test_folders_of_one_name_in_an_archive_are_all_kept(tmp_path: Path) -> None:
+    entries = {f"{day}/Jane_Doe/1.jpg": photo(day) for day in ("monday", "tuesday")}
+    unpack(archive(tmp_path / "photos.zip", entries), tmp_path / "out")
+    assert {name: len(paths) for name, paths in people_folders(tmp_path / "out").items()} == {"Jane Doe": 2}
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tgz"])
+@pytest.mark.parametrize(("size", "fits"), [(40_000, True), (40_001, False)])
+def test_archives_that_unpack_to_too_much(suffix: str, size: int, fits: bool, tmp_path: Path) -> None:
+    path = tmp_path / f"bomb{suffix}"
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as pack:
+            pack.writestr("a/1.jpg", bytes(size))
+    else:
+        archive(path, {"a/1.jpg": bytes(size)})
+    if fits:
+        unpack(path, tmp_path / "out", max_growth=1, slack=40_000)
+        return
+    with pytest.raises(TrainingError, match="more than 1 times its size"):
+        unpack(path, tmp_path / "out", max_growth=1, slack=40_000)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_broken_archives(lfw_archive: Path, tmp_path: Path) -> None:
@@ -111,3 +151,46 @@ def test_too_little_to_learn_from(people: dict[str, int], sentence: str, tmp_pat
     folder_of(people, tmp_path / "data")
     with pytest.raises(TrainingError, match=sentence):
         prepared(Run(tmp_path / "out"), tmp_path / "data")
+
+
+def test_a_person_in_two_sources_is_one_class(tmp_path: Path) -> None:
+    data = folder_of({"a": 4, "Jane_Doe": 5}, tmp_path / "data")
+    here, there = folder_of({"Jane Doe": 2}, tmp_path / "here"), folder_of({"Jane__Doe": 3}, tmp_path / "there")
+    run = Run(tmp_path / "out")
+    assert prepared(run, data, here, there)["people"] == ["a", "Jane Doe"]
+    assert sum(row.person == 1 for row in photos(run)[1]) == 10
+
+
+def test_own_photos_alone_are_enough(tmp_path: Path) -> None:
+    facts = prepared(Run(tmp_path / "out"), None, folder_of({"a": 4, "b": 4}, tmp_path / "people"))
+    assert (facts["people"], facts["strangers"], facts["val_images"]) == (["a", "b"], 0, 2)
+
+
+def test_a_photo_that_is_there_twice_is_kept_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = folder_of({"a": 6, "b": 4}, tmp_path / "data")
+    original = Image.open(SAMPLES / "Kofi_Annan_0006.jpg")
+    original.save(data / "a" / "x.png")
+    (data / "a" / "y.png").write_bytes((data / "a" / "x.png").read_bytes())
+    original.resize((300, 300)).save(data / "a" / "z.jpg", quality=50)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    original.rotate(90).save(data / "a" / "turned.jpg", exif=exif)
+    assert ImageOps.exif_transpose(Image.open(data / "a" / "turned.jpg")).getpixel((5, 5))[0] == pytest.approx(
+        original.getpixel((5, 5))[0], abs=12
+    )
+    original.convert("L").save(data / "b" / "stolen.jpg")
+    run = Run(tmp_path / "out")
+    facts = prepared(run, data)
+    assert facts["images"] == 15
+    assert facts["train_images"] + facts["val_images"] == 11
+    kept = [Path(row.path) for row in photos(run)[1] if Path(row.path).stem in ("x", "y", "z", "turned", "stolen")]
+    assert len(kept) == 1
+    assert {dropped for dropped, _ in facts["duplicates"]}.isdisjoint(map(str, kept))
+    assert "but named b and not a" in capsys.readouterr().err
+
+
+def test_look_alike_names_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = folder_of({"José Ruiz": 4, "jose_ruiz": 4, "Rose": 4}, tmp_path / "data")
+    assert prepared(Run(tmp_path / "out"), data)["look_alikes"] == [["José Ruiz", "jose ruiz"]]
+    assert "José Ruiz / jose ruiz: if that is one person" in capsys.readouterr().err
+    assert look_alikes(["Anna-Lena", "Annalena", "ANNA LENA", "Anna"]) == [["ANNA LENA", "Anna-Lena", "Annalena"]]

@@ -13,6 +13,7 @@ import torch
 from model.faces import CropSpec
 from model.recognizer import Config, Person, Recognizer, load_script
 from training.export import save_version
+from training.gallery import Gallery
 from training.network import Network
 from training.quantize import Int8, Scale, calibrate, pack, quantize
 from training.trunk import Conv, Float, State, fold, forward, load_pretrained, parameters
@@ -86,21 +87,27 @@ def test_int8_is_close_to_floating_point(convs: dict[str, Conv], scales: dict[st
     assert torch.nn.functional.cosine_similarity(found, exact).min() > 0.95
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp32"])
+@pytest.mark.parametrize(("precision", "count"), [("int8", 9), ("fp32", 3), ("fp32", 1)])
 def test_exported_file_computes_what_the_network_computes(
-    precision: str, request: pytest.FixtureRequest, convs: dict[str, Conv], crops: torch.Tensor, tmp_path: Path
+    precision: str,
+    count: int,
+    request: pytest.FixtureRequest,
+    convs: dict[str, Conv],
+    crops: torch.Tensor,
+    tmp_path: Path,
 ) -> None:
     scales = request.getfixturevalue("scales") if precision == "int8" else None
     random = np.random.RandomState(1)
     embedding = torch.from_numpy(random.randn(512, 1792).astype(np.float16)).float()
-    means = random.randn(3, 512).astype(np.float32)
+    gallery = Gallery(random.randn(count, 512).astype(np.float32))
     with torch.no_grad():
-        script = torch.jit.script(Network(convs, scales, embedding, means, slope=20.0, intercept=-13.0))
+        script = torch.jit.script(Network(convs, scales, embedding, gallery, slope=20.0, intercept=-13.0))
         trunk = Int8(convs, scales, pack(convs, quantize(convs))) if scales else Float(convs)
         embeddings = torch.nn.functional.normalize(forward(trunk, crops) @ embedding.T, dim=1).numpy()
-    logits = 20 * embeddings @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T - 13
+    logits = 20 * gallery.scores(embeddings) - 13
 
-    people = [Person(0, "A"), Person(1, "Ž é"), Person(2, "C", ("0123456789abcdef",))]
+    names = [("A", ()), ("Ž é", ("0123456789abcdef",)), *((f"C{i}", ()) for i in range(7))]
+    people = [Person(i, *names[i]) for i in range(count)]
     config = Config(CropSpec(margin=9), 0.4, precision)
     pointer = save_version(script, config, people, tmp_path)
     recognizer = Recognizer(tmp_path / pointer.file, pointer.version)
@@ -111,7 +118,7 @@ def test_exported_file_computes_what_the_network_computes(
         confidences, found = recognizer.classify(crops[batch].permute(0, 2, 3, 1).numpy())
         assert np.abs(found - embeddings[batch]).max() < 1e-5
         assert np.abs(confidences - 1 / (1 + np.exp(-logits[batch]))).max() < 1e-4
-    assert load_script(tmp_path / pointer.file)[0].means.shape == (3, 512)
+    assert load_script(tmp_path / pointer.file)[0].means.shape == (count, 512)
 
 
 def test_normalisation_is_the_pretrained_networks(convs: dict[str, Conv]) -> None:

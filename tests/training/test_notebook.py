@@ -1,0 +1,94 @@
+"""The notebook from top to bottom, as Colab runs it: a current Python and torch, and Python 3.8 for the export."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+import torch
+
+from model.faces import CropSpec
+from model.recognizer import Recognizer, to_tensor
+from tests.conftest import ROOT, SAMPLES
+from training.align import Aligner
+from training.trunk import Float, fold, forward, load_pretrained
+
+EXECUTED = ROOT / "build" / "train.ipynb"
+
+
+def test_notebook(lfw_small: Path, weights: Path, tmp_path: Path, s3_environment: dict[str, str]) -> None:
+    boto3.client("s3").create_bucket(Bucket="notebook")
+    EXECUTED.parent.mkdir(exist_ok=True)
+    parameters = {
+        "DATA": lfw_small,
+        "OUT": tmp_path / "run",
+        "PUBLISH_TO": "s3://notebook/faces",
+        "EPOCHS": 5,
+        "SEEDS": 2,
+    }
+    command = [str(ROOT / ".venv-notebook" / "bin" / "papermill"), "training/train.ipynb", str(EXECUTED)]
+    command += ["--kernel", "python3", "--no-progress-bar", "--cwd", str(ROOT)]
+    for name, value in parameters.items():
+        command += ["-p", name, str(value)]
+    environment = {**os.environ, **s3_environment, "TORCH_HOME": str(weights)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stderr[-5000:]
+
+    recognizer = Recognizer.load("s3://notebook/faces")
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert recognizer.version == report["model"]["version"]
+    assert report["val_accuracy"] >= 0.97
+    assert report["precision"] == "int8"
+    assert len(recognizer.people) == 12
+
+    cells = json.loads(EXECUTED.read_text())["cells"]
+    pictures = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+    assert len(pictures) >= 6
+
+
+CURRENT = """
+import sys
+from pathlib import Path
+import numpy as np, torch
+from model.faces import CropSpec
+from model.recognizer import to_tensor
+from training.align import Aligner
+from training.trunk import Float, fold, forward, load_pretrained
+
+crops = np.stack([Aligner(CropSpec()).align(Path(photo))[1] for photo in sys.argv[2:]])
+convs = fold(load_pretrained())
+half = {n: c._replace(weight=c.weight.half(), bias=c.bias.half()) for n, c in convs.items()}
+with torch.no_grad():
+    features = [forward(Float(c), to_tensor(crops)).numpy() for c in (convs, half)]
+np.savez(sys.argv[1], crops=crops, fp32=features[0], fp16=features[1])
+"""
+
+
+def test_crops_and_features_under_a_current_torch_are_those_that_serve(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In half precision, too, which is what a GPU computes in."""
+    monkeypatch.setenv("TORCH_HOME", str(weights))
+    photos = sorted(SAMPLES.glob("*.jpg"))[:4]
+    command = [str(ROOT / ".venv-notebook" / "bin" / "python"), "-c", CURRENT, str(tmp_path / "found.npz")]
+    subprocess.run([*command, *map(str, photos)], cwd=ROOT, check=True, timeout=300)
+    aligner = Aligner(CropSpec())
+    crops = np.stack([aligner.align(photo)[1] for photo in photos])
+    with torch.no_grad():
+        features = forward(Float(fold(load_pretrained())), to_tensor(crops)).numpy()
+    with np.load(tmp_path / "found.npz") as found:
+        assert np.abs(found["crops"].astype(int) - crops).mean() < 1
+        for precision in ("fp32", "fp16"):
+            other = found[precision]
+            lengths = np.linalg.norm(other, axis=1) * np.linalg.norm(features, axis=1)
+            assert ((other * features).sum(axis=1) / lengths).min() > 0.999, precision
+
+
+def test_notebook_is_stored_without_outputs() -> None:
+    cells = json.loads((ROOT / "training" / "train.ipynb").read_text())["cells"]
+    assert not [cell for cell in cells if cell.get("outputs") or cell.get("execution_count")]

@@ -1,0 +1,198 @@
+"""Where models are published, for those who write there: a folder or an S3 prefix, laid out as model/store.py says."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from tqdm import tqdm
+
+from model.errors import ModelUnavailable
+from model.store import CHUNK, FILE, POINTER, Pointer, sha256, split_s3_uri
+from training.s3_errors import S3_ERRORS, sentence
+from training.steps import TrainingError, replacing, say
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+VERSION = re.compile(r"[0-9]{8}-[0-9a-f]{8}")
+
+
+class Stored(NamedTuple):
+    """A version that is there. modified: when its file was written, in UTC."""
+
+    version: str
+    bytes: int
+    modified: datetime
+
+
+class Place(ABC):
+    """Use it within `opened`, which turns what fails into a TrainingError."""
+
+    uri: str
+
+    @abstractmethod
+    def stored(self) -> Iterator[Stored]:
+        """Every version with a model, in no order."""
+
+    @abstractmethod
+    def sha256(self, version: str) -> str:
+        """64 hex digits, of the version's file."""
+
+    @abstractmethod
+    def point(self, pointer: Pointer) -> None:
+        """Write latest.json: readers see the old one or this one."""
+
+    @abstractmethod
+    def _latest(self) -> bytes | None:
+        """latest.json as it is, None where there is none."""
+
+    def current(self) -> Pointer | None:
+        """What is served now. None where nothing is; a broken latest.json is mentioned, for it can be replaced."""
+        text = self._latest()
+        try:
+            return None if text is None else Pointer.parse(text)
+        except ModelUnavailable as error:
+            say(f"nothing is served from {self.uri}: {error}")
+            return None
+
+
+class Folder(Place):
+    def __init__(self, path: Path) -> None:
+        self.uri = str(path)
+        self._path = path
+
+    def stored(self) -> Iterator[Stored]:
+        for folder in self._path.iterdir():
+            file = folder / FILE
+            if VERSION.fullmatch(folder.name) and file.is_file():
+                found = file.stat()
+                yield Stored(folder.name, found.st_size, datetime.fromtimestamp(found.st_mtime, timezone.utc))
+
+    def sha256(self, version: str) -> str:
+        return sha256(self._path / version / FILE)
+
+    def point(self, pointer: Pointer) -> None:
+        with replacing(self._path / POINTER) as partial:
+            partial.write_text(pointer.to_json(), encoding="utf-8")
+
+    def _latest(self) -> bytes | None:
+        try:
+            return (self._path / POINTER).read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+class Bucket(Place):
+    def __init__(self, uri: str, s3: S3Client) -> None:
+        self.uri = uri
+        self._s3 = s3
+        self._bucket, self._prefix = split_s3_uri(uri)
+
+    def url(self, file: str) -> str:
+        return f"s3://{self._bucket}/{self._prefix}{file}"
+
+    def holds(self, pointer: Pointer) -> bool:
+        # The name holds the start of the checksum: what is there under it is this very model.
+        key = self._prefix + pointer.file
+        listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+        return [(entry["Key"], entry["Size"]) for entry in listed] == [(key, pointer.bytes)]
+
+    def stored(self) -> Iterator[Stored]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
+        for page in pages:
+            for entry in page.get("Contents", []):
+                version, _, file = entry["Key"][len(self._prefix) :].partition("/")
+                if VERSION.fullmatch(version) and file == FILE:
+                    yield Stored(version, entry["Size"], entry["LastModified"].astimezone(timezone.utc))
+
+    def upload(self, path: Path, pointer: Pointer) -> None:
+        with path.open("rb") as file, tqdm(
+            total=pointer.bytes, unit="B", unit_scale=True, desc=f"upload {pointer.version}"
+        ) as bar:
+            self._s3.upload_fileobj(
+                file,
+                self._bucket,
+                self._prefix + pointer.file,
+                ExtraArgs={"Metadata": {"sha256": pointer.sha256}},
+                Callback=bar.update,
+            )
+
+    def sha256(self, version: str) -> str:
+        key = f"{self._prefix}{version}/{FILE}"
+        noted = self._s3.head_object(Bucket=self._bucket, Key=key)["Metadata"].get("sha256", "")
+        if re.fullmatch(r"[0-9a-f]{64}", noted):
+            return noted
+        answer = self._s3.get_object(Bucket=self._bucket, Key=key)
+        say(f"{self.url(f'{version}/{FILE}')} has no checksum: reading {megabytes(answer['ContentLength'])}")
+        digest = hashlib.sha256()
+        with contextlib.closing(answer["Body"]) as body:
+            for chunk in body.iter_chunks(CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def point(self, pointer: Pointer) -> None:
+        self._s3.put_object(
+            Bucket=self._bucket,
+            Key=self._prefix + POINTER,
+            Body=pointer.to_json().encode(),
+            ContentType="application/json",
+            CacheControl="no-cache",
+        )
+
+    def _latest(self) -> bytes | None:
+        try:
+            return self._s3.get_object(Bucket=self._bucket, Key=self._prefix + POINTER)["Body"].read()
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                return None
+            raise
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+@contextlib.contextmanager
+def opened_bucket(uri: str) -> Iterator[Bucket]:
+    """Raises TrainingError, also for what S3 refuses meanwhile."""
+    try:
+        split_s3_uri(uri)
+    except ValueError as error:
+        raise TrainingError(f"{error}.") from error
+    try:
+        with contextlib.closing(_client()) as s3:
+            yield Bucket(uri, s3)
+    except S3_ERRORS as error:
+        raise TrainingError(sentence(error, uri)) from error
+
+
+@contextlib.contextmanager
+def opened(uri: str) -> Iterator[Place]:
+    """A folder, or s3://bucket/prefix. Raises TrainingError, also for what cannot be read or written meanwhile."""
+    if uri.startswith("s3://"):
+        with opened_bucket(uri) as bucket:
+            yield bucket
+        return
+    try:
+        yield Folder(Path(uri))
+    except OSError as error:
+        raise TrainingError(f"The folder {uri} cannot be used: {error.strerror}.") from error
+
+
+def _client() -> Any:
+    # In seconds; the standard mode makes 3 attempts, or AWS_MAX_ATTEMPTS. A client writes into its Config.
+    config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
+    try:
+        return boto3.client("s3", config=config)
+    except ValueError as error:
+        raise TrainingError(f"S3 cannot be reached as it is set up: {error}.") from error
