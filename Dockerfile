@@ -19,6 +19,6 @@ ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1
 WORKDIR /function
 COPY model ./model
 COPY api ./api
-COPY handler.py ./
+COPY handler.py openapi.yaml ./
 ENTRYPOINT ["python", "-m", "awslambdaric"]
 CMD ["handler.handle"]

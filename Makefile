@@ -1,6 +1,6 @@
 # Each target sets up what it needs, from nothing. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test train enrol check deploy
+.PHONY: help setup run test train enrol check audit soak fuzz deploy
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
@@ -21,20 +21,32 @@ test: ## all tests
 	@scripts/setup.sh dev
 	@$(PYTHON) -m pytest $(ARGS)
 
-train: setup ## DATA=archive or folder, PEOPLE=folder: a model and its report in OUT
-	@test -n "$(DATA)" || { echo "make train DATA=lfw-funneled.tgz [PEOPLE=dir] [OUT=dir]" >&2; exit 1; }
-	@exec $(PYTHON) -m training all --data "$(DATA)" $(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"
+train: setup ## PEOPLE=folder, DATA=archive or folder instead of LFW: a model and its report in OUT
+	@exec $(PYTHON) -m training all $(if $(DATA),--data "$(DATA)",--source lfw) $(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"
 
 enrol: setup ## PEOPLE=folder: adds people, a folder each, to the current model
 	@test -n "$(PEOPLE)" || { echo "make enrol PEOPLE=dir, a folder of photos for each person" >&2; exit 1; }
 	@exec $(PYTHON) -m training enrol --people "$(PEOPLE)"
 
-check: ## ruff, mypy and all tests
+check: ## ruff, mypy, audit and all tests
 	@scripts/setup.sh dev
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
+	-@$(PYTHON) scripts/audit.py # says what is new, and fails only as `make audit`: yesterday's commit is not to blame
 	@$(PYTHON) -m pytest $(ARGS)
+
+audit: ## known vulnerabilities of what is served, less those judged in docs/security.md
+	@scripts/setup.sh dev
+	@$(PYTHON) scripts/audit.py
+
+soak: ## ARGS="--requests 20000": memory and pace of one runtime over a long life
+	@scripts/setup.sh dev
+	@exec $(PYTHON) -m benchmarks.soak $(ARGS)
+
+fuzz: ## a million odd requests and 20,000 damaged photos; ARGS="--events 1000 --images 100" for fewer
+	@scripts/setup.sh dev
+	@exec $(PYTHON) -m tests.fuzz.fuzz $(ARGS)
 
 deploy: setup ## npx sls deploy
 	@npx sls deploy

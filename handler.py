@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from aws_lambda_powertools.event_handler.api_gateway import Router
+from aws_lambda_powertools.shared.functions import strtobool
 
-from api import answers, uploads
+from api import answers, contract, uploads
 from api.answers import Stopwatch
 from api.gateway import Gateway
 from model.detector import Detector
@@ -19,6 +20,8 @@ from model.recognizer import BUNDLED, ModelSource
 
 MODEL_URI = os.getenv("MODEL_URI") or BUNDLED
 CORS_ORIGIN = os.getenv("CORS_ORIGIN") or "*"
+API_KEY = os.getenv("API_KEY") or ""
+METRICS = not strtobool(os.getenv("POWERTOOLS_METRICS_DISABLED") or "false")
 
 router = Router()
 detector = Detector()
@@ -52,7 +55,12 @@ def people() -> dict[str, Any]:
     return answers.people(models.get())
 
 
-gateway = Gateway(router, CORS_ORIGIN, models.version)
+@router.get("/openapi.json")
+def openapi() -> dict[str, Any]:
+    return contract.document()
+
+
+gateway = Gateway(router, CORS_ORIGIN, models.version, API_KEY, METRICS)
 
 try:
     gateway.log.info("model loaded", model_version=models.get().version)

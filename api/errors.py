@@ -4,6 +4,7 @@
     ├── BadRequest                 400  bad_request
     ├── EmptyUpload                400  empty_upload
     ├── BadParameter               400  bad_parameter
+    ├── Unauthorized               401  unauthorized
     ├── NotFound                   404  not_found
     ├── MethodNotAllowed           405  method_not_allowed
     └── TooLarge                   413  too_large
@@ -17,6 +18,7 @@ STATUS = {
     "bad_request": 400,
     "empty_upload": 400,
     "bad_parameter": 400,
+    "unauthorized": 401,
     "not_found": 404,
     "method_not_allowed": 405,
     "too_large": 413,
@@ -44,6 +46,10 @@ class EmptyUpload(ApiError):
 
 class BadParameter(ApiError):
     code = "bad_parameter"
+
+
+class Unauthorized(ApiError):
+    code = "unauthorized"
 
 
 class NotFound(ApiError):

@@ -1,13 +1,18 @@
 """Whatever stands before the function, to one kind of request and back.
 
-REST API, HTTP API, Function URL and load balancer each send an event of another shape and want another shape back.
+REST API, HTTP API, function URL and load balancer each send an event of another shape and want another shape back:
+powertools knows the shapes, and what it leaves out is here and in api/events.py.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
 import time
-from typing import Any, Callable, Mapping
+import traceback
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Callable
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import (
@@ -17,65 +22,158 @@ from aws_lambda_powertools.event_handler import (
     CORSConfig,
     Response,
 )
-from aws_lambda_powertools.event_handler.api_gateway import ApiGatewayResolver, Router
+from aws_lambda_powertools.event_handler.api_gateway import ApiGatewayResolver, ResponseBuilder, Router
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from api.errors import STATUS, MethodNotAllowed, NotFound
+from api import events
+from api.errors import STATUS, BadRequest, MethodNotAllowed, NotFound, Unauthorized
+from api.metrics import SERVICE, RequestMetrics
 
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+
+# What load balancers and monitors ask, and how to ask at all.
+KEYLESS = {(method, path) for method in ("GET", "HEAD") for path in ("/health", "/openapi.json")}
+HEADERS = {
+    # An answer is about somebody, so nobody on the way keeps it.
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
 RETRY_AFTER = 5  # seconds after which a missing model is worth another try
+HEADERS_FOR: dict[str, dict[str, str | list[str]]] = {
+    "model_unavailable": {"Retry-After": str(RETRY_AFTER)},
+    "unauthorized": {"WWW-Authenticate": "ApiKey"},
+}
 
-Event = Mapping[str, Any]
+
+@dataclass
+class Seen:
+    """What is known of the request at hand. code: of its error; body: of its answer, before it became text."""
+
+    request_id: str
+    code: str | None = None
+    body: dict[str, Any] | None = None
 
 
 class Gateway:
     """The routes, behind whatever front they are reached by."""
 
-    def __init__(self, router: Router, origin: str, model_version: Callable[[], str | None]) -> None:
-        """origin: of the pages that may read answers, or *; model_version: for the log."""
-        self.log = Logger(service="face-recognition")
+    def __init__(
+        self,
+        router: Router,
+        origins: str,
+        model_version: Callable[[], str | None],
+        api_key: str = "",
+        metrics: bool = True,
+    ) -> None:
+        """origins: of the pages that may read answers, separated by commas, or *; model_version: for log and metrics;
+        api_key: what a request has to bring as X-Api-Key, unless empty.
+        """
+        self.log = Logger(service=SERVICE)
         self._router = router
+        self._methods = _methods(router)
         self._model_version = model_version
-        cors = CORSConfig(allow_origin=origin, allow_headers=["content-type"], max_age=600)
-        self._rest = APIGatewayRestResolver(cors=cors)
-        self._http = APIGatewayHttpResolver(cors=cors)
-        self._balancer = ALBResolver(cors=cors)
-        for front in (self._rest, self._http, self._balancer):
-            front.include_router(router)
-            front.exception_handler(Exception)(self._failed)
-            front.not_found(self._no_route)
+        self._api_key = api_key.encode()
+        self._metrics = RequestMetrics(metrics)
+        self._seen = Seen("")
+        allowed = _origins(origins)
+        self._headers = HEADERS if allowed == ["*"] else {**HEADERS, "Vary": "Origin"}
+        cors = CORSConfig(allow_origin=allowed[0], extra_origins=allowed[1:], max_age=600)
+        # In debug mode, which an environment variable would turn on, powertools prints whole events, photos and all.
+        self._fronts: dict[str, ApiGatewayResolver] = {
+            events.REST: APIGatewayRestResolver(cors=cors, debug=False),
+            events.HTTP: APIGatewayHttpResolver(cors=cors, debug=False),
+            events.BALANCER: ALBResolver(cors=cors, debug=False),
+        }
+        for front in self._fronts.values():
+            self._connect(front)
 
-    def answer(self, event: Event, context: Any) -> dict[str, Any]:
+    def _connect(self, front: ApiGatewayResolver) -> None:
+        front.include_router(self._router)
+        for (rule, methods, *_), function in self._router._routes.items():
+            if "GET" in methods:
+                front.route(rule, "HEAD")(function)
+        front.use([self._guarded])
+        front.exception_handler(Exception)(self._failed)
+        front.not_found(self._no_route)
+
+    def answer(self, event: Any, context: Any) -> dict[str, Any]:
         """The front's answer to an event; errors become answers too."""
         started = time.perf_counter()
-        answer = self._front(event).resolve(dict(event), context)
-        self.log.info(
-            "answered",
-            request_id=context.aws_request_id,
-            status=answer["statusCode"],
-            ms=round((time.perf_counter() - started) * 1000, 1),
-            model_version=self._model_version(),
-        )
+        seen = self._seen = Seen(context.aws_request_id)
+        answer = self._resolve(event, context)
+        status, ms = int(answer["statusCode"]), round((time.perf_counter() - started) * 1000, 1)
+        version = self._model_version()
+        self.log.info("answered", request_id=seen.request_id, status=status, ms=ms, model_version=version)
+        self._metrics.publish(status, seen.code, seen.body, ms, version)
         return answer
 
-    def _front(self, event: Event) -> ApiGatewayResolver:
-        if event.get("version") == "2.0":
-            return self._http
-        return self._balancer if "elb" in event["requestContext"] else self._rest
+    def _resolve(self, event: Any, context: Any) -> dict[str, Any]:
+        try:
+            front = events.front_of(event)
+        except BadRequest as error:
+            refusal: ResponseBuilder[APIGatewayProxyEvent] = ResponseBuilder(self._failed(error))
+            return self._finished(refusal.build(APIGatewayProxyEvent({})))
+        answer = self._finished(self._fronts[front].resolve(events.plain(event, front), context))
+        if front == events.BALANCER:
+            answer["statusDescription"] = f"{answer['statusCode']:d} {HTTPStatus(answer['statusCode']).phrase}"
+        if self._router.current_event.http_method == "HEAD":
+            answer["body"] = ""
+        return answer
+
+    def _finished(self, answer: dict[str, Any]) -> dict[str, Any]:
+        for name, value in self._headers.items():
+            if "multiValueHeaders" in answer:
+                answer["multiValueHeaders"][name] = [value]
+            else:
+                answer["headers"][name] = value
+        return answer
+
+    def _guarded(self, app: ApiGatewayResolver, following: NextMiddleware) -> Response[Any]:
+        """Around every route, found or not."""
+        event = app.current_event
+        if self._api_key and event.http_method != "OPTIONS" and (event.http_method, event.path) not in KEYLESS:
+            given = event.headers.get("x-api-key") or ""
+            if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._api_key):
+                raise Unauthorized("This needs an API key: send it as the header X-Api-Key.")
+        response: Response[Any] = following(app)
+        self._seen.body = response.body if isinstance(response.body, dict) else None
+        return response
 
     def _no_route(self, _: NotFoundError) -> Response[str]:
-        paths = {route[0] for route in self._router._routes}
-        if self._rest.current_event.path.rstrip("/") in paths:
-            return self._failed(MethodNotAllowed("This path does not take that method."))
-        return self._failed(NotFound("Nothing is here: try POST /classify, GET /people or GET /health."))
+        methods = self._methods.get(self._router.current_event.path)
+        if methods is None:
+            return self._failed(NotFound("Nothing is here: GET /openapi.json tells what there is."))
+        response = self._failed(MethodNotAllowed(f"This path takes {methods}."))
+        response.headers["Allow"] = methods
+        return response
 
     def _failed(self, error: Exception) -> Response[str]:
         code, message = getattr(error, "code", None), str(error)
         if not isinstance(code, str) or code not in STATUS:
-            # The one place where a bug becomes an answer; what it was stands in the log and nowhere else.
-            self.log.exception("bug", exc_info=error)
+            self._log_bug(error)
             code, message = "internal", "Something went wrong here, and the log says what."
-        headers: dict[str, str | list[str]] = {}
-        if code == "model_unavailable":
-            headers["Retry-After"] = str(RETRY_AFTER)
-        body = {"error": {"code": code, "message": message}, "request_id": self._rest.lambda_context.aws_request_id}
-        return Response(STATUS[code], "application/json", json.dumps(body), headers)
+        self._seen.code = code
+        body = {"error": {"code": code, "message": message}, "request_id": self._seen.request_id}
+        return Response(STATUS[code], "application/json", json.dumps(body), HEADERS_FOR.get(code))
+
+    def _log_bug(self, error: Exception) -> None:
+        """The one place where a bug becomes an answer. What it was stands in the log and nowhere else."""
+        stack = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+        self.log.error("bug", request_id=self._seen.request_id, error=type(error).__name__, stack=stack)
+        # Its message may quote the request: a file name, a part of the body. Who wants it has to ask for it.
+        self.log.debug("bug in full", exc_info=error)
+
+
+def _origins(text: str) -> list[str]:
+    origins = [origin.strip().rstrip("/") for origin in text.split(",")]
+    return ["*"] if "*" in origins else origins
+
+
+def _methods(router: Router) -> dict[str, str]:
+    """By path what it takes, as the Allow header has it."""
+    found: dict[str, set[str]] = {}
+    for rule, methods, *_ in router._routes:
+        found.setdefault(rule, {"OPTIONS"}).update(methods, ["HEAD"] if "GET" in methods else [])
+    return {rule: ", ".join(sorted(methods)) for rule, methods in found.items()}

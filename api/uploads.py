@@ -5,23 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
+import re
 from dataclasses import dataclass
-from email.message import Message
-from typing import Mapping, NamedTuple
+from typing import Mapping, NamedTuple, Sequence
 
-from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
-from requests_toolbelt.multipart.decoder import (
-    BodyPart,
-    ImproperBodyPartContentException,
-    MultipartDecoder,
-)
+from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent, CaseInsensitiveDict
 
+from api import forms
 from api.errors import BadParameter, BadRequest, EmptyUpload, TooLarge
 
 MAX_BYTES = 4_500_000  # Lambda takes 6 MB a request, in which a photo lies as base64
-NAMELESS = "photo"
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
+
+Values = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -34,119 +29,114 @@ class Options:
 
 
 class Upload(NamedTuple):
+    """name: a plain base name, also where the client sent a path."""
+
     name: str
     data: bytes
     options: Options
 
 
-def read(event: BaseProxyEvent) -> Upload:
-    """Multipart form data, a raw image, or JSON with the image in base64.
+def read(event: BaseProxyEvent, *, max_bytes: int = MAX_BYTES) -> Upload:
+    """Multipart form data, a raw image, or JSON with the image in base64. max_bytes: of the photo itself.
+
+    What the header calls a raw body does not matter: the bytes tell what they are, and curl for one always says that
+    it sends a form.
 
     Raises BadRequest, EmptyUpload, BadParameter or TooLarge.
     """
     body = _body(event)
-    kind = _content_type(event)
-    query = dict(event.query_string_parameters or {})
-    name = NAMELESS
-    fields: dict[str, str] = {}
-    if kind.get_content_type() == "application/json":
+    kind, parameters = forms.split_header(_header(event, "content-type"))
+    name = forms.NAMELESS
+    fields: Values = {}
+    if kind == "application/json":
         data = _from_json(body)
     elif not body:
         raise BadRequest("The request has no body: send a photo as multipart/form-data, or as the body itself.")
-    elif kind.get_content_type() == "multipart/form-data":
-        name, data, fields = _multipart(body, event.headers["content-type"])
-    elif not event.get("isBase64Encoded"):
+    elif _is_garbled(event, kind):
         raise BadRequest("The photo arrived as text, not as bytes: send it as multipart/form-data.")
+    elif kind == "multipart/form-data":
+        name, data, fields = forms.parse(body, parameters.get("boundary", ""))
     else:
         data = body
-    options = _options({**fields, **query})
+    options = _options({**fields, **_query(event)})
     if not data:
         raise EmptyUpload("The uploaded file is empty.")
-    if len(data) > MAX_BYTES:
-        raise TooLarge(f"The photo has more than {MAX_BYTES / 1e6:.1f} MB: scale it down before you send it.")
+    if len(data) > max_bytes:
+        raise TooLarge(f"The photo has more than {max_bytes / 1e6:.1f} MB: scale it down before you send it.")
     return Upload(name, data, options)
 
 
 def _body(event: BaseProxyEvent) -> bytes:
-    body = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(body).encode()
-    return _base64(body)
+    body = str(event.get("body") or "")
+    return _base64(body) if event.get("isBase64Encoded") else body.encode("utf-8", "replace")
+
+
+def _is_garbled(event: BaseProxyEvent, kind: str) -> bool:
+    """Whether bytes were read as text on their way, which leaves U+FFFD wherever they were none."""
+    if event.get("isBase64Encoded"):
+        return False
+    return kind != "multipart/form-data" or "\ufffd" in str(event.get("body"))
 
 
 def _base64(text: str) -> bytes:
+    """Of either alphabet, also in lines and without padding."""
+    text = "".join(text.split()).replace("-", "+").replace("_", "/")
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRequest("The body is not valid base64.") from error
 
 
-def _content_type(event: BaseProxyEvent) -> Message:
-    message = Message()
-    message["content-type"] = event.headers.get("content-type") or "application/octet-stream"
-    return message
+def _header(event: BaseProxyEvent, name: str) -> str:
+    # A load balancer may be set to send lists instead of single values.
+    several = CaseInsensitiveDict(event.get("multiValueHeaders")).get(name) or [""]
+    return str(event.headers.get(name) or several[-1])
 
 
-def _multipart(body: bytes, content_type: str) -> tuple[str, bytes, dict[str, str]]:
-    """Name and bytes of the first file part, and the text fields beside it."""
-    try:
-        parts = MultipartDecoder(body, content_type).parts
-    except (ImproperBodyPartContentException, AttributeError, UnicodeError) as error:
-        # AttributeError is how the decoder says that the header names no boundary.
-        raise BadRequest(
-            "The multipart body is broken, or its boundary is not the one that the header names."
-        ) from error
-    file: tuple[str, bytes] | None = None
-    fields: dict[str, str] = {}
-    for part in parts:
-        disposition = _disposition(part)
-        filename = disposition.get_filename()
-        if filename is None and part.headers.get(b"Content-Type") is None:
-            fields[str(disposition.get_param("name", header="content-disposition"))] = part.content.decode(
-                "utf-8", "replace"
-            )
-        elif file is None:
-            file = (filename or NAMELESS, part.content)
-    if file is None:
-        raise BadRequest("The form has no file: add the photo as a file part, as `curl -F file=@photo.jpg` does.")
-    return (*file, fields)
-
-
-def _disposition(part: BodyPart) -> Message:
-    message = Message()
-    message["content-disposition"] = part.headers.get(b"Content-Disposition", b"").decode("utf-8", "replace")
-    return message
+def _query(event: BaseProxyEvent) -> Values:
+    single = event.get("queryStringParameters") or {}
+    several = event.get("multiValueQueryStringParameters") or {}
+    return {**{name: [value] for name, value in single.items()}, **several}
 
 
 def _from_json(body: bytes) -> bytes:
     try:
         image = json.loads(body)["image"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadRequest('The JSON body is not of the form {"image": "<base64>"}.') from error
     if not isinstance(image, str):
         raise BadRequest('The JSON body is not of the form {"image": "<base64>"}.')
-    return _base64(image.partition(",")[2] if image.startswith("data:") else image)
+    image = image.lstrip()
+    return _base64(image.partition(",")[2] if image[:5].lower() == "data:" else image)
 
 
-def _options(given: Mapping[str, str]) -> Options:
+def _options(given: Values) -> Options:
+    asked: dict[str, str] = {}
+    for name in ("top", "threshold", "faces"):
+        values = given.get(name) or []
+        if len(values) > 1:
+            raise BadParameter(f"`{name}` is given more than once.")
+        if values:
+            asked[name] = str(values[0])
     return Options(
-        top=_top(given.get("top", "5")),
-        threshold=_threshold(given["threshold"]) if "threshold" in given else None,
-        all_faces=_faces(given.get("faces", "largest")) == "all",
+        top=_top(asked.get("top", "5")),
+        threshold=_threshold(asked["threshold"]) if "threshold" in asked else None,
+        all_faces=_faces(asked.get("faces", "largest")) == "all",
     )
 
 
 def _top(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 2 and 1 <= int(text) <= 20):
+    if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= 20:
         raise BadParameter("`top` is a whole number from 1 to 20.")
     return int(text)
 
 
 def _threshold(text: str) -> float:
+    # float() alone would also take nan, 1_0 and the digits of other scripts.
     try:
-        number = float(text)
+        number = float(text) if re.fullmatch("[0-9.eE+-]{1,32}", text) else -1
     except ValueError:
-        number = math.nan
+        number = -1
     if not 0 <= number <= 1:
         raise BadParameter("`threshold` is a number from 0 to 1.")
     return number

@@ -6,6 +6,7 @@
     ├── ImageTooLarge         too_large                more pixels than we decode
     ├── NoFace                no_face                  a photo of something else
     └── ModelUnavailable      model_unavailable        no model, or not the one that was published
+        └── SourceUnreachable model_unavailable        nobody there to say which model that would be
 
 The message of each is a sentence for the person who sent the photo; it never carries the photo's bytes.
 """
@@ -35,3 +36,7 @@ class NoFace(RecognitionError):
 
 class ModelUnavailable(RecognitionError):
     code = "model_unavailable"
+
+
+class SourceUnreachable(ModelUnavailable):
+    pass

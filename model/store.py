@@ -12,20 +12,19 @@ import json
 import os
 import re
 import tempfile
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from model.errors import ModelUnavailable
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from model.errors import ModelUnavailable, SourceUnreachable
+from model.s3 import UNHURRIED, Bucket, Patience
 
 POINTER = "latest.json"
 FILE = "model.pt"
 CHUNK = 1 << 20  # bytes
+POINTER_BYTES = 1 << 16  # at most; it has about 220
 
 
 @dataclass(frozen=True)
@@ -40,15 +39,19 @@ class Pointer:
 
     @classmethod
     def parse(cls, text: builtins.bytes) -> Pointer:
-        """Raises ModelUnavailable."""
+        """Fields that it does not know are left to those who do. Raises ModelUnavailable."""
         try:
             found = json.loads(text)
             pointer = cls(**{name: found[name] for name in cls.__dataclass_fields__})
-        except (ValueError, TypeError, KeyError) as error:
-            raise ModelUnavailable(f"{POINTER} is not a pointer to a model: {error!r}.") from error
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ModelUnavailable(
+                f"{POINTER} is not a pointer to a model: {type(error).__name__}, {error}."
+            ) from error
         # The version becomes a file name, so nothing else may stand in it.
-        if not re.fullmatch(r"\d{8}-[0-9a-f]{8}", str(pointer.version)):
+        if not re.fullmatch(r"[0-9]{8}-[0-9a-f]{8}", str(pointer.version)):
             raise ModelUnavailable(f"{POINTER} names a version of unknown form.")
+        if not (isinstance(pointer.sha256, str) and isinstance(pointer.bytes, int)):
+            raise ModelUnavailable(f"{POINTER} says no size or checksum that can be compared.")
         if pointer.file != f"{pointer.version}/{FILE}":
             raise ModelUnavailable(f"{POINTER} names another file than its version's.")
         return pointer
@@ -63,6 +66,10 @@ class Pointer:
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
+
+    def fits(self, path: Path) -> bool:
+        """Whether that file is the model it points to. Raises OSError."""
+        return path.stat().st_size == self.bytes and sha256(path) == self.sha256
 
 
 def sha256(path: Path) -> str:
@@ -82,10 +89,13 @@ def split_s3_uri(uri: str) -> tuple[str, str]:
     return parts.netloc, f"{prefix}/" if prefix else ""
 
 
-def fetch(uri: str) -> tuple[Path, Pointer]:
-    """The current model of `uri` as a verified local file. Raises ModelUnavailable."""
+def fetch(uri: str, patience: Patience = UNHURRIED) -> tuple[Path, Pointer]:
+    """The current model of `uri` as a verified local file.
+
+    Raises ModelUnavailable; SourceUnreachable where S3 could not be asked which model is the current one.
+    """
     if uri.startswith("s3://"):
-        return _fetch_s3(uri)
+        return _fetch_s3(uri, patience)
     return _fetch_folder(Path(uri))
 
 
@@ -93,45 +103,112 @@ def _fetch_folder(folder: Path) -> tuple[Path, Pointer]:
     try:
         pointer = Pointer.parse((folder / POINTER).read_bytes())
         path = folder / pointer.file
-        _verify(path, pointer)
+        if not pointer.fits(path):
+            raise _changed()
     except OSError as error:
         raise ModelUnavailable(f"No model can be read from the model folder: {error.strerror}.") from error
     return path, pointer
 
 
-def _fetch_s3(uri: str) -> tuple[Path, Pointer]:
-    # Imported here because it takes a quarter of a second that a bundled model does not need.
-    from boto3 import client
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        bucket, prefix = split_s3_uri(uri)
-        s3: S3Client = client("s3")
-        pointer = Pointer.parse(s3.get_object(Bucket=bucket, Key=prefix + POINTER)["Body"].read())
-        path = Path(tempfile.gettempdir()) / f"{pointer.version}-{pointer.sha256[:16]}.pt"
-        if not (path.exists() and _is_intact(path, pointer)):
-            _download(s3, bucket, prefix + pointer.file, path, pointer)
-    except (BotoCoreError, ClientError, OSError, ValueError) as error:
-        raise ModelUnavailable(f"The model cannot be fetched: {type(error).__name__}.") from error
+def _fetch_s3(uri: str, patience: Patience) -> tuple[Path, Pointer]:
+    copies = Copies(uri)
+    with closing(Bucket(*copies.source, patience)) as bucket:
+        pointer = Pointer.parse(bucket.read(POINTER, POINTER_BYTES))
+        path = copies.find(pointer)
+        if path is None:
+            try:
+                path = copies.add(pointer, bucket.read(pointer.file, pointer.bytes))
+            except SourceUnreachable as error:
+                # The pointer has been read, and it has the last word: nothing may be served in place of its version.
+                raise ModelUnavailable(str(error)) from error
     return path, pointer
 
 
-def _download(s3: Any, bucket: str, key: str, path: Path, pointer: Pointer) -> None:
-    """To a name of its own first, so that a download cut off never passes for the model."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            s3.download_fileobj(bucket, key, file)
-        _verify(Path(partial), pointer)
-        os.replace(partial, path)
-    finally:
-        Path(partial).unlink(missing_ok=True)
+def remember(uri: str, pointer: Pointer) -> None:
+    """Note that the version at hand is good to be served, for when S3 cannot be reached. A folder needs no note."""
+    if uri.startswith("s3://"):
+        # It is of use only some other day, if ever, and today there is a model to serve.
+        with suppress(OSError):
+            Copies(uri).remember(pointer)
 
 
-def _is_intact(path: Path, pointer: Pointer) -> bool:
-    return path.stat().st_size == pointer.bytes and sha256(path) == pointer.sha256
+def recall(uri: str) -> tuple[Path, Pointer] | None:
+    """The version of an S3 prefix that was remembered last, verified, if it is still here.
+
+    Lambda keeps the temp folder when it starts a function anew after a crash or a timeout.
+    """
+    return Copies(uri).recall()
 
 
-def _verify(path: Path, pointer: Pointer) -> None:
-    if not _is_intact(path, pointer):
-        raise ModelUnavailable("The model file is not the one that was published: its checksum differs.")
+class Copies:
+    """What was fetched from one S3 prefix, in the temp folder, and a note which version was good to be served."""
+
+    def __init__(self, uri: str) -> None:
+        """Raises ModelUnavailable."""
+        try:
+            self.source = split_s3_uri(uri)
+            self._folder = Path(tempfile.gettempdir())
+        except ValueError as error:
+            raise ModelUnavailable("The address of the model is not of the form s3://bucket/prefix.") from error
+        except OSError as error:
+            raise _no_room() from error
+        self._name = "faces-" + hashlib.sha256("/".join(self.source).encode()).hexdigest()[:16]
+        self.note = self._folder / f"{self._name}.json"
+
+    def find(self, pointer: Pointer) -> Path | None:
+        """The verified copy of a version, if there is one."""
+        path = self._path(pointer)
+        try:
+            return path if pointer.fits(path) else None
+        except OSError:
+            return None
+
+    def add(self, pointer: Pointer, data: bytes) -> Path:
+        """Raises ModelUnavailable."""
+        if hashlib.sha256(data).hexdigest() != pointer.sha256 or len(data) != pointer.bytes:
+            raise _changed()
+        try:
+            self._write(self._path(pointer), data)
+        except OSError as error:
+            raise _no_room() from error
+        return self._path(pointer)
+
+    def remember(self, pointer: Pointer) -> None:
+        """Write the note, and remove other versions. Raises OSError."""
+        self._write(self.note, json.dumps({"source": self.source, **asdict(pointer)}).encode())
+        for path in self._folder.glob(f"{self._name}-*.pt"):
+            if path != self._path(pointer):
+                path.unlink()
+
+    def recall(self) -> tuple[Path, Pointer] | None:
+        try:
+            # In a temp folder of many users a note can be anybody's, and it decides what code is run.
+            if self.note.stat().st_uid != os.getuid():
+                return None
+            text = self.note.read_bytes()
+            pointer = Pointer.parse(text)
+            found = self.find(pointer) if json.loads(text)["source"] == list(self.source) else None
+        except (OSError, ModelUnavailable, KeyError):
+            return None
+        return (found, pointer) if found else None
+
+    def _path(self, pointer: Pointer) -> Path:
+        return self._folder / f"{self._name}-{pointer.version}.pt"
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """All or nothing, and by a name of its own until then, for others may write the same file."""
+        handle, partial = tempfile.mkstemp(dir=self._folder, prefix=f"{self._name}-", suffix=".partial")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(partial, path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
+
+
+def _changed() -> ModelUnavailable:
+    return ModelUnavailable("The model file is not the one that was published: its checksum differs.")
+
+
+def _no_room() -> ModelUnavailable:
+    return ModelUnavailable("The model cannot be kept: the temp folder is full or cannot be written to.")

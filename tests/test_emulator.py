@@ -3,55 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any, Iterator
 
 import boto3
 import pytest
 
-from tests.conftest import ROOT, free_port, recorded, training
-
-EMULATOR = Path(sys.executable).parent / "aws-lambda-rie"
-
-
-class Emulator:
-    """One running function. The emulator starts it with the first event, as Lambda does."""
-
-    def __init__(self, log: Path, **environment: str) -> None:
-        self.log = log
-        self._url = f"127.0.0.1:{free_port()}"
-        command = [str(EMULATOR), "--runtime-interface-emulator-address", self._url]
-        command += ["--runtime-api-address", f"127.0.0.1:{free_port()}"]
-        command += [sys.executable, "-m", "awslambdaric", "handler.handle"]
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT
-            )
-
-    def invoke(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        url = f"http://{self._url}/2015-03-31/functions/function/invocations"
-        for _ in range(100):
-            try:
-                with urllib.request.urlopen(url, json.dumps(event).encode(), timeout=120) as reply:
-                    answer = json.load(reply)
-                return answer["statusCode"], json.loads(answer["body"])
-            except ConnectionRefusedError:
-                time.sleep(0.1)
-            except urllib.error.URLError as error:
-                if not isinstance(error.reason, ConnectionRefusedError):
-                    raise
-                time.sleep(0.1)
-        raise AssertionError(f"the emulator does not answer: {self.log.read_text()[-2000:]}")
-
-    def close(self) -> None:
-        self.process.terminate()
-        self.process.wait(20)
+from tests.conftest import recorded, training
+from tests.emulator import Emulator
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +55,19 @@ def test_a_missing_model_is_503_until_it_is_there(s3_environment: dict[str, str]
     uri = "s3://late-models/faces"
     emulator = Emulator(tmp_path / "log", **s3_environment, MODEL_URI=uri, TMPDIR=str(tmp_path))
     try:
-        status, answer = emulator.invoke(recorded("rest-known-person"))
-        assert (status, answer["error"]["code"]) == (503, "model_unavailable")
+        whole = emulator.answer(recorded("rest-known-person"))
+        said = time.monotonic()
+        assert (whole["statusCode"], json.loads(whole["body"])["error"]["code"]) == (503, "model_unavailable")
+        wait = float(whole["multiValueHeaders"]["Retry-After"][0])
         boto3.client("s3").create_bucket(Bucket="late-models")
         done = training("publish", "--model", "model/bundled", "--to", uri)
         assert done.returncode == 0, done.stderr
+        time.sleep(max(0, said + wait - time.monotonic()))
         status, answer = emulator.invoke(recorded("rest-known-person"))
         assert (status, answer["predicted_name"]) == (200, "Kofi Annan")
+        # In the same runtime, which had started without it and says why.
+        log = emulator.log.read_text()
+        assert log.count("no model at start") == 1
+        assert "An error occurred (NoSuchBucket) when calling the GetObject operation" in log
     finally:
         emulator.close()

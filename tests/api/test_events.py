@@ -1,0 +1,234 @@
+"""Events of every front. Those that serverless-offline cannot make are written after AWS's documentation of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from types import SimpleNamespace
+from typing import Any, Callable
+
+import pytest
+
+import handler
+from api.errors import BadRequest
+from api.events import front_of, plain
+from tests.conftest import EVENTS, recorded
+
+FRONTS = sorted(path.stem for path in EVENTS.glob("*-known-person.json"))
+
+Change = Callable[[str], str]
+
+
+def ask(event: Any, context: Any) -> tuple[int, dict[str, Any]]:
+    answer = handler.handle(event, context)
+    return int(answer["statusCode"]), json.loads(answer["body"])
+
+
+def with_json(event: dict[str, Any], image: bytes, coded: bool) -> dict[str, Any]:
+    """The same request with the photo as JSON, its body in base64 or not."""
+    body = json.dumps({"image": base64.b64encode(image).decode()})
+    event.update(body=base64.b64encode(body.encode()).decode() if coded else body, isBase64Encoded=coded)
+    for kind, value in (("headers", "application/json"), ("multiValueHeaders", ["application/json"])):
+        if kind in event:
+            event[kind] = {k: value if k.lower() == "content-type" else v for k, v in event[kind].items()}
+    return event
+
+
+def renamed(event: dict[str, Any], change: Change) -> dict[str, Any]:
+    for kind in {"headers", "multiValueHeaders"} & set(event):
+        event[kind] = {change(name): value for name, value in event[kind].items()}
+    return event
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, Any]:
+    return ask(recorded("rest-known-person"), SimpleNamespace(aws_request_id="request-1"))[1]
+
+
+def test_all_fronts_are_recorded() -> None:
+    assert {front.rpartition("-known")[0] for front in FRONTS} == {
+        *("rest", "rest-stage", "rest-domain"),
+        *("http", "http-stage", "http-domain", "http-v1", "url"),
+        *("alb", "alb-multi"),
+    }
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_every_front_gets_the_same_answer(front: str, context: Any, expected: dict[str, Any]) -> None:
+    event = recorded(front)
+    if front == "http-known-person":  # recorded without a query
+        event["queryStringParameters"] = {"top": "3"}
+    status, answer = ask(event, context)
+    assert status == 200
+    varying = ("timings_ms", "request_id")
+    assert {k: v for k, v in answer.items() if k not in varying} == {
+        k: v for k, v in expected.items() if k not in varying
+    }
+
+
+@pytest.mark.parametrize("coded", [True, False])
+@pytest.mark.parametrize("front", FRONTS)
+def test_bodies_with_and_without_base64(front: str, coded: bool, context: Any) -> None:
+    """What is no image gets as far as the decoder, in either form."""
+    status, answer = ask(with_json(recorded(front), b"no image", coded), context)
+    assert (status, answer["error"]["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("change", [str.lower, str.upper, str.title, str.swapcase])
+@pytest.mark.parametrize("front", FRONTS)
+def test_header_names_in_any_case(front: str, change: Change, context: Any) -> None:
+    event = renamed(with_json(recorded(front), b"no image", True), change)
+    assert ask(event, context)[1]["error"]["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize(
+    ("front", "has", "has_not"),
+    [
+        ("rest-stage", {"multiValueHeaders"}, {"headers", "cookies", "statusDescription"}),
+        ("http-v1", {"multiValueHeaders"}, {"headers", "cookies", "statusDescription"}),
+        ("http-stage", {"headers", "cookies"}, {"multiValueHeaders", "statusDescription"}),
+        ("url", {"headers", "cookies"}, {"multiValueHeaders", "statusDescription"}),
+        ("alb", {"headers", "statusDescription"}, {"multiValueHeaders", "cookies"}),
+        ("alb-multi", {"multiValueHeaders", "statusDescription"}, {"headers", "cookies"}),
+    ],
+)
+def test_answers_have_the_shape_of_their_front(front: str, has: set[str], has_not: set[str], context: Any) -> None:
+    event = with_json(recorded(f"{front}-known-person"), b"no image", True)
+    answer = handler.handle(event, context)
+    assert {"statusCode", "body", "isBase64Encoded", *has} <= set(answer)
+    assert not has_not & set(answer)
+    assert answer.get("statusDescription", "415 Unsupported Media Type") == "415 Unsupported Media Type"
+    for name, value in answer.get("headers", {}).items():
+        assert isinstance(value, str), name
+    for name, values in answer.get("multiValueHeaders", {}).items():
+        assert all(isinstance(value, str) for value in values), name
+    json.dumps(answer)
+
+
+def test_a_balancer_leaves_the_query_encoded(context: Any) -> None:
+    for front, kind, wrap in (
+        ("alb", "queryStringParameters", str),
+        ("alb-multi", "multiValueQueryStringParameters", list),
+    ):
+        event = with_json(recorded(f"{front}-known-person"), b"", True)
+        value = "%31%31%31" if wrap is str else ["3", "%31%31%31"]
+        event[kind] = {"%74op": value}
+        found = plain(event, front_of(event))["queryStringParameters"]
+        assert found == {"top": "111"}
+        assert ask(event, context)[1]["error"]["code"] == "bad_parameter"
+
+
+NO_REQUESTS = [
+    {},
+    [],
+    None,
+    "hello",
+    {"Records": [{"eventSource": "aws:s3", "s3": {"bucket": {"name": "b"}, "object": {"key": "k"}}}]},
+    {"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "resources": ["arn"], "detail": {}},
+    {"httpMethod": "GET", "path": "/health"},
+    {"httpMethod": "GET", "path": "/health", "requestContext": None},
+    {"httpMethod": None, "path": None, "headers": None, "body": None, "requestContext": {"stage": None}},
+    {"httpMethod": "GET", "path": None, "requestContext": {}},
+    {"httpMethod": "POST", "path": "/classify", "body": {"image": "x"}, "requestContext": {}},
+    {"version": "2.0", "requestContext": {}},
+    {"version": "2.0", "rawPath": "/health", "requestContext": {"http": {"method": None}}},
+    {"version": "2.0", "rawPath": None, "requestContext": {"http": {"method": "GET"}}},
+    {"requestContext": {"routeKey": "$connect", "eventType": "CONNECT", "connectionId": "c"}},  # a websocket
+]
+
+
+@pytest.mark.parametrize("event", NO_REQUESTS, ids=lambda event: json.dumps(event)[:40])
+def test_an_event_that_is_no_request(event: Any, context: Any) -> None:
+    with pytest.raises(BadRequest):
+        front_of(event)
+    answer = handler.handle(event, context)
+    assert answer["statusCode"] == 400
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
+    body = json.loads(answer["body"])
+    assert body["error"]["code"] == "bad_request"
+    assert body["request_id"] == "request-1"
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_fields_may_be_null(front: str, context: Any) -> None:
+    """All but those that make it a request, and that route."""
+    event = recorded(front)
+    kept = {"version", "httpMethod", "path", "rawPath", "requestContext", "resource", "routeKey", "pathParameters"}
+    event = {name: value if name in kept else None for name, value in event.items()}
+    status, answer = ask(event, context)
+    assert (status, answer["error"]["code"]) == (400, "bad_request")
+
+
+def test_what_should_be_a_table_and_is_not_counts_as_empty(context: Any) -> None:
+    for wrong in ("text", [], 7):
+        tables = dict.fromkeys(("headers", "multiValueHeaders", "queryStringParameters", "pathParameters"), wrong)
+        event = {"httpMethod": "GET", "path": "/health", "requestContext": {}, **tables}
+        assert plain(event, front_of(event))["headers"] == {}
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_headers_and_query_may_hold_nulls(front: str, context: Any) -> None:
+    event = with_json(recorded(front), b"no image", True)
+    for kind in {"headers", "multiValueHeaders", "queryStringParameters", "multiValueQueryStringParameters"} & set(
+        event
+    ):
+        event[kind] = {**(event[kind] or {}), "x-empty": None}
+    assert ask(event, context)[1]["error"]["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/health", "/health"),
+        ("/health/", "/health"),
+        ("//health", "/health"),
+        ("/health//", "/health"),
+        ("health", "/health"),
+        ("/he%61lth", "/health"),
+        ("/%2Fhealth", "/health"),
+        ("/dev/health", "/health"),
+        ("/dev//health/", "/health"),
+        ("/dev", "/dev"),
+        ("/develop/health", "/develop/health"),
+        ("/health/more", "/health/more"),
+        ("/%ff", "/\ufffd"),
+        ("", "/"),
+        ("/", "/"),
+    ],
+)
+def test_the_route_of_a_path(path: str, route: str) -> None:
+    context = {"stage": "dev", "http": {"method": "GET"}}
+    rest = {"httpMethod": "GET", "path": path, "requestContext": context}
+    http = {"version": "2.0", "rawPath": path, "routeKey": "$default", "requestContext": context}
+    assert plain(rest, front_of(rest))["path"] == route
+    assert plain(http, front_of(http))["rawPath"] == route
+
+
+@pytest.mark.parametrize(
+    ("path", "resource", "parameters", "route"),
+    [
+        ("/faces/classify", "/{proxy+}", {"proxy": "classify"}, "/classify"),
+        ("/faces/v1/classify", "/{proxy+}", {"proxy": "classify"}, "/classify"),
+        ("/faces/dev/classify/", "/{proxy+}", {"proxy": "classify/"}, "/classify"),
+        ("/faces/cl%61ssify", "/{proxy+}", {"proxy": "cl%61ssify"}, "/classify"),
+        ("/faces/classify", "/classify", None, "/classify"),
+        ("/faces/nowhere", "/{proxy+}", {"proxy": "nowhere"}, "/nowhere"),
+        ("/classify", "/{proxy+}", {"proxy": "health"}, "/classify"),  # they contradict each other: the path counts
+        ("/classify", "/{proxy+}", None, "/classify"),
+        ("/classify", "$default", None, "/classify"),
+    ],
+)
+def test_the_route_behind_a_custom_domain(path: str, resource: str, parameters: Any, route: str) -> None:
+    rest = {"httpMethod": "GET", "path": path, "resource": resource, "pathParameters": parameters}
+    rest["requestContext"] = {"stage": "dev"}
+    assert plain(rest, front_of(rest))["path"] == route
+    http = {"version": "2.0", "rawPath": path, "routeKey": f"ANY {resource}", "pathParameters": parameters}
+    http["requestContext"] = {"stage": "dev", "http": {"method": "GET"}}
+    assert plain(http, front_of(http))["rawPath"] == route
+
+
+def test_an_event_is_left_as_it_was() -> None:
+    event = recorded("alb-multi-known-person")
+    before = json.dumps(event)
+    plain(event, front_of(event))
+    assert json.dumps(event) == before

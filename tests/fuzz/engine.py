@@ -1,0 +1,229 @@
+"""Odd requests and damaged photos, each made from a number, and what must hold for all of them.
+
+Whatever comes in, only an error of ours may come out, with a code that has a status, within two seconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import time
+import warnings
+import zlib
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from typing import Any, Callable
+
+from aws_lambda_powertools.utilities.data_classes import ALBEvent
+from PIL import Image
+from pillow_heif import register_heif_opener
+
+from api.errors import STATUS, ApiError
+from api.uploads import MAX_BYTES, read
+from model.errors import RecognitionError
+from model.photo import MAX_PIXELS, decode
+from tests.conftest import SAMPLES
+
+REGRESSIONS = Path(__file__).parent / "regressions"
+SLOW = 2  # seconds of processor time, which other programs do not lengthen
+
+PART = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+BODIES = (
+    PART % (b"file", b'; filename="x.jpg"\r\nContent-Type: image/jpeg', b"\xff\xd8\xff") + b"--b--\r\n",
+    PART % (b"top", b"", b"3") + PART % (b"f", b"; filename*=UTF-8''%C3%A9.jpg", b"data") + b"--b--\r\n",
+    PART % (b"threshold", b"\r\nContent-Type: text/plain", b"0.5") + PART % (b"f", b"; filename=x", b"d") + b"--b--",
+    b"preamble\r\n" + PART % (b"f", b'; filename="C:\\\\x\\"y"\r\n folded: 1', b"d") + b"--b--\r\nepilogue",
+    PART % (b"f", b"\r\nContent-Type: multipart/mixed; boundary=c", b"--c\r\n\r\nx\r\n--c--") + b"--b--\r\n",
+    b'{"image": "data:image/png;base64,iVBORw0KGgo=", "top": 3}',
+    b'{"image": "/9j_-w"}',
+    b"\x89PNG\r\n\x1a\n",
+    b"",
+)
+CONTENT_TYPES = (
+    "multipart/form-data; boundary=b",
+    'Multipart/Form-Data; charset=utf-8; boundary="b"',
+    "application/json",
+    "application/json; charset=utf-8",
+    "image/heic",
+    "",
+)
+VALUES = ("3", "0.5", "all", "largest", "nan", "inf", "1e999", "0x1", "", "\u0661", "-1", "1_0", "20", "1", "\ud800")
+TOKENS = tuple(
+    b"\r\n|\n|\r|\r\n\r\n|--b|--b--|\r\n--b|\r\n--b--|\r\n--b\r\n|\"|\\|\\\"|;|:|=|*|'|''|%|%00|%0d%0a|/|../|\\..\\|\0|\x7f|\xff"
+    b"|\xed\xa0\x80|\xe2\x80\xae|name=|filename=|filename*=UTF-8''|filename*=idna''|filename*0*=|boundary=|form-data|file"
+    b"|top|threshold|faces|Content-Disposition: |Content-Type: |multipart/mixed|text/plain|image/jpeg|application/json"
+    b'|{"image": "|"}|[|{|data:|;base64,|NaN|1e999|null|\\ud800|\xef\xbb\xbf'.split(b"|")
+)
+EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+def mutated(random: Random, data: bytes, others: tuple[bytes, ...]) -> bytes:
+    """data with one to six accidents; others: what may be spliced in."""
+    for _ in range(random.choice((1, 1, 2, 3, 6))):
+        at = random.randrange(len(data) + 1)
+        span = data[at : at + 1 + random.randrange(2 ** random.randrange(8))]
+        other = random.choice(others)
+        pieces = (
+            b"",
+            bytes([random.randrange(256)]),
+            bytes(byte ^ 1 << random.randrange(8) for byte in span[:1]),
+            random.choice(TOKENS),
+            _number(random),
+            span * random.choice((2, 3, 300)),
+            other[random.randrange(len(other) + 1) :],
+        )
+        piece = random.choice(pieces)
+        # Put in, written over, put in place of what is there, or the end of it all.
+        lost = random.choice((0, len(piece), len(piece), len(span), len(data)))
+        data = data[:at] + piece + data[at + lost :]
+    return data
+
+
+def _number(random: Random) -> bytes:
+    """As image headers have them."""
+    size = random.choice((1, 2, 4))
+    return (random.choice(EXTREMES) % 256**size).to_bytes(size, random.choice(("big", "little")))
+
+
+def odd_event(random: Random) -> dict[str, Any]:
+    """Such as only a gateway gone mad would send."""
+    body, kind = random.choice(BODIES), random.choice(CONTENT_TYPES)
+    if body.startswith((b"--b", b"preamble")) and random.random() < 0.9:
+        kind = random.choice(CONTENT_TYPES[:2])
+    if random.random() < 0.9:
+        body = mutated(random, body, BODIES)
+    if random.random() < 0.2:
+        kind = mutated(random, kind.encode(), BODIES).decode("utf-8", "surrogateescape")
+    encoded = random.random() < 0.8
+    text = base64.b64encode(body).decode() if encoded else body.decode("utf-8", random.choice(ERRORS))
+    if random.random() < 0.05:
+        text = mutated(random, text.encode("utf-8", "replace"), BODIES).decode("latin-1")
+    query = {name: random.choice(VALUES) for name in ("top", "threshold", "faces", "x") if random.random() < 0.1}
+    event: dict[str, Any] = {"body": text, "isBase64Encoded": encoded, "queryStringParameters": query or None}
+    event["headers"] = {random.choice(("content-type", "Content-Type")): kind}
+    if random.random() < 0.1:
+        event["multiValueHeaders"] = {"Content-Type": [kind, kind]}
+        event["multiValueQueryStringParameters"] = {name: [value, value] for name, value in query.items()}
+        del event["headers"]
+    return event
+
+
+ERRORS = ("replace", "surrogateescape", "ignore")
+
+
+def odd_image(random: Random) -> bytes:
+    images = sound_images()
+    data = mutated(random, random.choice(images), images)
+    # Else nearly every damaged PNG would end at its first checksum.
+    return _with_checksums(data) if data.startswith(b"\x89PNG") and random.random() < 0.8 else data
+
+
+def _with_checksums(data: bytes) -> bytes:
+    """A PNG whose chunks say of their damage that it is right."""
+    at, parts = 8, [data[:8]]
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        parts += [data[at:end], zlib.crc32(data[at + 4 : end]).to_bytes(4, "big")]
+        at = end + 4
+    return b"".join([*parts, data[at:]])
+
+
+@lru_cache(maxsize=1)
+def sound_images() -> tuple[bytes, ...]:
+    """Small photos of every format and mode."""
+    register_heif_opener()
+    photo = Image.open(SAMPLES / "astronaut.jpg").convert("RGB").resize((48, 40))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a photo"
+    clear = photo.copy()
+    clear.putalpha(photo.convert("L"))
+    frames: dict[str, Any] = {"save_all": True, "append_images": [photo.rotate(90)]}
+    wide = photo.convert("I").point(lambda value: value * 256).convert("I;16")
+    made: list[tuple[Image.Image, str, dict[str, Any]]] = [
+        (photo, "JPEG", {"exif": exif, "icc_profile": b"profile", "comment": "x"}),
+        (photo, "JPEG", {"progressive": True}),
+        (photo.convert("CMYK"), "JPEG", {}),
+        (photo.convert("L"), "JPEG", {"restart_marker_rows": 1}),
+        (photo, "PNG", {"exif": exif, "icc_profile": b"profile"}),
+        (clear, "PNG", {}),
+        (wide, "PNG", {}),
+        (photo.convert("P"), "PNG", {"transparency": 3}),
+        (photo.convert("1"), "PNG", {"transparency": 0}),
+        (clear.convert("LA"), "PNG", {}),
+        (photo, "PNG", frames),
+        (photo, "WEBP", {"exif": exif, "icc_profile": b"profile"}),
+        (clear, "WEBP", {"lossless": True}),
+        (photo, "WEBP", frames),
+        (photo, "GIF", {"comment": b"x"}),
+        (clear, "GIF", {"interlace": False}),
+        (photo, "GIF", frames),
+        (photo, "HEIF", {"exif": exif, "quality": 50}),
+        (clear, "HEIF", {"quality": 50}),
+        (photo.convert("L"), "HEIF", {"quality": 50}),
+    ]
+    return (*(_encoded(*each) for each in made), (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes())
+
+
+def _encoded(image: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def judge_event(event: dict[str, Any]) -> str | None:
+    """What is wrong with how an event is read, if anything."""
+
+    def check() -> None:
+        upload = read(ALBEvent(event))
+        assert 0 < len(upload.name) <= 255
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f/\\]", upload.name)
+        assert upload.name not in (".", "..")
+        assert 0 < len(upload.data) <= MAX_BYTES
+        assert 1 <= upload.options.top <= 20
+        assert upload.options.threshold is None or 0 <= upload.options.threshold <= 1
+
+    return _judge(check)
+
+
+def judge_image(data: bytes) -> str | None:
+    """What is wrong with how a photo is decoded, if anything."""
+
+    def check() -> None:
+        image = decode(data)
+        assert image.mode == "RGB"
+        assert 0 < image.width * image.height <= MAX_PIXELS
+
+    return _judge(check)
+
+
+def _judge(check: Callable[[], None]) -> str | None:
+    started = time.process_time()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            check()
+    except (ApiError, RecognitionError) as error:
+        if error.code not in STATUS or not str(error).endswith("."):
+            return f"an error that cannot be told: {error!r}"
+    except Exception as error:  # noqa: BLE001 that none gets here is what this is about
+        return f"{error!r}"
+    spent = time.process_time() - started
+    return f"{spent:.1f} s" if spent > SLOW else None
+
+
+def save(case: dict[str, Any] | bytes) -> Path:
+    """To be tried again with every run of the tests."""
+    data = case if isinstance(case, bytes) else json.dumps(case, indent=1).encode()
+    kind = "image-{}.bin" if isinstance(case, bytes) else "event-{}.json"
+    path = REGRESSIONS / kind.format(hashlib.sha256(data).hexdigest()[:12])
+    path.write_bytes(data)
+    return path
+
+
+def replay(path: Path) -> str | None:
+    data = path.read_bytes()
+    return judge_image(data) if path.suffix == ".bin" else judge_event(json.loads(data))

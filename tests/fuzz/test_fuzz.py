@@ -1,0 +1,118 @@
+"""A short walk over odd requests and damaged photos, the same each time; `make fuzz` takes the long one."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from model.photo import decode
+from tests.fuzz import engine, fuzz
+
+short = settings(
+    max_examples=200, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+header_names = st.sampled_from(["Content-Disposition", "content-type", "X", ""]) | st.text(max_size=10)
+parameters = st.sampled_from(["name", "filename", "filename*", "filename*0", "boundary"]) | st.text(max_size=5)
+values = st.sampled_from(["top", "threshold", "faces", "x.jpg", "UTF-8''%41"]) | st.text(max_size=20)
+header_values = st.builds(
+    lambda kind, given: kind + "".join(f'; {name}="{value}"' for name, value in given),
+    st.sampled_from(["form-data", "text/plain", "image/jpeg", "multipart/mixed"]) | st.text(max_size=10),
+    st.lists(st.tuples(parameters, values), max_size=4),
+)
+headers = st.lists(st.builds("{}: {}\r\n".format, header_names, header_values), max_size=4)
+parts = st.builds(
+    lambda lines, data: "".join(lines).encode("utf-8", "surrogatepass") + b"\r\n" + data,
+    headers,
+    st.binary(max_size=30) | st.sampled_from([b"3", b"0.5", b"all"]),
+)
+forms = st.builds(
+    lambda given, end: b"".join(b"--b\r\n" + part + b"\r\n" for part in given) + end,
+    st.lists(parts, max_size=5),
+    st.sampled_from([b"--b--", b"--b--\r\n", b"--b", b""]),
+)
+bodies = forms | st.binary(max_size=100) | st.text(max_size=50).map(str.encode)
+content_types = st.sampled_from(engine.CONTENT_TYPES) | header_values
+queries = st.dictionaries(st.sampled_from(["top", "threshold", "faces"]), values | st.sampled_from(engine.VALUES))
+
+
+def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner) | st.dictionaries(st.just("image") | st.text(max_size=3), inner)
+
+
+@pytest.mark.parametrize("path", sorted(engine.REGRESSIONS.glob("*-*")), ids=lambda path: path.name)
+def test_what_once_went_wrong(path: Path) -> None:
+    assert engine.replay(path) is None
+
+
+@short
+@given(bodies, content_types, queries)
+def test_any_form(body: bytes, content_type: str, query: dict[str, str]) -> None:
+    event = {
+        "body": base64.b64encode(body).decode(),
+        "isBase64Encoded": True,
+        "headers": {"content-type": content_type},
+        "queryStringParameters": query,
+    }
+    assert engine.judge_event(event) is None
+
+
+@short
+@given(st.text(max_size=100), content_types, st.booleans(), queries)
+def test_any_text(body: str, content_type: str, encoded: bool, query: dict[str, str]) -> None:
+    event = {"body": body, "isBase64Encoded": encoded, "headers": {"Content-Type": content_type}}
+    assert engine.judge_event({**event, "queryStringParameters": query}) is None
+
+
+@short
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), containers))
+def test_any_json(value: Any) -> None:
+    event = {"body": json.dumps(value), "isBase64Encoded": False, "headers": {"content-type": "application/json"}}
+    assert engine.judge_event(event) is None
+
+
+@short
+@given(st.randoms(use_true_random=False))
+def test_odd_events(random: Random) -> None:
+    assert engine.judge_event(engine.odd_event(random)) is None
+
+
+@short
+@given(st.randoms(use_true_random=False))
+def test_damaged_images(random: Random) -> None:
+    assert engine.judge_image(engine.odd_image(random)) is None
+
+
+@short
+@given(st.sampled_from(engine.sound_images()), st.binary(max_size=200), st.integers(0, 60))
+def test_header_with_anything_behind_it(image: bytes, rest: bytes, kept: int) -> None:
+    assert engine.judge_image(image[:kept] + rest) is None
+
+
+def test_seeds_are_sound_and_inputs_the_same_each_time() -> None:
+    assert {decode(image).mode for image in engine.sound_images()} == {"RGB"}
+    assert fuzz.case("events", 0, 7) == fuzz.case("events", 0, 7) != fuzz.case("events", 1, 7)
+    assert fuzz.case("images", 0, 7) == fuzz.case("images", 0, 7)
+
+
+def test_what_goes_wrong_is_found_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "REGRESSIONS", tmp_path)
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "read", broken)
+        patched.setattr(engine, "decode", broken)
+        for case in ({"body": "x"}, b"x"):
+            path = engine.save(case)
+            assert path.parent == tmp_path
+            assert engine.replay(path) == "ZeroDivisionError()"
+    assert [engine.replay(path) for path in tmp_path.iterdir()] == [None, None]

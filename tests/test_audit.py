@@ -1,0 +1,96 @@
+"""`make audit`, and what the judgements in docs/security.md rest on."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import subprocess
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from model.errors import UnreadableImage, UnsupportedImage
+from model.photo import decode
+from scripts import audit
+from tests.conftest import ROOT, SAMPLES
+
+JUDGED = "CVE-2026-25990"
+
+
+def python_report(*names: str) -> dict[str, Any]:
+    vulnerability = {"id": names[0], "aliases": list(names[1:]), "fix_versions": ["12.1.1"]}
+    return {"dependencies": [{"name": "pillow", "version": "10.4.0", "vulns": [vulnerability]}], "fixes": []}
+
+
+NOTHING = {"vulnerabilities": {}}
+NODE = {
+    "vulnerabilities": {
+        "tar": {"via": [{"title": "Escape", "url": "https://github.com/advisories/GHSA-aaaa-bbbb-cccc"}]},
+        "pacote": {"via": ["tar"]},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("python", "node", "status", "said"),
+    [
+        (python_report("PYSEC-2026-2249", JUDGED), NOTHING, 0, "1 findings, 0 of them"),
+        (python_report("PYSEC-2099-1", "CVE-2099-12345"), NOTHING, 1, "pillow 10.4.0: CVE-2099-12345, PYSEC-2099-1"),
+        (python_report(JUDGED), NODE, 1, "tar: GHSA-aaaa-bbbb-cccc"),
+        ({"dependencies": [{"name": "pillow", "skip_reason": "not found"}]}, NOTHING, 0, "NOT CHECKED"),
+        (OSError("no network"), {"message": "405 Method Not Allowed"}, 0, "NOT CHECKED"),
+        (subprocess.CalledProcessError(1, "pip"), OSError("no npm"), 0, "NOT CHECKED"),
+    ],
+)
+def test_only_findings_without_a_judgement_fail(
+    python: Any, node: Any, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(report: Any) -> Any:
+        if isinstance(report, Exception):
+            raise report
+        return report
+
+    monkeypatch.setattr(audit, "ask_pip_audit", lambda: answer(python))
+    monkeypatch.setattr(audit, "run", lambda _: answer(node))
+    assert audit.main() == status
+    assert said in "".join(capsys.readouterr())
+
+
+def test_what_is_served_is_asked_about_with_all_that_it_needs() -> None:
+    found = audit.served(["boto3", "torch", "requests-toolbelt"])
+    assert {"urllib3", "certifi", "requests", "numpy", "future"} <= set(found)
+    assert found["torch"] == "1.5.0"
+    assert "pytest" not in found
+
+
+def test_judgements_are_of_the_versions_in_use() -> None:
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    judged = re.findall(r"^\| \**([\w-]+) (\d[\d.]*)", audit.JUDGEMENTS.read_text(), re.MULTILINE)
+    assert {name for name, _ in judged} >= {"pillow", "torch", "urllib3", "requests"}
+    for name, version in judged:
+        assert pins[name] == version, name
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "PPM", "TGA", "PCX", "ICO", "PDF"])
+def test_other_decoders_are_out_of_reach(kind: str) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(file, kind)
+    with pytest.raises(UnsupportedImage):
+        decode(file.getvalue())
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("marker", [0xC0, 0xC2, 0xC3, 0xC5, 0xC7, 0xC9, 0xCD, 0xCF, 0xDE])
+def test_a_jpeg_cannot_give_two_widths(marker: int, before: bool) -> None:
+    """Pillow makes room for the last frame header before the scan; the decoder must not write lines of another."""
+    photo = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
+    start = photo.index(b"\xff\xc0")
+    end = start + 2 + struct.unpack(">H", photo[start + 2 : start + 4])[0]
+    other = bytearray(photo[start:end])
+    other[1] = marker
+    other[7:9] = struct.pack(">H", 8)
+    at = start if before else end
+    with pytest.raises(UnreadableImage):
+        decode(photo[:at] + bytes(other) + photo[at:])

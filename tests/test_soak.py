@@ -1,0 +1,46 @@
+"""The benchmark of a long life, at a fraction of its length, and what it holds for wrong."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from benchmarks.soak import Window, long_life, problems, side_by_side
+
+GOOD = Window(1000, wrong=0, p50=10, p95=100, p99=200, cpu=40, rss=300, uss=200, descriptors=6, threads=1, files=0)
+
+
+def test_a_short_life(capsys: pytest.CaptureFixture[str]) -> None:
+    assert long_life(150, 50, seconds=120) == []
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[:2] for row in rows] == [["| 50", "0"], ["| 100", "0"], ["| 150", "0"]]
+
+
+def test_a_life_that_takes_too_long() -> None:
+    (found,) = long_life(100_000, 32, seconds=1)
+    assert re.match(r"Only \d+ of 100,000 requests were done in time\.", found)
+
+
+def test_two_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    assert side_by_side(2, 8, seconds=60) == []
+    assert re.search(r"Together \d\.\d\d times the throughput of one\.", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({}, None),
+        ({"uss": 300, "rss": 319.9, "p99": 299, "descriptors": 5}, None),
+        ({"rss": 320}, "Memory grew by 20.0 MB after the first 1,000 requests."),
+        ({"p99": 301}, "p99 rose from 200 ms to 301 ms."),
+        ({"files": 1}, "1 files were left in the temp folder."),
+        ({"descriptors": 7}, "6 descriptors after the first 1,000 requests became 7."),
+        ({"threads": 2}, "1 threads after the first 1,000 requests became 2."),
+        ({"wrong": 3}, "3 answers had another status than they should."),
+        ({"requests": 2500}, "Only 2,500 of 3,000 requests were done in time."),
+    ],
+)
+def test_what_is_wrong_with_a_life(change: dict[str, float], sentence: str | None) -> None:
+    windows = [GOOD, GOOD._replace(requests=2000), GOOD._replace(**{"requests": 3000, **change})]
+    assert problems(windows, 3000) == ([sentence] if sentence else [])
