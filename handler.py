@@ -1,4 +1,7 @@
-"""AWS Lambda entry. A request's journey: event -> upload -> photo -> faces -> crops -> confidences -> answer."""
+"""AWS Lambda entry. A request's journey: event -> upload -> photo -> faces -> crops -> confidences -> answer.
+
+`handle` is for requests, `on_upload` for photos that are dropped in an S3 bucket.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from aws_lambda_powertools.shared.functions import strtobool
 from api import answers, contract, uploads
 from api.answers import Stopwatch
 from api.gateway import Gateway
+from api.uploads import Upload
 from model.detector import Detector
 from model.errors import ModelUnavailable, NoFace
 from model.faces import crop
@@ -30,9 +34,12 @@ models = ModelSource(MODEL_URI)
 
 @router.post("/classify")
 def classify() -> dict[str, Any]:
+    return name_faces(uploads.read(router.current_event), router.lambda_context.aws_request_id)
+
+
+def name_faces(upload: Upload, request_id: str) -> dict[str, Any]:
     model, clock = models.get(), Stopwatch()
     with clock("decode"):
-        upload = uploads.read(router.current_event)
         photo = decode(upload.data)
     with clock("detect"):
         faces = detector.detect(photo)
@@ -41,7 +48,6 @@ def classify() -> dict[str, Any]:
     with clock("classify"):
         asked = faces if upload.options.all_faces else faces[:1]
         confidences, _ = model.classify(np.stack([crop(photo, face, model.config.crop) for face in asked]))
-    request_id = router.lambda_context.aws_request_id
     return answers.classification(upload, photo, faces, asked, confidences, model, clock, request_id)
 
 
@@ -71,3 +77,9 @@ except ModelUnavailable as error:
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return gateway.answer(event, context)
+
+
+def on_upload(event: dict[str, Any], context: Any) -> dict[str, int]:
+    """For photos in a bucket: see api/bulk.py."""
+    models.get()  # without a model Lambda has to try again
+    return gateway.work_through(event, context, lambda upload: name_faces(upload, context.aws_request_id))

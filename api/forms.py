@@ -62,7 +62,7 @@ def parse(body: bytes, boundary: str, *, max_parts: int = MAX_PARTS, max_header_
             if not (disposition.get("filename") or part.content):
                 unchosen = True
             elif file is None:
-                file = _base_name(_file_name(disposition)), part.content
+                file = base_name(_file_name(disposition)), part.content
         elif "name" in disposition:
             fields.setdefault(disposition["name"], []).append(_text(part.content).strip())
     if file is None and unchosen:
@@ -119,7 +119,7 @@ def _file_name(disposition: Mapping[str, str]) -> str:
     return disposition.get("filename", "")
 
 
-def _base_name(path: str) -> str:
+def base_name(path: str) -> str:
     """The last part of a path of any system, without control characters; of a long one the end, with the extension."""
     name = _UNPRINTABLE.sub("", re.split(r"[/\\]", path)[-1]).strip()[-MAX_NAME:].strip()
     return NAMELESS if name in ("", ".", "..") else name

@@ -10,6 +10,7 @@ import hmac
 import json
 import time
 import traceback
+from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable
@@ -27,11 +28,15 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from api import events
+from api.bulk import Bulk, photos
 from api.errors import STATUS, BadRequest, MethodNotAllowed, NotFound, Unauthorized
 from api.metrics import SERVICE, RequestMetrics
+from api.uploads import Upload
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+
+Json = dict
 
 # What load balancers and monitors ask, and how to ask at all.
 KEYLESS = {(method, path) for method in ("GET", "HEAD") for path in ("/health", "/openapi.json")}
@@ -109,6 +114,22 @@ class Gateway:
         self._metrics.publish(status, seen.code, seen.body, ms, version)
         return answer
 
+    def work_through(self, event: Any, context: Any, classify: Callable[[Upload], Json]) -> dict[str, int]:
+        """Answer the photos that S3 tells of, in S3; how many came to what. Raises what Lambda is to try again."""
+        self._seen = Seen(context.aws_request_id)
+        version = self._model_version() or ""
+        counts: dict[str, int] = {}
+        with closing(Bulk(classify, self._explain, version, context.aws_request_id)) as bulk:
+            for photo in photos(event):
+                started = time.perf_counter()
+                kind, status, code, body = bulk.work(photo)
+                counts[kind] = counts.get(kind, 0) + 1
+                if status:
+                    ms = round((time.perf_counter() - started) * 1000, 1)
+                    self._metrics.publish(status, code, body, ms, version)
+        self.log.info("worked through", request_id=context.aws_request_id, model_version=version, photos=counts)
+        return counts
+
     def _resolve(self, event: Any, context: Any) -> dict[str, Any]:
         try:
             front = events.front_of(event)
@@ -150,13 +171,18 @@ class Gateway:
         return response
 
     def _failed(self, error: Exception) -> Response[str]:
+        status, code, message = self._explain(error)
+        self._seen.code = code
+        body = {"error": {"code": code, "message": message}, "request_id": self._seen.request_id}
+        return Response(status, "application/json", json.dumps(body), HEADERS_FOR.get(code))
+
+    def _explain(self, error: Exception) -> tuple[int, str, str]:
+        """Status, code and message. Of a bug, which is what no error of ours is, the log says what it was."""
         code, message = getattr(error, "code", None), str(error)
         if not isinstance(code, str) or code not in STATUS:
             self._log_bug(error)
             code, message = "internal", "Something went wrong here, and the log says what."
-        self._seen.code = code
-        body = {"error": {"code": code, "message": message}, "request_id": self._seen.request_id}
-        return Response(STATUS[code], "application/json", json.dumps(body), HEADERS_FOR.get(code))
+        return STATUS[code], code, message
 
     def _log_bug(self, error: Exception) -> None:
         """The one place where a bug becomes an answer. What it was stands in the log and nowhere else."""

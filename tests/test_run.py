@@ -11,10 +11,11 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import pytest
 
+from api.bulk import FAILURES, PHOTOS
 from tests.conftest import ROOT, SAMPLES, free_port
 
 
@@ -71,12 +72,13 @@ def test_a_busy_port_is_said(service: tuple[int, str]) -> None:
     assert f"port {service[0]} is in use" in error
 
 
-def test_sls_package() -> None:
+def packaged(*arguments: str, **more: str) -> dict[str, Any]:
+    """The resources that `sls package` writes down, without an AWS account."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     done = subprocess.run(
-        [str(ROOT / "node_modules/.bin/sls"), "package"],
+        [str(ROOT / "node_modules/.bin/sls"), "package", *arguments],
         cwd=ROOT,
-        env=environment,
+        env={**environment, **more},
         capture_output=True,
         text=True,
         timeout=120,
@@ -84,7 +86,22 @@ def test_sls_package() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     template = json.loads((ROOT / ".serverless" / "cloudformation-template-update-stack.json").read_text())
-    resources = template["Resources"]
+    return template["Resources"]
+
+
+def test_sls_package() -> None:
+    resources = packaged()
     assert resources["ClassifyLambdaFunction"]["Properties"]["PackageType"] == "Image"
     assert resources["ApiGatewayRestApi"]["Properties"]["BinaryMediaTypes"] == ["*/*"]
+    assert "BulkLambdaFunction" not in resources
+    assert "s3:" not in json.dumps(resources["IamRoleLambdaExecution"])
     assert Path(ROOT / "Dockerfile").exists()
+
+
+def test_sls_package_with_photos_in_a_bucket() -> None:
+    resources = packaged("--param", "bulk=on", PHOTOS_BUCKET="somebodys-photos")
+    assert resources["BulkLambdaFunction"]["Properties"]["ImageConfig"] == {"Command": ["handler.on_upload"]}
+    trigger = resources["BulkCustomS31"]["Properties"]
+    assert trigger["BucketName"] == "somebodys-photos"
+    assert trigger["BucketConfigs"] == [{"Event": "s3:ObjectCreated:*", "Rules": [{"Prefix": PHOTOS}]}]
+    assert f"arn:aws:s3:::somebodys-photos/{FAILURES}*" in json.dumps(resources["IamRoleLambdaExecution"])

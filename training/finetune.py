@@ -55,10 +55,14 @@ class Head(nn.Module):
 
 
 def train_head(features: np.ndarray, data: Dataset, recipe: Recipe, seed: int) -> tuple[Head, list[dict[str, float]]]:
-    """The head, with loss and accuracy on both splits after each epoch. features: [rows, 1792], may lie on disk."""
+    """The head, with loss and accuracy on both splits after each epoch. features: [rows, 1792], may lie on disk.
+
+    On a GPU, where there is one: for hundreds of people a processor is as fast, for tens of thousands it is not.
+    """
     torch.manual_seed(seed)
     head = Head(len(data.names))
     head.embedding.weight.data.copy_(load_pretrained()["last_linear.weight"])
+    head.to("cuda" if torch.cuda.is_available() else "cpu")
     optimizer = torch.optim.SGD(
         head.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
@@ -76,7 +80,7 @@ def train_head(features: np.ndarray, data: Dataset, recipe: Recipe, seed: int) -
                     row["val_loss"], row["val_accuracy"] = _epoch(head, features, data.labels, val, recipe.batch)
             history.append(row)
             epochs.set_postfix({name: f"{value:.4f}" for name, value in row.items()})
-    head.eval()
+    head.cpu().eval()
     return head, history
 
 
@@ -89,11 +93,12 @@ def _epoch(
     optimizer: torch.optim.Optimizer | None = None,
 ) -> tuple[float, float]:
     """Mean loss and accuracy over `rows` in their order, `size` at a time; an optimizer trains on them."""
+    device = head.embedding.weight.device
     loss_sum = right = 0.0
     for start in range(0, len(rows), size):
         batch = rows[start : start + size]
-        target = torch.from_numpy(labels[batch])
-        logits = head(torch.from_numpy(features[batch]))
+        target = torch.from_numpy(labels[batch]).to(device)
+        logits = head(torch.from_numpy(features[batch]).to(device))
         loss = F.cross_entropy(logits, target)
         if optimizer:
             optimizer.zero_grad()

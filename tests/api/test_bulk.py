@@ -1,0 +1,221 @@
+"""Photos in a bucket, by the handler's `on_upload`, with a real S3 API."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Iterator
+from urllib.parse import quote_plus
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+import handler
+from api import bulk
+from model.errors import ModelUnavailable
+from tests.conftest import SAMPLES, free_port
+from tests.emulator import Emulator
+
+KNOWN = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
+STRANGER = (SAMPLES / "astronaut.jpg").read_bytes()
+NUMBERS = itertools.count()
+
+
+class Bucket:
+    def __init__(self, s3: Any, name: str) -> None:
+        self.s3, self.name = s3, name
+
+    def put(self, key: str, data: bytes) -> dict[str, Any]:
+        """The event of it, as S3 sends it."""
+        etag = self.s3.put_object(Bucket=self.name, Key=key, Body=data)["ETag"].strip('"')
+        return notification(self.name, key, etag, len(data))
+
+    def keys(self) -> list[str]:
+        return [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=self.name).get("Contents", [])]
+
+    def read(self, key: str) -> dict[str, Any]:
+        return json.loads(self.s3.get_object(Bucket=self.name, Key=key)["Body"].read())
+
+    def written(self, key: str) -> Any:
+        return self.s3.head_object(Bucket=self.name, Key=key)["LastModified"], self.read(key)["request_id"]
+
+
+def notification(bucket: str, key: str, etag: str, size: int) -> dict[str, Any]:
+    entry = {"key": quote_plus(key, safe="/"), "size": size, "eTag": etag, "sequencer": "0A1B2C3D4E5F678901"}
+    return {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "awsRegion": "us-east-1",
+                "eventTime": "2026-11-24T00:00:00.000Z",
+                "eventName": "ObjectCreated:Put",
+                "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": bucket}, "object": entry},
+            }
+        ]
+    }
+
+
+def context() -> Any:
+    return SimpleNamespace(aws_request_id=f"request-{next(NUMBERS)}")
+
+
+@pytest.fixture()
+def bucket(s3_environment: dict[str, str]) -> Iterator[Bucket]:
+    s3 = boto3.client("s3")
+    found = Bucket(s3, f"bulk-{next(NUMBERS)}")
+    s3.create_bucket(Bucket=found.name)
+    yield found
+    s3.close()
+
+
+def test_a_photo_is_answered_beside_it(bucket: Bucket) -> None:
+    event = bucket.put("photos/2026/group 1+2 é.jpg", KNOWN)
+    assert handler.on_upload(event, context()) == {"answered": 1}
+    assert bucket.keys() == ["photos/2026/group 1+2 é.jpg", "results/2026/group 1+2 é.jpg.json"]
+    found = bucket.read("results/2026/group 1+2 é.jpg.json")
+    assert found["predicted_name"] == "Kofi Annan"
+    assert [face["predicted_name"] for face in found["faces"]] == ["Kofi Annan"]
+    assert found["file"] == "group 1+2 é.jpg"
+    etag = event["Records"][0]["s3"]["object"]["eTag"]
+    assert found["source"] == {"bucket": bucket.name, "key": "photos/2026/group 1+2 é.jpg", "etag": etag}
+
+
+def test_told_twice_it_is_answered_once(bucket: Bucket) -> None:
+    event = bucket.put("photos/a.jpg", KNOWN)
+    handler.on_upload(event, context())
+    before = bucket.written("results/a.jpg.json")
+    assert handler.on_upload(event, context()) == {"done_before": 1}
+    assert bucket.written("results/a.jpg.json") == before
+
+
+def test_other_bytes_or_another_model_are_answered_anew(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler.on_upload(bucket.put("photos/a.jpg", STRANGER), context())
+    event = bucket.put("photos/a.jpg", KNOWN)
+    assert handler.on_upload(event, context()) == {"answered": 1}
+    assert bucket.read("results/a.jpg.json")["known"] is True
+    monkeypatch.setattr(handler.models.get(), "version", "20990101-00000000")
+    assert handler.on_upload(event, context()) == {"answered": 1}
+    assert bucket.read("results/a.jpg.json")["model"]["version"] == "20990101-00000000"
+
+
+def test_an_event_that_comes_late_tells_of_the_photo_as_it_is_now(bucket: Bucket) -> None:
+    old = bucket.put("photos/a.jpg", STRANGER)
+    new = bucket.put("photos/a.jpg", KNOWN)
+    assert handler.on_upload(old, context()) == {"answered": 1}
+    assert bucket.read("results/a.jpg.json")["predicted_name"] == "Kofi Annan"
+    assert handler.on_upload(new, context()) == {"done_before": 1}
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [(b"no photo", "unsupported_media_type"), (KNOWN[:5000], "unreadable_image"), (b"", "unsupported_media_type")],
+    ids=["no photo", "cut short", "empty"],
+)
+def test_a_failure_is_listed_until_it_is_mended(data: bytes, code: str, bucket: Bucket) -> None:
+    assert handler.on_upload(bucket.put("photos/a.jpg", data), context()) == {"failed": 1}
+    assert bucket.keys() == ["failures/a.jpg.json", "photos/a.jpg"]
+    found = bucket.read("failures/a.jpg.json")
+    assert found["error"]["code"] == code
+    assert found["source"]["key"] == "photos/a.jpg"
+    assert handler.on_upload(bucket.put("photos/a.jpg", KNOWN), context()) == {"answered": 1}
+    assert bucket.keys() == ["photos/a.jpg", "results/a.jpg.json"]
+    # And the other way round.
+    assert handler.on_upload(bucket.put("photos/a.jpg", data), context()) == {"failed": 1}
+    assert bucket.keys() == ["failures/a.jpg.json", "photos/a.jpg"]
+
+
+def test_size_on_both_sides(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = bucket.put("photos/a.jpg", KNOWN)
+    monkeypatch.setattr(bulk, "MAX_BYTES", len(KNOWN) - 1)
+    assert handler.on_upload(event, context()) == {"failed": 1}
+    assert bucket.read("failures/a.jpg.json")["error"]["code"] == "too_large"
+    monkeypatch.setattr(bulk, "MAX_BYTES", len(KNOWN))
+    assert handler.on_upload(event, context()) == {"answered": 1}
+
+
+def test_a_bug_is_one_photos_failure(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [bucket.put(f"photos/{name}.jpg", data) for name, data in (("a", STRANGER), ("b", KNOWN))]
+    detect = handler.detector.detect
+    broken = iter([ZeroDivisionError("secret")])
+
+    def once(photo: Any) -> Any:
+        for error in broken:
+            raise error
+        return detect(photo)
+
+    monkeypatch.setattr(handler.detector, "detect", once)
+    both = {"Records": [*events[0]["Records"], *events[1]["Records"]]}
+    assert handler.on_upload(both, context()) == {"failed": 1, "answered": 1}
+    error = bucket.read("failures/a.jpg.json")["error"]
+    assert error["code"] == "internal"
+    assert "secret" not in error["message"]
+
+
+def test_without_a_model_lambda_has_to_try_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = bucket.put("photos/a.jpg", KNOWN)
+
+    def missing() -> Any:
+        raise ModelUnavailable("The model cannot be fetched.")
+
+    monkeypatch.setattr(handler.models, "get", missing)
+    with pytest.raises(ModelUnavailable):
+        handler.on_upload(event, context())
+    assert bucket.keys() == ["photos/a.jpg"]
+
+
+def test_where_s3_refuses_lambda_has_to_try_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        handler.on_upload(notification("no-such-bucket", "photos/a.jpg", "0", 1), context())
+    event = bucket.put("photos/a.jpg", KNOWN)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with pytest.raises(EndpointConnectionError):
+        handler.on_upload(event, context())
+
+
+def test_a_photo_that_is_gone_needs_no_answer(bucket: Bucket) -> None:
+    event = bucket.put("photos/a.jpg", KNOWN)
+    bucket.s3.delete_object(Bucket=bucket.name, Key="photos/a.jpg")
+    assert handler.on_upload(event, context()) == {"gone": 1}
+    assert bucket.keys() == []
+
+
+@pytest.mark.parametrize("key", ["results/a.jpg.json", "failures/a.jpg.json", "a.jpg", "photos/", "other/photos/a.jpg"])
+def test_what_lies_elsewhere_is_left_alone(key: str, bucket: Bucket) -> None:
+    assert handler.on_upload(bucket.put(key, KNOWN), context()) == {}
+    assert bucket.keys() == [key]
+
+
+@pytest.mark.parametrize("event", [{"Service": "Amazon S3", "Event": "s3:TestEvent"}, {}, {"Records": []}])
+def test_an_event_without_photos(event: dict[str, Any]) -> None:
+    """S3 sends a test event when the trigger is set up."""
+    assert handler.on_upload(event, context()) == {}
+
+
+def test_log_and_metrics_name_nobody(
+    bucket: Bucket, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler.gateway.log.handlers[0], "stream", sys.stdout)
+    for data in (KNOWN, b"no photo"):
+        handler.on_upload(bucket.put("photos/Jane_Roe.jpg", data), context())
+    printed = capsys.readouterr()
+    assert '"answered":1' in printed.out.replace(" ", "")
+    assert '"Known"' in printed.out
+    for word in ("Roe", "Kofi", "Annan", bucket.name):
+        assert word not in printed.out + printed.err
+
+
+def test_under_the_runtime(bucket: Bucket, tmp_path: Path) -> None:
+    function = Emulator(tmp_path / "log", handler="handler.on_upload", MODEL_URI="")
+    try:
+        assert function.answer(bucket.put("photos/a.jpg", KNOWN)) == {"answered": 1}
+        failed = function.answer(notification("no-such-bucket", "photos/a.jpg", "0", 1))
+        assert "NoSuchBucket" in failed["errorMessage"]
+    finally:
+        function.close()
+    assert bucket.read("results/a.jpg.json")["predicted_name"] == "Kofi Annan"
