@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
@@ -18,7 +21,9 @@ from api.gateway import HEADERS_FOR, KEYLESS
 from api.uploads import Options
 from model import detector, photo
 from model.faces import LANDMARKS
-from tests.conftest import EVENTS, SAMPLES, recorded, request, upload
+from tests.conftest import EVENTS, ROOT, SAMPLES, recorded, request, upload
+from tests.emulator import Emulator
+from tests.front import serving
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 RECORDED = sorted(path.stem for path in EVENTS.glob("*.json"))
@@ -204,3 +209,18 @@ def test_other_paths_and_methods_get_an_error_of_that_form(method: str, path: st
     answer = handler.handle(request(method, path), context)
     assert answer["statusCode"] == status
     check({"$ref": "#/components/schemas/Error"}, json.loads(answer["body"]))
+
+
+def test_schemathesis_finds_no_violation(tmp_path: Path) -> None:
+    """Requests of all kinds that the contract allows, and some that it does not, to the function under its runtime."""
+    tool = ROOT / ".venv-notebook" / "bin" / "schemathesis"  # it needs a current Python
+    function = Emulator(tmp_path / "log", MODEL_URI="")
+    try:
+        with serving(function.answer) as url:
+            command = [tool, "--config-file", ROOT / "tests" / "schemathesis.toml", "run", f"{url}/openapi.json"]
+            command += ["--url", url, "--max-examples", "200", "--seed", "0", "--continue-on-failure", "--no-color"]
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    finally:
+        function.close()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(re.findall(r"(\d+) generated, \1 passed", done.stdout)[0]) > 300

@@ -57,7 +57,7 @@ class Head(nn.Module):
 def train_head(features: np.ndarray, data: Dataset, recipe: Recipe, seed: int) -> tuple[Head, list[dict[str, float]]]:
     """The head, with loss and accuracy on both splits after each epoch. features: [rows, 1792], may lie on disk.
 
-    On a GPU, where there is one: for hundreds of people a processor is as fast, for tens of thousands it is not.
+    On a GPU, where there is one.
     """
     torch.manual_seed(seed)
     head = Head(len(data.names))
