@@ -44,9 +44,11 @@ soak: ## ARGS="--requests 20000": memory and pace of one runtime over a long lif
 	@scripts/setup.sh dev
 	@exec $(PYTHON) -m benchmarks.soak $(ARGS)
 
-fuzz: ## a million odd requests and 20,000 damaged photos; ARGS="--events 1000 --images 100" for fewer
+fuzz: ## a million odd requests and 20,000 damaged photos, and as many led by coverage
 	@scripts/setup.sh dev
-	@exec $(PYTHON) -m tests.fuzz.fuzz $(ARGS)
+	@$(PYTHON) -m tests.fuzz.fuzz
+	@$(PYTHON) -m tests.fuzz.guided events --runs 1000000
+	@$(PYTHON) -m tests.fuzz.guided images --runs 20000
 
 deploy: setup ## npx sls deploy
 	@npx sls deploy

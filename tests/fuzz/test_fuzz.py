@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.photo import decode
+from tests.conftest import ROOT
 from tests.fuzz import engine, fuzz
 
 short = settings(
@@ -116,3 +119,12 @@ def test_what_goes_wrong_is_found_and_kept(tmp_path: Path, monkeypatch: pytest.M
             assert path.parent == tmp_path
             assert engine.replay(path) == "ZeroDivisionError()"
     assert [engine.replay(path) for path in tmp_path.iterdir()] == [None, None]
+
+
+@pytest.mark.parametrize(("kind", "runs"), [("events", 5000), ("images", 1000)])
+def test_inputs_led_by_coverage(kind: str, runs: int) -> None:
+    pytest.importorskip("atheris", reason="atheris comes for Linux only")
+    command = [sys.executable, "-m", "tests.fuzz.guided", kind, "--runs", str(runs)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f"number_of_executed_units: {runs}" in done.stderr
