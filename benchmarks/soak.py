@@ -39,7 +39,7 @@ class Window(NamedTuple):
     """Some hundred requests. Times in ms, memory in MB.
 
     wrong: answers of another status than they should have; cpu: of the runtime, for a request, which other work on the
-    machine changes less than it does the others.
+    machine changes less than it does the others; rss: the most after any request; uss: after the last.
     """
 
     requests: int  # until its end
@@ -85,15 +85,17 @@ class Function:
 
     def work(self, count: int, until: float) -> Window:
         """So many requests one after the other, or fewer where time.monotonic() reaches `until`."""
-        wrong, took = 0, []
+        wrong, took, rss = 0, [], 0
         for ask in islice(self._asks, count):
             started = time.monotonic()
             if started >= until:
                 break
             wrong += self._emulator.answer(ask.event).get("statusCode") != ask.status
             took.append((time.monotonic() - started) * 1000)
+            process = self._emulator.runtime()
+            # Some requests leave more than others, so what is there after the last one is chance.
+            rss = max(rss, process.memory_info().rss)
         self._done += len(took)
-        process = self._emulator.runtime()
         memory, cpu = process.memory_full_info(), sum(process.cpu_times()[:2])
         used, self._cpu = cpu - self._cpu, cpu
         return Window(
@@ -101,7 +103,7 @@ class Function:
             wrong,
             *np.percentile(took, (50, 95, 99)),
             used / len(took) * 1000,
-            memory.rss / MB,
+            rss / MB,
             memory.uss / MB,
             process.num_fds(),
             process.num_threads(),
