@@ -6,6 +6,7 @@ Whatever comes in, only an error of ours may come out, with a code that has a st
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import io
 import json
@@ -16,17 +17,20 @@ import zlib
 from functools import lru_cache
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any, Callable
 
+from aws_lambda_powertools.event_handler.api_gateway import Router
 from aws_lambda_powertools.utilities.data_classes import ALBEvent
 from PIL import Image
 from pillow_heif import register_heif_opener
 
 from api.errors import STATUS, ApiError
+from api.gateway import Gateway
 from api.uploads import MAX_BYTES, read
 from model.errors import RecognitionError
 from model.photo import MAX_PIXELS, decode
-from tests.conftest import SAMPLES
+from tests.conftest import EVENTS, SAMPLES
 
 REGRESSIONS = Path(__file__).parent / "regressions"
 SLOW = 2  # seconds of processor time, which other programs do not lengthen
@@ -114,6 +118,64 @@ def odd_event(random: Random) -> dict[str, Any]:
 
 ERRORS = ("replace", "surrogateescape", "ignore")
 
+METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "TRACE", "get", "", "\u0130", "X" * 300)
+PATHS = ("/classify", "/health", "/people", "/openapi.json", "/", "", "/dev/classify", "//classify/", "/classify%00")
+ODD = (
+    "",
+    "/",
+    "%",
+    "%2f..%2f",
+    "\x00",
+    "\ud800",
+    "\u202e",
+    "{}",
+    "{proxy+}",
+    "*",
+    "\r\nX: y",
+    "'" * 3,
+    "9" * 400,
+    "\u00e9",
+)
+NAMES = (
+    "Content-Type",
+    "origin",
+    "X-Api-Key",
+    "accept-encoding",
+    "Content-Length",
+    "Access-Control-Request-Method",
+    "",
+)
+
+
+def odd_request(random: Random) -> dict[str, Any]:
+    """A whole event of any front, with what a caller decides about it: method, path, headers, query and body."""
+    event = copy.deepcopy(random.choice(fronts()))
+    asked = odd_event(random)
+    method, path = random.choice(METHODS), random.choice(PATHS)
+    if random.random() < 0.3:
+        path += "".join(random.choice((*ODD, *PATHS)) for _ in range(random.randrange(4)))
+    headers = {name.lower(): value for name, value in asked.get("headers", {}).items()}
+    headers.update({random.choice(NAMES): random.choice(ODD) for _ in range(random.randrange(3))})
+    query = {**(asked["queryStringParameters"] or {}), random.choice(ODD): random.choice(ODD)}
+    event.update(body=asked["body"], isBase64Encoded=asked["isBase64Encoded"])
+    if event.get("version") == "2.0":
+        event.update(rawPath=path, headers=headers, queryStringParameters=query)
+        event["requestContext"]["http"].update(method=method, path=path)
+        return event
+    event.update(httpMethod=method, path=path)
+    for name, values in (("headers", headers), ("queryStringParameters", query)):
+        several = f"multiValue{name[0].upper()}{name[1:]}"
+        if name in event:
+            event[name] = values if random.random() < 0.9 else None
+        if several in event:
+            event[several] = {key: [value] * random.choice((1, 1, 2)) for key, value in values.items()}
+    return event
+
+
+@lru_cache(maxsize=1)
+def fronts() -> tuple[dict[str, Any], ...]:
+    return tuple(json.loads(path.read_text()) for path in sorted(EVENTS.glob("*-known-person.json")))
+
 
 def odd_image(random: Random) -> bytes:
     images = sound_images()
@@ -189,6 +251,41 @@ def judge_event(event: dict[str, Any]) -> str | None:
     return _judge(check)
 
 
+@lru_cache(maxsize=1)
+def gateway() -> Gateway:
+    """All of the function's routes, less the faces."""
+    router = Router()
+    router.get("/health")(lambda: {"status": "ok"})
+    router.get("/people")(lambda: {"people": [], "count": 0})
+    router.get("/openapi.json")(dict)
+
+    @router.post("/classify")
+    def classify() -> dict[str, str]:
+        return {"file": read(router.current_event).name}
+
+    found = Gateway(router, "https://page.example", lambda: None, metrics=False)
+    found.log.setLevel("CRITICAL")
+    return found
+
+
+def judge_request(event: dict[str, Any]) -> str | None:
+    """What is wrong with how a request is answered, if anything."""
+
+    def check() -> None:
+        answer = gateway().answer(event, SimpleNamespace(aws_request_id="request-1"))
+        assert 200 <= answer["statusCode"] < 500, answer
+        assert isinstance(answer["body"], str)
+        if answer["body"]:
+            found = json.loads(answer["body"])
+            assert answer["statusCode"] < 400 or found["error"]["code"] in STATUS
+        json.dumps(answer).encode()  # as the runtime does
+        headers = {**answer.get("headers", {}), **answer.get("multiValueHeaders", {})}
+        assert all("\n" not in str(value) for value in headers.values())
+        assert headers["Cache-Control"]
+
+    return _judge(check)
+
+
 def judge_image(data: bytes) -> str | None:
     """What is wrong with how a photo is decoded, if anything."""
 
@@ -218,7 +315,7 @@ def _judge(check: Callable[[], None]) -> str | None:
 def save(case: dict[str, Any] | bytes) -> Path:
     """To be tried again with every run of the tests."""
     data = case if isinstance(case, bytes) else json.dumps(case, indent=1).encode()
-    kind = "image-{}.bin" if isinstance(case, bytes) else "event-{}.json"
+    kind = "image-{}.bin" if isinstance(case, bytes) else "request-{}.json" if _is_whole(case) else "event-{}.json"
     path = REGRESSIONS / kind.format(hashlib.sha256(data).hexdigest()[:12])
     path.write_bytes(data)
     return path
@@ -226,4 +323,12 @@ def save(case: dict[str, Any] | bytes) -> Path:
 
 def replay(path: Path) -> str | None:
     data = path.read_bytes()
-    return judge_image(data) if path.suffix == ".bin" else judge_event(json.loads(data))
+    if path.suffix == ".bin":
+        return judge_image(data)
+    event = json.loads(data)
+    return judge_request(event) if _is_whole(event) else judge_event(event)
+
+
+def _is_whole(event: dict[str, Any]) -> bool:
+    """Or else only what is read of it."""
+    return "requestContext" in event

@@ -1,4 +1,4 @@
-"""A million odd requests and 20,000 damaged photos: `make fuzz`, or `python -m tests.fuzz.fuzz --help`.
+"""Odd uploads, odd requests and damaged photos: `make fuzz`, or `python -m tests.fuzz.fuzz --help`.
 
 What goes wrong is written to tests/fuzz/regressions/, and the tests try it again from then on. Each input is made from
 the seed and its number, in a process of its own for each kind: one that dies or hangs is found out, and the next begins
@@ -24,6 +24,7 @@ Make = Callable[[Random], Any]
 Judge = Callable[[Any], "str | None"]
 KINDS: dict[str, tuple[Make, Judge]] = {
     "events": (engine.odd_event, engine.judge_event),
+    "requests": (engine.odd_request, engine.judge_request),
     "images": (engine.odd_image, engine.judge_image),
 }
 
@@ -81,11 +82,15 @@ def _watch(worker: Any, reached: Any, found: Any, bar: Any) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--events", type=int, default=1_000_000, metavar="N", help="requests (default: %(default)s)")
+    parser.add_argument("--events", type=int, default=1_000_000, metavar="N", help="uploads (default: %(default)s)")
+    parser.add_argument(
+        "--requests", type=int, default=200_000, metavar="N", help="whole requests (default: %(default)s)"
+    )
     parser.add_argument("--images", type=int, default=20_000, metavar="N", help="photos (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another gives other inputs (default: %(default)s)")
     asked = parser.parse_args()
-    return int(fuzz("images", asked.seed, asked.images) + fuzz("events", asked.seed, asked.events) > 0)
+    counts = {"images": asked.images, "requests": asked.requests, "events": asked.events}
+    return int(sum(fuzz(kind, asked.seed, count) for kind, count in counts.items()) > 0)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,12 @@ def test_odd_events(random: Random) -> None:
 
 @short
 @given(st.randoms(use_true_random=False))
+def test_odd_requests(random: Random) -> None:
+    assert engine.judge_request(engine.odd_request(random)) is None
+
+
+@short
+@given(st.randoms(use_true_random=False))
 def test_damaged_images(random: Random) -> None:
     assert engine.judge_image(engine.odd_image(random)) is None
 
