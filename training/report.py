@@ -29,10 +29,25 @@ def write_report(run: Run, precision: str) -> None:
     write_json(run.out / "report.json", content)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["percent"] = lambda share: f"{share:.2%}"
+    environment.filters["in_words"] = _in_words
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     pictures = {name: _data_uri(figure) for name, figure in _pictures(run, data, found).items()}
     with replacing(run.out / "report.html") as partial:
         partial.write_text(page.render(report=content, pictures=pictures), encoding="utf-8")
+
+
+def _in_words(figure: str) -> str:
+    """A figure of `repeat.spread`."""
+    name, _, rest = figure.partition(" ")
+    if name == "named_at_strangers_accepted":
+        return f"named rightly while {float(rest):.1%} of strangers' photos are taken for somebody"
+    return {
+        "val_accuracy": "right name first",
+        "val_top5": "right name among the first five",
+        "held_out named": "chosen on half of the people, judged on the other half: named rightly",
+        "held_out strangers_accepted": "the same: strangers' photos taken for somebody",
+        "held_out calibration_error": "the same: mean calibration error",
+    }[figure]
 
 
 def report(run: Run, precision: str, data: Dataset, found: Assessment) -> dict[str, Any]:
