@@ -10,29 +10,20 @@ Who the people are and how crops are cut lies in the same file, as extra files.
 from __future__ import annotations
 
 import json
-import logging
-import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import torch
 
-from model.errors import ModelUnavailable, SourceUnreachable
+from model.errors import ModelUnavailable
 from model.faces import CropSpec
-from model.s3 import SERVING
-from model.store import fetch, recall, remember
+from model.store import fetch
 
 FORMAT = 1
 BUNDLED = str(Path(__file__).parent / "bundled")
 CONFIG, PEOPLE = "config.json", "people.json"
-
-# Seconds between two attempts to load the model: while there is none, and while one from the temp folder is served. An
-# attempt at an S3 that stalls takes 5 s, which then only one request a minute has to bear.
-RETRY, RECHECK = 5, 60
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -121,59 +112,6 @@ class Recognizer:
         with torch.no_grad():
             logits, embeddings = self._script(to_tensor(crops))
         return torch.sigmoid(logits).numpy(), embeddings.numpy()
-
-
-class ModelSource:
-    """Loads the model once. Where that fails it is tried again, but not with every request: most are told at once.
-
-    While S3 cannot be reached, the model that was served last is served on where the temp folder still has it. Whatever
-    latest.json says wins as soon as it can be read.
-    """
-
-    def __init__(self, uri: str, clock: Callable[[], float] = time.time) -> None:
-        """clock: in seconds."""
-        self._uri, self._clock = uri, clock
-        self._recognizer: Recognizer | None = None
-        self._problem = ""
-        self._tried = 0.0
-        self._pause: float | None = 0.0  # seconds from then to the next attempt, None where it takes no other
-
-    def get(self) -> Recognizer:
-        """Raises ModelUnavailable."""
-        # The time of day, because a monotonic clock may stand still while Lambda freezes the function between requests.
-        # One that has been set back must not make it wait.
-        if self._pause is not None and not 0 <= self._clock() - self._tried < self._pause:
-            self._load()
-        if self._recognizer is None:
-            raise ModelUnavailable(self._problem)
-        return self._recognizer
-
-    def version(self) -> str | None:
-        """Of the model that is loaded, if any."""
-        return self._recognizer.version if self._recognizer else None
-
-    def _load(self) -> None:
-        try:
-            path, pointer = fetch(self._uri, SERVING)
-            self._recognizer, self._pause = Recognizer(path, pointer.version), None
-            remember(self._uri, pointer)
-        except SourceUnreachable as error:
-            self._do_without(error, self._recognizer or self._last_good())
-        except ModelUnavailable as error:
-            self._do_without(error, None)
-
-    def _do_without(self, error: ModelUnavailable, instead: Recognizer | None) -> None:
-        self._recognizer, self._problem, self._tried = instead, str(error), self._clock()
-        self._pause = RECHECK if instead else RETRY
-        version = instead.version if instead else "no model"
-        log.warning("%s Serving %s for now. Cause: %r", error, version, error.__cause__)
-
-    def _last_good(self) -> Recognizer | None:
-        try:
-            found = recall(self._uri)
-            return Recognizer(found[0], found[1].version) if found else None
-        except ModelUnavailable:
-            return None
 
 
 def to_tensor(crops: np.ndarray) -> torch.Tensor:

@@ -99,6 +99,17 @@ def fetch(uri: str, patience: Patience = UNHURRIED) -> tuple[Path, Pointer]:
     return _fetch_folder(Path(uri))
 
 
+def current(uri: str, patience: Patience = UNHURRIED) -> Pointer:
+    """Which model of `uri` is the current one, without fetching it. Raises as `fetch` does."""
+    if uri.startswith("s3://"):
+        with closing(Bucket(*Copies(uri).source, patience)) as bucket:
+            return Pointer.parse(bucket.read(POINTER, POINTER_BYTES))
+    try:
+        return Pointer.parse((Path(uri) / POINTER).read_bytes())
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
 def _fetch_folder(folder: Path) -> tuple[Path, Pointer]:
     try:
         pointer = Pointer.parse((folder / POINTER).read_bytes())
@@ -106,7 +117,7 @@ def _fetch_folder(folder: Path) -> tuple[Path, Pointer]:
         if not pointer.fits(path):
             raise _changed()
     except OSError as error:
-        raise ModelUnavailable(f"No model can be read from the model folder: {error.strerror}.") from error
+        raise _unreadable(error) from error
     return path, pointer
 
 
@@ -208,6 +219,10 @@ class Copies:
 
 def _changed() -> ModelUnavailable:
     return ModelUnavailable("The model file is not the one that was published: its checksum differs.")
+
+
+def _unreadable(error: OSError) -> ModelUnavailable:
+    return ModelUnavailable(f"No model can be read from the model folder: {error.strerror}.")
 
 
 def _no_room() -> ModelUnavailable:

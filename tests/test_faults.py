@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import resource
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +17,10 @@ import boto3
 import pytest
 
 import api.gateway
-import model.recognizer
-from model.recognizer import BUNDLED, FORMAT, RECHECK, RETRY, load_script
+import model.source
+from model.recognizer import BUNDLED, FORMAT, load_script
 from model.s3 import SERVING, Patience
+from model.source import REFRESH, RETRY, in_background
 from model.store import FILE, POINTER, Copies, Pointer, fetch
 from tests.conftest import ROOT, free_port, request
 from tests.faulty import Proxy, cuts, drips, meanwhile, refuses, running, says, stalls
@@ -84,7 +86,7 @@ def s3(s3_server: str, newer: str) -> Any:
 def place(s3: Any, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Place]:
     """The bundled model, published behind the proxy; a temp folder of its own; little patience."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(model.recognizer, "SERVING", HURRIED)
+    monkeypatch.setattr(model.source, "SERVING", HURRIED)
     with running(Proxy(s3_environment["AWS_ENDPOINT_URL"])) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         found = Place(s3, proxy)
@@ -95,13 +97,13 @@ def place(s3: Any, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPat
 class Runtime:
     """The function, from INIT on, as Lambda would start it."""
 
-    def __init__(self, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, uri: str, monkeypatch: pytest.MonkeyPatch, begin: Callable[..., None]) -> None:
         monkeypatch.setenv("MODEL_URI", uri)
         spec = importlib.util.spec_from_file_location("started", ROOT / "handler.py")
         assert spec and spec.loader
         self.handler: Any = importlib.util.module_from_spec(spec)
         self.clock = Clock()
-        monkeypatch.setattr(model.recognizer.ModelSource.__init__, "__defaults__", (self.clock,))
+        monkeypatch.setattr(model.source.ModelSource.__init__, "__defaults__", (self.clock, begin))
         spec.loader.exec_module(self.handler)
 
     def health(self) -> tuple[int, str]:
@@ -120,7 +122,8 @@ Start = Callable[..., Runtime]
 
 @pytest.fixture()
 def start(monkeypatch: pytest.MonkeyPatch) -> Start:
-    return lambda uri=URI: Runtime(uri, monkeypatch)
+    """What goes on beside the requests is done at once, unless `begin` is another."""
+    return lambda uri=URI, begin=lambda work: work(): Runtime(uri, monkeypatch, begin)
 
 
 @pytest.fixture()
@@ -190,7 +193,7 @@ def test_down_at_init_and_up_again(
 
 def test_a_bucket_that_stalls_is_given_up_in_time(place: Place, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the patience that serves. A fault that lasts is met at INIT, for which Lambda has 10 s."""
-    monkeypatch.setattr(model.recognizer, "SERVING", SERVING)
+    monkeypatch.setattr(model.source, "SERVING", SERVING)
     place.proxy.faults[FILE] = stalls(NEVER, after=10_000_000)
     started = time.monotonic()
     assert start().health()[0] == 503
@@ -212,10 +215,6 @@ def test_a_failure_is_remembered_for_a_while(place: Place, start: Start) -> None
     assert len(place.proxy.asked) == asked
     runtime.clock.now += 0.1
     assert runtime.health() == (200, OLD)
-    asked = len(place.proxy.asked)
-    runtime.clock.now += 1e6
-    assert runtime.health() == (200, OLD)
-    assert len(place.proxy.asked) == asked
 
 
 def test_whoever_waits_as_told_finds_another_attempt() -> None:
@@ -267,6 +266,84 @@ def test_published_while_it_starts(place: Place, start: Start, newer: str) -> No
     place.proxy.faults[POINTER] = meanwhile(lambda: place.publish(newer))
     assert start().health() == (200, OLD)
     assert start().health() == (200, fetch(newer)[1].version)
+
+
+# A model that is published, or rolled back, while the function runs
+
+
+def test_a_published_model_is_served_within_a_minute(place: Place, start: Start, newer: str) -> None:
+    runtime = start()
+    asked = len(place.proxy.asked)
+    place.publish(newer)
+    runtime.clock.now += REFRESH - 0.1
+    assert runtime.health() == (200, OLD)
+    assert len(place.proxy.asked) == asked
+    runtime.clock.now += 0.1
+    assert runtime.health() == (200, fetch(newer)[1].version)
+    place.publish(BUNDLED)
+    runtime.clock.now += REFRESH
+    assert runtime.health() == (200, OLD)
+
+
+def test_only_the_pointer_is_read_where_nothing_is_new(place: Place, start: Start) -> None:
+    runtime = start()
+    before = len(place.proxy.asked)
+    for _ in range(3):
+        runtime.clock.now += REFRESH
+        assert runtime.health() == (200, OLD)
+    assert place.proxy.asked[before:] == [f"/{BUCKET}/faces/{POINTER}"] * 3
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_model_at_hand_is_served_on_through_any_fault(place: Place, start: Start, newer: str, name: str) -> None:
+    runtime = start()
+    place.publish(newer)
+    path, fault, _ = FAULTS[name]
+    place.proxy.faults[path] = fault
+    runtime.clock.now += REFRESH
+    assert runtime.health() == (200, OLD)
+    place.proxy.faults.clear()
+    runtime.clock.now += REFRESH
+    assert runtime.health() == (200, fetch(newer)[1].version)
+
+
+def test_no_request_waits_for_a_look_at_the_pointer(
+    place: Place, start: Start, newer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = start(begin=in_background)
+    monkeypatch.setattr(model.source, "SERVING", Patience(connect=1, read=4, attempts=1, total=12))
+    place.publish(newer)
+    place.proxy.faults[POINTER] = stalls(NEVER)
+    runtime.clock.now += REFRESH
+    started = time.monotonic()
+    assert runtime.health() == (200, OLD)
+    assert time.monotonic() - started < 2  # of the 4 that the look takes
+    place.proxy.faults.clear()
+    for _ in range(300):
+        runtime.clock.now += REFRESH
+        if runtime.health() == (200, fetch(newer)[1].version):
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("the new model is not served after 30 s")
+
+
+def test_the_bundled_model_stays(place: Place, start: Start) -> None:
+    runtime = start("", begin=in_background)
+    asked = len(place.proxy.asked)
+    runtime.clock.now += REFRESH
+    assert runtime.health() == (200, OLD)
+    assert len(place.proxy.asked) == asked
+
+
+def test_a_folder_is_looked_at_as_well(start: Start, newer: str, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(BUNDLED, models)
+    runtime = start(str(models))
+    assert runtime.health() == (200, OLD)
+    shutil.copytree(newer, models, dirs_exist_ok=True)
+    runtime.clock.now += REFRESH
+    assert runtime.health() == (200, fetch(newer)[1].version)
 
 
 # A temp folder that fails
@@ -334,10 +411,10 @@ def test_a_model_that_was_rolled_back_is_served_only_until_s3_is_back(
     down()
     runtime = start()
     assert runtime.health() == (200, fetch(newer)[1].version)
-    runtime.clock.now += RECHECK
+    runtime.clock.now += REFRESH
     assert runtime.health() == (200, fetch(newer)[1].version)
     up()
-    runtime.clock.now += RECHECK - 1
+    runtime.clock.now += REFRESH - 1
     assert runtime.health() == (200, fetch(newer)[1].version)
     runtime.clock.now += 1
     assert runtime.health() == (200, OLD)
@@ -352,7 +429,7 @@ def test_a_model_that_was_withdrawn_is_served_only_until_s3_is_back(
     runtime = start()
     assert runtime.health() == (200, OLD)
     up()
-    runtime.clock.now += RECHECK
+    runtime.clock.now += REFRESH
     assert runtime.health() == (
         503,
         "The model cannot be fetched: a file of it is missing, so publish it first (NoSuchKey).",

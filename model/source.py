@@ -1,0 +1,127 @@
+"""The model that a running function serves: loaded when it starts, and exchanged while requests go on."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Callable, NamedTuple
+
+from model.errors import ModelUnavailable, SourceUnreachable
+from model.recognizer import BUNDLED, Recognizer
+from model.s3 import SERVING
+from model.store import current, fetch, recall, remember
+
+# Seconds between two attempts to load a model while there is none, and between two looks at the pointer while there is.
+RETRY, REFRESH = 5, 60
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[], None]
+
+
+class Served(NamedTuple):
+    """recognizer: None where there is none, and problem says why.
+
+    confirmed: the pointer named it. Else it is the one that was served last, for want of an answer from S3.
+    """
+
+    recognizer: Recognizer | None
+    confirmed: bool = True
+    problem: str = ""
+
+
+def in_background(work: Work) -> None:
+    """Lambda freezes it between requests, and it goes on beside the next."""
+    threading.Thread(target=work, name="refresh", daemon=True).start()
+
+
+class ModelSource:
+    """While there is no model it is looked for, but not with every request: most are told at once.
+
+    While there is one, the pointer is read again every REFRESH seconds beside the requests, and what it names then is
+    loaded there too and served from the next request on. Until that has worked out, the one at hand is served on.
+
+    While S3 cannot be reached, a function that starts serves the model that was served last, where the temp folder has
+    it. Whatever latest.json says wins as soon as it can be read.
+    """
+
+    def __init__(
+        self, uri: str, clock: Callable[[], float] = time.time, start: Callable[[Work], None] = in_background
+    ) -> None:
+        """clock: in seconds; start: begins work that goes on beside the requests."""
+        self._uri, self._clock, self._start = uri, clock, start
+        self._served = Served(None)
+        self._looked = 0.0
+        self._looking = False
+
+    def get(self) -> Recognizer:
+        """Raises ModelUnavailable."""
+        if self._served.recognizer is None:
+            if self._due(RETRY):
+                self._served = self._load()
+        elif self._uri != BUNDLED and not self._looking and self._due(REFRESH):
+            self._looking = True
+            self._start(self._refresh)
+        served = self._served  # the other thread may exchange it at any time
+        if served.recognizer is None:
+            raise ModelUnavailable(served.problem)
+        return served.recognizer
+
+    def version(self) -> str | None:
+        """Of the model that is loaded, if any."""
+        served = self._served.recognizer
+        return served.version if served else None
+
+    def _due(self, pause: float) -> bool:
+        # The time of day, because a monotonic clock may stand still while Lambda freezes the function between requests.
+        # One that has been set back must not make it wait.
+        now = self._clock()
+        due = not 0 <= now - self._looked < pause
+        if due:
+            self._looked = now
+        return due
+
+    def _load(self) -> Served:
+        try:
+            return self._fetched()
+        except SourceUnreachable as error:
+            return self._without(error, self._last_good())
+        except ModelUnavailable as error:
+            return self._without(error, None)
+        finally:
+            self._looked = self._clock()  # an attempt in vain takes its time, too
+
+    def _refresh(self) -> None:
+        try:
+            at_hand = self._served
+            if at_hand.recognizer and current(self._uri, SERVING).version == at_hand.recognizer.version:
+                self._served = at_hand._replace(confirmed=True)
+            else:
+                self._served = self._fetched()
+                log.info("Serving %s from now on.", self.version())
+        except SourceUnreachable as error:
+            log.warning("%s Serving %s on. Cause: %r", error, self.version(), error.__cause__)
+        except ModelUnavailable as error:
+            # What was rolled back or withdrawn while S3 could not be reached must not be served on.
+            self._served = self._without(error, at_hand.recognizer if at_hand.confirmed else None, at_hand.confirmed)
+        finally:
+            self._looking = False
+
+    def _fetched(self) -> Served:
+        path, pointer = fetch(self._uri, SERVING)
+        served = Served(Recognizer(path, pointer.version))
+        remember(self._uri, pointer)
+        return served
+
+    def _without(self, error: ModelUnavailable, instead: Recognizer | None, confirmed: bool = False) -> Served:
+        version = instead.version if instead else "no model"
+        log.warning("%s Serving %s for now. Cause: %r", error, version, error.__cause__)
+        return Served(instead, confirmed, str(error))
+
+    def _last_good(self) -> Recognizer | None:
+        try:
+            found = recall(self._uri)
+            return Recognizer(found[0], found[1].version) if found else None
+        except ModelUnavailable:
+            return None
