@@ -104,4 +104,12 @@ def test_sls_package_with_photos_in_a_bucket() -> None:
     trigger = resources["BulkCustomS31"]["Properties"]
     assert trigger["BucketName"] == "somebodys-photos"
     assert trigger["BucketConfigs"] == [{"Event": "s3:ObjectCreated:*", "Rules": [{"Prefix": PHOTOS}]}]
-    assert f"arn:aws:s3:::somebodys-photos/{FAILURES}*" in json.dumps(resources["IamRoleLambdaExecution"])
+    assert f":s3:::somebodys-photos/{FAILURES}*" in json.dumps(resources["IamRoleLambdaExecution"])
+
+
+def test_sls_package_needs_to_know_which_bucket() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PHOTOS_BUCKET"}
+    command = [str(ROOT / "node_modules/.bin/sls"), "package", "--param", "bulk=on"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode != 0
+    assert "needs PHOTOS_BUCKET" in done.stdout + done.stderr

@@ -20,6 +20,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any, Callable
 
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler.api_gateway import Router
 from aws_lambda_powertools.utilities.data_classes import ALBEvent
 from PIL import Image
@@ -264,7 +265,7 @@ def gateway() -> Gateway:
         return {"file": read(router.current_event).name}
 
     found = Gateway(router, "https://page.example", lambda: None, metrics=False)
-    found.log.setLevel("CRITICAL")
+    found.log = Logger(service="fuzz", level="CRITICAL")  # of the same name it would be the function's own
     return found
 
 

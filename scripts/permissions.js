@@ -1,0 +1,34 @@
+// What the functions may do in S3, and nothing else there: serverless.yml asks here.
+//
+// MODEL_URI: read below its prefix, if it is one in S3. PHOTOS_BUCKET, with `--param bulk=on`: read photos, write answers.
+function model(uri) {
+  const found = /^s3:\/\/([^/]+)\/*(.*?)\/*$/.exec(uri || "");
+  if (!found) return [];
+  const [, bucket, prefix] = found;
+  const below = prefix ? `${prefix}/*` : "*";
+  return [
+    { Effect: "Allow", Action: "s3:GetObject", Resource: arn(`${bucket}/${below}`) },
+    // Without it S3 says 403 instead of 404 of what is not there, and the log would blame the wrong thing.
+    { Effect: "Allow", Action: "s3:ListBucket", Resource: arn(bucket), Condition: { StringLike: { "s3:prefix": below } } },
+  ];
+}
+
+function bulk(bucket) {
+  if (!bucket) throw new Error("--param bulk=on needs PHOTOS_BUCKET, the bucket in which photos are dropped");
+  return [
+    { Effect: "Allow", Action: "s3:GetObject", Resource: [arn(`${bucket}/photos/*`), arn(`${bucket}/results/*`)] },
+    {
+      Effect: "Allow",
+      Action: ["s3:PutObject", "s3:DeleteObject"],
+      Resource: [arn(`${bucket}/results/*`), arn(`${bucket}/failures/*`)],
+    },
+    { Effect: "Allow", Action: "s3:ListBucket", Resource: arn(bucket) },
+  ];
+}
+
+const arn = (path) => ({ "Fn::Sub": `arn:\${AWS::Partition}:s3:::${path}` });
+
+module.exports = async ({ resolveVariable }) => {
+  const photos = (await resolveVariable("param:bulk, 'off'")) === "on" ? bulk(process.env.PHOTOS_BUCKET) : [];
+  return [...model(process.env.MODEL_URI), ...photos];
+};
