@@ -8,7 +8,9 @@ it takes torchvision with it.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import math
 import os
 from pathlib import Path
 from typing import Dict
@@ -42,9 +44,32 @@ def _weights(name: str) -> Weights:
     return weights
 
 
+# torch 1.5's own PReLU and max pooling are several times slower than the same in elementary operations, which give the
+# same bits: with these a face is found in three quarters of the time.
+
+
+def _prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """[N, C, ...] with one slope for each channel."""
+    slope = slope.view(1, -1, *[1] * (x.dim() - 2))
+    return x.clamp(min=0).add_(x.clamp(max=0).mul_(slope))
+
+
+def _pool(x: torch.Tensor, size: int) -> torch.Tensor:
+    """Max pooling with stride 2 in which the last window may reach over the edge. [N, C, H, W], size 2 or 3."""
+    for dim in (2, 3):
+        windows = -(-(x.shape[dim] - size) // 2) + 1
+        beyond = 2 * (windows - 1) + size - x.shape[dim]
+        if beyond > 0:
+            x = F.pad(x, (0, 0, 0, beyond) if dim == 2 else (0, beyond), value=-math.inf)
+        end = 2 * windows - 1
+        shifted = [x[:, :, i : i + end : 2] if dim == 2 else x[:, :, :, i : i + end : 2] for i in range(size)]
+        x = functools.reduce(torch.max, shifted)
+    return x
+
+
 def _conv(x: torch.Tensor, weights: Weights, number: int) -> torch.Tensor:
     x = F.conv2d(x, weights[f"conv{number}.weight"], weights[f"conv{number}.bias"])
-    return F.prelu(x, weights[f"prelu{number}.weight"])
+    return _prelu(x, weights[f"prelu{number}.weight"])
 
 
 def _dense(x: torch.Tensor, weights: Weights, name: str) -> torch.Tensor:
@@ -58,7 +83,7 @@ def _flat(x: torch.Tensor) -> torch.Tensor:
 
 def _propose(x: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
     """P-Net, fully convolutional. [1, 3, H, W] -> box offsets [4, h, w] and probability of a face [h, w]."""
-    x = F.max_pool2d(_conv(x, weights, 1), 2, 2, ceil_mode=True)
+    x = _pool(_conv(x, weights, 1), 2)
     x = _conv(_conv(x, weights, 2), weights, 3)
     logits = F.conv2d(x, weights["conv4_1.weight"], weights["conv4_1.bias"])
     offsets = F.conv2d(x, weights["conv4_2.weight"], weights["conv4_2.bias"])
@@ -67,20 +92,20 @@ def _propose(x: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Ten
 
 def _refine(x: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor]:
     """R-Net. [N, 3, 24, 24] -> box offsets [N, 4] and probability of a face [N]."""
-    x = F.max_pool2d(_conv(x, weights, 1), 3, 2, ceil_mode=True)
-    x = F.max_pool2d(_conv(x, weights, 2), 3, 2, ceil_mode=True)
+    x = _pool(_conv(x, weights, 1), 3)
+    x = _pool(_conv(x, weights, 2), 3)
     x = _flat(_conv(x, weights, 3))
-    x = F.prelu(_dense(x, weights, "dense4"), weights["prelu4.weight"])
+    x = _prelu(_dense(x, weights, "dense4"), weights["prelu4.weight"])
     return _dense(x, weights, "dense5_2"), F.softmax(_dense(x, weights, "dense5_1"), dim=1)[:, 1]
 
 
 def _locate(x: torch.Tensor, weights: Weights) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """O-Net. [N, 3, 48, 48] -> box offsets [N, 4], probability of a face [N], landmarks [N, 10] (5 x, then 5 y)."""
-    x = F.max_pool2d(_conv(x, weights, 1), 3, 2, ceil_mode=True)
-    x = F.max_pool2d(_conv(x, weights, 2), 3, 2, ceil_mode=True)
-    x = F.max_pool2d(_conv(x, weights, 3), 2, 2, ceil_mode=True)
+    x = _pool(_conv(x, weights, 1), 3)
+    x = _pool(_conv(x, weights, 2), 3)
+    x = _pool(_conv(x, weights, 3), 2)
     x = _flat(_conv(x, weights, 4))
-    x = F.prelu(_dense(x, weights, "dense5"), weights["prelu5.weight"])
+    x = _prelu(_dense(x, weights, "dense5"), weights["prelu5.weight"])
     confidence = F.softmax(_dense(x, weights, "dense6_1"), dim=1)[:, 1]
     return _dense(x, weights, "dense6_2"), confidence, _dense(x, weights, "dense6_3")
 

@@ -6,9 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from PIL import Image
 
-from model.detector import Detector, suppress
+from model.detector import Detector, _pool, _prelu, suppress
 from model.faces import CropSpec, crop
 from tests.conftest import DATA, ROOT, SAMPLES
 
@@ -67,6 +69,17 @@ def test_suppress_keeps_the_best_of_those_that_overlap() -> None:
     scores = np.array([0.8, 0.9, 0.5, 0.6], np.float32)
     assert suppress(boxes, scores, 0.5).tolist() == [1, 3, 2]
     assert suppress(boxes, scores, 0.5, by_smaller=True).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("shape", [(1, 10, 10, 10), (2, 3, 11, 14), (3, 4, 4, 3), (1, 1, 3, 3)])
+def test_pooling_and_prelu_are_torchs_own(shape: tuple[int, ...], size: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=random)
+    slope = torch.rand(shape[1], generator=random)
+    assert torch.equal(_pool(x, size), F.max_pool2d(x, size, 2, ceil_mode=True))
+    assert torch.equal(_prelu(x, slope), F.prelu(x, slope))
+    assert torch.equal(_prelu(x[:, :, 0, 0], slope), F.prelu(x[:, :, 0, 0], slope))
 
 
 GROWTH = """
