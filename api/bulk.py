@@ -85,7 +85,7 @@ class Bulk:
             if len(data) > MAX_BYTES:
                 raise TooLarge(f"The photo has more than {MAX_BYTES / 1e6:.0f} MB.")
             answer = self._classify(Upload(base_name(photo.key), data, Options(all_faces=True)))
-        except Exception as error:
+        except Exception as error:  # a bug is one photo's failure, as it is one request's
             status, code, message = self._explain(error)
             if code == TRANSIENT:
                 raise

@@ -36,8 +36,6 @@ from api.uploads import Upload
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 
-Json = dict
-
 # What load balancers and monitors ask, and how to ask at all.
 KEYLESS = {(method, path) for method in ("GET", "HEAD") for path in ("/health", "/openapi.json")}
 HEADERS = {
@@ -114,7 +112,7 @@ class Gateway:
         self._metrics.publish(status, seen.code, seen.body, ms, version)
         return answer
 
-    def work_through(self, event: Any, context: Any, classify: Callable[[Upload], Json]) -> dict[str, int]:
+    def work_through(self, event: Any, context: Any, classify: Callable[[Upload], dict[str, Any]]) -> dict[str, int]:
         """Answer the photos that S3 tells of, in S3; how many came to what. Raises what Lambda is to try again."""
         self._seen = Seen(context.aws_request_id)
         version = self._model_version() or ""

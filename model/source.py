@@ -93,18 +93,18 @@ class ModelSource:
             self._looked = self._clock()  # an attempt in vain takes its time, too
 
     def _refresh(self) -> None:
+        at_hand = self._served
         try:
-            at_hand = self._served
             if at_hand.recognizer and current(self._uri, SERVING).version == at_hand.recognizer.version:
                 self._served = at_hand._replace(confirmed=True)
             else:
                 self._served = self._fetched()
                 log.info("Serving %s from now on.", self.version())
-        except SourceUnreachable as error:
-            log.warning("%s Serving %s on. Cause: %r", error, self.version(), error.__cause__)
         except ModelUnavailable as error:
-            # What was rolled back or withdrawn while S3 could not be reached must not be served on.
-            self._served = self._without(error, at_hand.recognizer if at_hand.confirmed else None, at_hand.confirmed)
+            if at_hand.confirmed or isinstance(error, SourceUnreachable):
+                log.warning("%s Serving %s on. Cause: %r", error, self.version(), error.__cause__)
+            else:  # what was rolled back or withdrawn while S3 could not be reached must not be served on
+                self._served = self._without(error, None)
         finally:
             self._looking = False
 
@@ -114,10 +114,10 @@ class ModelSource:
         remember(self._uri, pointer)
         return served
 
-    def _without(self, error: ModelUnavailable, instead: Recognizer | None, confirmed: bool = False) -> Served:
+    def _without(self, error: ModelUnavailable, instead: Recognizer | None) -> Served:
         version = instead.version if instead else "no model"
         log.warning("%s Serving %s for now. Cause: %r", error, version, error.__cause__)
-        return Served(instead, confirmed, str(error))
+        return Served(instead, confirmed=False, problem=str(error))
 
     def _last_good(self) -> Recognizer | None:
         try:

@@ -111,9 +111,9 @@ def current(uri: str, patience: Patience = UNHURRIED) -> Pointer:
 
 
 def _fetch_folder(folder: Path) -> tuple[Path, Pointer]:
+    pointer = current(str(folder))
+    path = folder / pointer.file
     try:
-        pointer = Pointer.parse((folder / POINTER).read_bytes())
-        path = folder / pointer.file
         if not pointer.fits(path):
             raise _changed()
     except OSError as error:

@@ -70,15 +70,21 @@ def lfw_archive() -> Path:
     return path
 
 
+def by_person(pack: tarfile.TarFile) -> dict[str, list[tarfile.TarInfo]]:
+    """The photos in LFW's archive."""
+    photos: dict[str, list[tarfile.TarInfo]] = {}
+    for member in pack.getmembers():
+        if member.isfile():
+            photos.setdefault(member.name.split("/")[1], []).append(member)
+    return photos
+
+
 @pytest.fixture(scope="session")
 def lfw_small(lfw_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of LFW the 12 people with 10 photos who come first, and 60 strangers."""
     folder = tmp_path_factory.mktemp("lfw")
     with tarfile.open(lfw_archive) as pack:
-        photos: dict[str, list[tarfile.TarInfo]] = {}
-        for member in pack.getmembers():
-            if member.isfile():
-                photos.setdefault(member.name.split("/")[1], []).append(member)
+        photos = by_person(pack)
         known = [name for name in sorted(photos) if len(photos[name]) == 10][:12]
         strangers = [name for name in sorted(photos) if len(photos[name]) == 1][:60]
         for name in known + strangers:
@@ -124,18 +130,38 @@ def until_up(url: str, process: subprocess.Popen[Any], seconds: float = 60) -> N
     raise AssertionError(f"nothing answers at {url}")
 
 
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """The URL of an S3 API, moto's server in a process of its own."""
+def sls(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Serverless as a user calls it, with no AWS settings but those given."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return subprocess.run(
+        [str(ROOT / "node_modules/.bin/sls"), *arguments],
+        cwd=ROOT,
+        env={**others, "NODE_NO_WARNINGS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def moto(python: str | Path = sys.executable) -> Iterator[str]:
+    """The URL of an API of AWS's, moto's server in a process of its own."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [str(python), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             until_up(url, process)
             yield url
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    with moto() as url:
+        yield url
 
 
 @pytest.fixture()

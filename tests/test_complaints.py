@@ -17,7 +17,8 @@ from PIL import Image
 
 import handler
 from model.recognizer import Recognizer
-from tests.conftest import ROOT, SAMPLES, request, training, upload
+from tests.conftest import ROOT, SAMPLES, by_person, request, training, upload
+from tests.model.test_photo import turned
 from tests.test_handler import ask
 
 KNOWN = SAMPLES / "Kofi_Annan_0006.jpg"
@@ -34,10 +35,7 @@ def jpeg(photo: Image.Image) -> bytes:
 def strangers(lfw_archive: Path) -> list[bytes]:
     """Photos of people of whom LFW has only one, so that no model knows them."""
     with tarfile.open(lfw_archive) as pack:
-        photos: dict[str, list[tarfile.TarInfo]] = {}
-        for member in pack.getmembers():
-            if member.isfile():
-                photos.setdefault(member.name.split("/")[1], []).append(member)
+        photos = by_person(pack)
         alone = sorted(name for name in photos if len(photos[name]) == 1)
         chosen = random.Random(0).sample(alone, STRANGERS)
         return [pack.extractfile(photos[name][0]).read() for name in chosen]  # type: ignore[union-attr]
@@ -77,21 +75,9 @@ def test_nor_after_people_were_added(
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_that_lie_on_their_side(orientation: int, context: Any) -> None:
     """face_recognition#381, face_recognition#553"""
-    upright = Image.open(KNOWN)
-    undo = [
-        None,
-        Image.Transpose.FLIP_LEFT_RIGHT,
-        Image.Transpose.ROTATE_180,
-        Image.Transpose.FLIP_TOP_BOTTOM,
-        Image.Transpose.TRANSPOSE,
-        Image.Transpose.ROTATE_90,
-        Image.Transpose.TRANSVERSE,
-        Image.Transpose.ROTATE_270,
-    ][orientation - 1]
-    exif = Image.Exif()
-    exif[0x0112] = orientation
+    stored, exif = turned(orientation, Image.open(KNOWN))
     lying = io.BytesIO()  # a PNG, because a JPEG that is turned and saved again has other pixels
-    (upright if undo is None else upright.transpose(undo)).save(lying, "PNG", exif=exif)
+    stored.save(lying, "PNG", exif=exif)
     _, expected = ask(upload(KNOWN.read_bytes()), context)
     status, found = ask(upload(lying.getvalue()), context)
     assert (status, found["predicted_name"]) == (200, "Kofi Annan")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
 from typing import Any, Iterator
 
 import boto3
 import pytest
 
-from tests.conftest import ROOT, free_port, until_up
+from tests.conftest import ROOT, moto, sls
 
 IMAGE = f"000000000000.dkr.ecr.eu-central-1.amazonaws.com/face-recognition@sha256:{'0' * 64}"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
@@ -19,16 +17,8 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAU
 @pytest.fixture(scope="module")
 def aws() -> Iterator[dict[str, str]]:
     """The environment that leads to it."""
-    port = free_port()
-    # Its CloudFormation needs a current Python.
-    command = [ROOT / ".venv-notebook/bin/python", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            until_up(url, process)
-            yield {**KEYS, "AWS_ENDPOINT_URL": url}
-        finally:
-            process.terminate()
+    with moto(ROOT / ".venv-notebook/bin/python") as url:  # its CloudFormation needs a current Python
+        yield {**KEYS, "AWS_ENDPOINT_URL": url}
 
 
 @pytest.fixture()
@@ -45,10 +35,8 @@ def client(aws: dict[str, str]) -> Any:
     return make
 
 
-def sls(aws: dict[str, str], *arguments: str, **environment: str) -> str:
-    command = [str(ROOT / "node_modules/.bin/sls"), *arguments]
-    env = {**os.environ, "NODE_NO_WARNINGS": "1", **aws, **environment}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False)
+def call(aws: dict[str, str], *arguments: str, **environment: str) -> str:
+    done = sls(*arguments, **aws, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -65,7 +53,7 @@ def allowed_on_s3(iam: Any, role: str) -> list[tuple[list[str], Any]]:
 
 def test_deploy_and_remove(aws: dict[str, str], client: Any) -> None:
     settings = {"IMAGE_URI": IMAGE, "MODEL_URI": "s3://models/faces", "CORS_ORIGIN": "https://page.example"}
-    sls(aws, "deploy", **settings)
+    call(aws, "deploy", **settings)
 
     function = client("lambda").get_function(FunctionName="face-recognition-dev-classify")
     assert function["Code"]["ImageUri"] == IMAGE
@@ -85,13 +73,13 @@ def test_deploy_and_remove(aws: dict[str, str], client: Any) -> None:
     assert [(found["path"], list(found.get("resourceMethods", {}))) for found in resources if found["path"] != "/"] == [
         ("/{proxy+}", ["ANY"])
     ]
-    assert "stack: face-recognition-dev" in sls(aws, "info", **settings)
+    assert "stack: face-recognition-dev" in call(aws, "info", **settings)
 
-    sls(aws, "deploy", **{**settings, "MODEL_URI": ""})  # an update, to the bundled model
+    call(aws, "deploy", **{**settings, "MODEL_URI": ""})  # an update, to the bundled model
     updated = client("lambda").get_function(FunctionName="face-recognition-dev-classify")
     assert updated["Configuration"]["Environment"]["Variables"]["MODEL_URI"] == ""
 
-    sls(aws, "remove", **settings)
+    call(aws, "remove", **settings)
     assert client("lambda").list_functions()["Functions"] == []
     assert (
         client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])["StackSummaries"]

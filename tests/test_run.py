@@ -16,7 +16,7 @@ from typing import Any, Iterator
 import pytest
 
 from api.bulk import FAILURES, PHOTOS
-from tests.conftest import ROOT, SAMPLES, free_port
+from tests.conftest import ROOT, SAMPLES, free_port, sls
 
 
 def start(port: int) -> subprocess.Popen[str]:
@@ -74,16 +74,7 @@ def test_a_busy_port_is_said(service: tuple[int, str]) -> None:
 
 def packaged(*arguments: str, **more: str) -> dict[str, Any]:
     """The resources that `sls package` writes down, without an AWS account."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    done = subprocess.run(
-        [str(ROOT / "node_modules/.bin/sls"), "package", *arguments],
-        cwd=ROOT,
-        env={**environment, **more},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = sls("package", *arguments, **more)
     assert done.returncode == 0, done.stdout + done.stderr
     template = json.loads((ROOT / ".serverless" / "cloudformation-template-update-stack.json").read_text())
     return template["Resources"]
@@ -108,8 +99,6 @@ def test_sls_package_with_photos_in_a_bucket() -> None:
 
 
 def test_sls_package_needs_to_know_which_bucket() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "PHOTOS_BUCKET"}
-    command = [str(ROOT / "node_modules/.bin/sls"), "package", "--param", "bulk=on"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = sls("package", "--param", "bulk=on", PHOTOS_BUCKET="")
     assert done.returncode != 0
     assert "needs PHOTOS_BUCKET" in done.stdout + done.stderr

@@ -20,6 +20,7 @@ from model.recognizer import Config, Person, Recognizer, load_script
 from model.store import Pointer, fetch
 from training.align import ALIGNED, FACELESS, align_all
 from training.export import require_serving_torch, save_version
+from training.figures import confidence_of
 from training.gallery import Gallery
 from training.probes import cost, read_probes
 from training.sources import merged_folders
@@ -53,17 +54,17 @@ def enrol(folders: Sequence[Path], model: str, models: Path) -> Enrolment:
     result = Enrolment()
     crops = _new_crops(merged_folders(folders), known, recognizer, result)
     roll = Roll(script, config, known)
-    before = roll.means
+    before = Gallery(roll.means, script.hubness.numpy())
     for name, found in crops.items():
         embeddings = recognizer.classify(np.stack([crop for crop, _ in found]))[1]
         roll.add(name, embeddings, [digest for _, digest in found])
         result.added[name] = len(found)
     if result.added:
         gallery = Gallery(roll.means)
-        result.look_alikes = roll.look_alikes(gallery, len(before))
+        result.look_alikes = roll.look_alikes(gallery, len(before.means))
         text, probes = read_probes(path)
         if text:
-            _tell_cost(cost(probes, Gallery(before), roll.threshold), cost(probes, gallery, roll.threshold))
+            _tell_cost(cost(probes, before, roll.threshold), cost(probes, gallery, roll.threshold))
         script.means = torch.from_numpy(np.ascontiguousarray(gallery.means, np.float32))
         script.hubness = torch.from_numpy(gallery.hubness)
         result.pointer = save_version(script, config, roll.people, models, text)
@@ -89,7 +90,7 @@ class Roll:
             found = gallery.scores(mean / np.linalg.norm(mean), np.array([person.id]))[0, : person.id]
             best = int(found.argmax())
             if found[best] >= self.threshold:
-                confidence = 1 / (1 + math.exp(-(self._slope * found[best] + self._intercept)))
+                confidence = confidence_of(float(found[best]), self._slope, self._intercept)
                 alike.append((person.name, self.people[best].name, confidence))
         return alike
 

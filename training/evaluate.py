@@ -104,7 +104,7 @@ def evaluate(run: Run, precision: str) -> None:
             "stranger_probes": len(found.strangers),
             "slope": slope,
             "intercept": intercept,
-            "threshold": float(1 / (1 + np.exp(-(slope * score + intercept)))),
+            "threshold": float(figures.confidence_of(score, slope, intercept)),
             "threshold_score": score,
         }
 

@@ -80,6 +80,11 @@ def measure(known: Probes, strangers: Probes) -> dict[str, Any]:
     return found
 
 
+def confidence_of(scores: Any, slope: float, intercept: float) -> Any:
+    """Scores, one or an array of them -> confidences, by what `fit_confidence` found."""
+    return 1 / (1 + np.exp(-(slope * scores + intercept)))
+
+
 def halves(known: Probes, strangers: Probes) -> list[tuple[Probes, Probes]]:
     """Two halves with no person in both, as long as strangers' photos lie person by person."""
     middle = len(strangers) // 2
@@ -99,7 +104,7 @@ def held_out(known: Probes, strangers: Probes) -> dict[str, Any]:
         accepted.append(others.best >= threshold)
         named.append((probes.best >= threshold) & probes.right)
         for part in (probes, others):
-            confidence.append(1 / (1 + np.exp(-(slope * part.best + intercept))))
+            confidence.append(confidence_of(part.best, slope, intercept))
             right.append(part.right)
             weight.append(np.full(len(part), 0.25 / len(part)))
     calibration, error = reliability(np.concatenate(confidence), np.concatenate(right), np.concatenate(weight))

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from training.figures import FALSE_ACCEPT_RATES, Probes, named_at, threshold_at
+from training.figures import FALSE_ACCEPT_RATES, Probes, confidence_of, named_at, threshold_at
 
 STEPS = 200  # points of a curve
 
@@ -64,7 +64,7 @@ def thresholds(known: Probes, strangers: Probes, slope: float, intercept: float,
     """What each threshold, as a confidence, lets through."""
     figure, axes = _axes("threshold", "threshold (confidence)", "share of photos")
     marks = np.linspace(0, 1, STEPS)
-    accepted, others = (1 / (1 + np.exp(-(slope * part.best + intercept))) for part in (known, strangers))
+    accepted, others = (confidence_of(part.best, slope, intercept) for part in (known, strangers))
     axes.plot(marks, [((accepted >= mark) & known.right).mean() for mark in marks], label="known, named rightly")
     axes.plot(marks, [((accepted >= mark) & ~known.right).mean() for mark in marks], label="known, named wrongly")
     axes.plot(marks, [(others >= mark).mean() for mark in marks], label="strangers taken for somebody")

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from training import plots
 from training.evaluate import Assessment, load_assessment
 from training.features import Dataset, dataset
+from training.figures import confidence_of
 from training.prepare import TRAIN, VAL, photos
 from training.repeat import spread
 from training.steps import Run, replacing, versions, write_json
@@ -112,7 +113,7 @@ def git_commit() -> str | None:
 
 def _confidence(run: Run, scores: np.ndarray) -> np.ndarray:
     facts = run.record("evaluate")["facts"]
-    return 1 / (1 + np.exp(-(facts["slope"] * scores + facts["intercept"])))
+    return confidence_of(scores, facts["slope"], facts["intercept"])
 
 
 def _wrong(run: Run, data: Dataset, found: Assessment) -> list[dict[str, Any]]:

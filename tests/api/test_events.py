@@ -13,15 +13,11 @@ import handler
 from api.errors import BadRequest
 from api.events import front_of, plain
 from tests.conftest import EVENTS, recorded
+from tests.test_handler import ask
 
 FRONTS = sorted(path.stem for path in EVENTS.glob("*-known-person.json"))
 
 Change = Callable[[str], str]
-
-
-def ask(event: Any, context: Any) -> tuple[int, dict[str, Any]]:
-    answer = handler.handle(event, context)
-    return int(answer["statusCode"]), json.loads(answer["body"])
 
 
 def with_json(event: dict[str, Any], image: bytes, coded: bool) -> dict[str, Any]:

@@ -152,7 +152,7 @@ def test_first_frame_of_an_animation(kind: str) -> None:
     assert difference(decode(data), frames[0]) == 0
 
 
-def turned(orientation: int) -> tuple[Image.Image, bytes]:
+def turned(orientation: int, upright: Image.Image = UPRIGHT) -> tuple[Image.Image, bytes]:
     """UPRIGHT as a camera held that way stores them, and its EXIF."""
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -165,7 +165,7 @@ def turned(orientation: int) -> tuple[Image.Image, bytes]:
     }
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    return UPRIGHT.transpose(turns[orientation]) if orientation in turns else UPRIGHT, exif.tobytes()
+    return upright.transpose(turns[orientation]) if orientation in turns else upright, exif.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG", "HEIF"])
