@@ -1,24 +1,53 @@
-# The Lambda function's image. Build arguments choose the base and the wheel of torch:
-#   docker build --build-arg TORCH=1.5.0+cpu --build-arg WHEELS=https://download.pytorch.org/whl/torch_stable.html .
-# is a gigabyte smaller than the default, whose wheel on the package index also holds CUDA.
+# The Lambda function's image: `make image` builds it and asks it who is on a photo.
+#
+#   BASE    any image with Python 3.8 in which `python` starts it
+#   TORCH   the version of torch, and WHEELS a page of wheels beside the package index. TORCH=1.5.0 WHEELS= needs the
+#           index alone, which holds only the build with CUDA: a gigabyte more
+#   WEIGHTS baked: the folder MODEL with latest.json, a model, is part of the image; none: it comes from MODEL_URI
+#
+# A private package index comes as a build secret: --secret id=pip,src=pip.conf.
 ARG BASE=public.ecr.aws/docker/library/python:3.8-slim-bookworm
+ARG WEIGHTS=baked
+
 FROM ${BASE} AS packages
-ARG TORCH=1.5.0
-ARG WHEELS=
+ARG TORCH=1.5.0+cpu
+ARG WHEELS=https://download.pytorch.org/whl/torch_stable.html
 WORKDIR /build
 COPY requirements.txt constraints.txt ./
 # Serving imports neither torchvision nor facenet-pytorch's code, only the detector's weights that come with the latter.
-RUN grep -vE '^(torch|torchvision|facenet-pytorch)==' requirements.txt > serving.txt \
-    && pip install --no-cache-dir --target /packages -c constraints.txt ${WHEELS:+-f ${WHEELS}} \
+# Lambda's disk is read-only and the image's times are not kept everywhere: the byte code has to do without either.
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
+    grep -vE '^(torch|torchvision|facenet-pytorch)==' requirements.txt > serving.txt \
+    && python -m pip install --no-cache-dir --no-compile --target /packages -c constraints.txt ${WHEELS:+-f ${WHEELS}} \
         "torch==${TORCH}" awslambdaric -r serving.txt \
-    && pip install --no-cache-dir --target /packages --no-deps -c constraints.txt facenet-pytorch
+    && python -m pip install --no-cache-dir --no-compile --target /packages --no-deps -c constraints.txt facenet-pytorch \
+    && rm -rf /packages/bin /packages/caffe2 /packages/torch/include /packages/torch/share /packages/torch/bin/protoc* \
+        /packages/numpy/tests /packages/numpy/*/tests \
+    && python -m compileall -q --invalidation-mode unchecked-hash /packages
 
+FROM ${BASE} AS code
+WORKDIR /function
+COPY handler.py openapi.yaml ./
+COPY api ./api
+COPY model/*.py ./model/
+RUN python -m compileall -q --invalidation-mode unchecked-hash .
+
+FROM ${BASE} AS weights-none
+RUN mkdir /baked
+FROM weights-none AS weights-baked
+ARG MODEL=model/bundled
+COPY ${MODEL} /model
+# Of the versions that may be there, the one that is pointed to.
+RUN cp -r /model/latest.json "/model/$(sed -n 's/.*"version": "\(.*\)".*/\1/p' /model/latest.json)" /baked
+FROM weights-${WEIGHTS} AS weights
+
+# What changes most often comes last: a change of the code pushes its own layer and nothing else.
 FROM ${BASE}
 COPY --from=packages /packages /packages
+COPY --from=weights /baked /function/model/bundled
+COPY --from=code /function /function
 ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1
 WORKDIR /function
-COPY model ./model
-COPY api ./api
-COPY handler.py openapi.yaml ./
+USER 1000
 ENTRYPOINT ["python", "-m", "awslambdaric"]
 CMD ["handler.handle"]

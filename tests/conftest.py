@@ -145,12 +145,12 @@ def sls(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 @contextlib.contextmanager
-def moto(python: str | Path = sys.executable) -> Iterator[str]:
-    """The URL of an API of AWS's, moto's server in a process of its own."""
-    port = free_port()
+def moto(*command: str) -> Iterator[str]:
+    """The URL of an API of AWS's, moto's server in a process of its own, or `command` PORT in place of it."""
+    port = str(free_port())
     url = f"http://127.0.0.1:{port}"
-    command = [str(python), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    start = [*command, port] if command else [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port]
+    with subprocess.Popen(start, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             until_up(url, process)
             yield url

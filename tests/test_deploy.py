@@ -1,44 +1,68 @@
-"""The unchanged `sls deploy`, and back, against moto's API of AWS, without Docker or an account."""
+"""The unchanged `sls deploy`, and back, against an API of AWS without Docker or an account: `make deploy-local`.
+
+Nothing is overridden in what is deployed; what moto lacks, tests/aws.py adds to moto.
+"""
 
 from __future__ import annotations
 
 import ast
-from typing import Any, Iterator
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Iterator
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.conftest import ROOT, moto, sls
 
 IMAGE = f"000000000000.dkr.ecr.eu-central-1.amazonaws.com/face-recognition@sha256:{'0' * 64}"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
+CLASSIFY = "face-recognition-dev-classify"
+ALL = ["bucket=our-models", "alarms=ops@example.com", "reserved=3", "warm=1", "keys=on", "rate=5", "burst=9"]
+
+
+def params(*settings: str) -> list[str]:
+    return [part for setting in settings for part in ("--param", setting)]
 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[dict[str, str]]:
     """The environment that leads to it."""
-    with moto(ROOT / ".venv-notebook/bin/python") as url:  # its CloudFormation needs a current Python
+    with moto(
+        str(ROOT / ".venv-notebook/bin/python"), "-m", "tests.aws"
+    ) as url:  # its CloudFormation needs that Python
         yield {**KEYS, "AWS_ENDPOINT_URL": url}
 
 
-@pytest.fixture()
-def client(aws: dict[str, str]) -> Any:
-    def make(service: str) -> Any:
-        return boto3.client(
-            service,
-            "eu-central-1",
-            endpoint_url=aws["AWS_ENDPOINT_URL"],
-            aws_access_key_id="a",
-            aws_secret_access_key="b",
-        )
-
-    return make
+@pytest.fixture(scope="module")
+def client(aws: dict[str, str]) -> Callable[[str], Any]:
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    return lambda service: boto3.client(service, "eu-central-1", endpoint_url=aws["AWS_ENDPOINT_URL"], **keys)
 
 
 def call(aws: dict[str, str], *arguments: str, **environment: str) -> str:
-    done = sls(*arguments, **aws, **environment)
+    done = sls(*arguments, **{**aws, "IMAGE_URI": IMAGE, **environment})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def refused(*arguments: str, **environment: str) -> str:
+    """What is said, without a stack trace."""
+    done = sls(*arguments, **environment)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0, said
+    assert "    at " not in said
+    return said
+
+
+def variables(client: Any) -> dict[str, str]:
+    return client("lambda").get_function(FunctionName=CLASSIFY)["Configuration"]["Environment"]["Variables"]
 
 
 def allowed_on_s3(iam: Any, role: str) -> list[tuple[list[str], Any]]:
@@ -51,37 +75,200 @@ def allowed_on_s3(iam: Any, role: str) -> list[tuple[list[str], Any]]:
     return found
 
 
-def test_deploy_and_remove(aws: dict[str, str], client: Any) -> None:
-    settings = {"IMAGE_URI": IMAGE, "MODEL_URI": "s3://models/faces", "CORS_ORIGIN": "https://page.example"}
-    call(aws, "deploy", **settings)
+class TestEverything:
+    """With every parameter at work, in the order of a service's life."""
 
-    function = client("lambda").get_function(FunctionName="face-recognition-dev-classify")
-    assert function["Code"]["ImageUri"] == IMAGE
-    assert (function["Configuration"]["MemorySize"], function["Configuration"]["Timeout"]) == (1769, 29)
-    variables = function["Configuration"]["Environment"]["Variables"]
-    assert (variables["MODEL_URI"], variables["CORS_ORIGIN"]) == ("s3://models/faces", "https://page.example")
+    def test_deploy(self, aws: dict[str, str], client: Any) -> None:
+        said = call(aws, "deploy", *params(*ALL), CORS_ORIGIN="https://page.example", MODEL_URI="")
+        assert "The bucket is empty, so publish a model: make publish MODEL_URI=s3://our-models/faces" in said
+        (stack,) = client("cloudformation").describe_stacks(StackName="face-recognition-dev")["Stacks"]
+        assert stack["StackStatus"] == "UPDATE_COMPLETE"  # it is created with its deployment bucket alone
 
-    role = function["Configuration"]["Role"].rpartition("/")[2]
-    assert allowed_on_s3(client("iam"), role) == [
-        (["s3:GetObject"], "arn:aws:s3:::models/faces/*"),
-        (["s3:ListBucket"], "arn:aws:s3:::models"),
-    ]
+    def test_the_function(self, client: Any) -> None:
+        found = client("lambda").get_function(FunctionName=CLASSIFY)
+        assert found["Code"]["ImageUri"] == IMAGE
+        configuration = found["Configuration"]
+        assert configuration["PackageType"] == "Image"
+        assert (configuration["MemorySize"], configuration["Timeout"]) == (1769, 29)
+        assert configuration["Environment"]["Variables"] == {
+            "MODEL_URI": "s3://our-models/faces",
+            "CORS_ORIGIN": "https://page.example",
+            "API_KEY": "",
+            "POWERTOOLS_METRICS_DISABLED": "false",
+        }
+        assert found["Concurrency"]["ReservedConcurrentExecutions"] == 3
+        assert client("lambda").get_alias(FunctionName=CLASSIFY, Name="provisioned")["FunctionVersion"] == "1"
+        groups = client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{CLASSIFY}")["logGroups"]
+        assert [group["retentionInDays"] for group in groups] == [30]
 
-    gateway = client("apigateway")
-    (api,) = gateway.get_rest_apis()["items"]
-    resources = gateway.get_resources(restApiId=api["id"])["items"]
-    assert [(found["path"], list(found.get("resourceMethods", {}))) for found in resources if found["path"] != "/"] == [
-        ("/{proxy+}", ["ANY"])
-    ]
-    assert "stack: face-recognition-dev" in call(aws, "info", **settings)
+    def test_its_role_reads_the_models_and_nothing_else(self, client: Any) -> None:
+        role = client("lambda").get_function(FunctionName=CLASSIFY)["Configuration"]["Role"].rpartition("/")[2]
+        assert allowed_on_s3(client("iam"), role) == [
+            (["s3:GetObject"], "arn:aws:s3:::our-models/faces/*"),
+            (["s3:ListBucket"], "arn:aws:s3:::our-models"),
+        ]
+        assert client("iam").list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
 
-    call(aws, "deploy", **{**settings, "MODEL_URI": ""})  # an update, to the bundled model
-    updated = client("lambda").get_function(FunctionName="face-recognition-dev-classify")
-    assert updated["Configuration"]["Environment"]["Variables"]["MODEL_URI"] == ""
+    def test_the_gateway(self, client: Any) -> None:
+        gateway = client("apigateway")
+        (api,) = gateway.get_rest_apis()["items"]
+        assert api["binaryMediaTypes"] == ["*/*"]
+        assert api["endpointConfiguration"]["types"] == ["REGIONAL"]
+        resources = gateway.get_resources(restApiId=api["id"])["items"]
+        (proxy,) = [found for found in resources if found["path"] != "/"]
+        assert proxy["path"] == "/{proxy+}"
+        methods = {
+            name: gateway.get_method(restApiId=api["id"], resourceId=proxy["id"], httpMethod=name)
+            for name in proxy["resourceMethods"]
+        }
+        assert {name: method["apiKeyRequired"] for name, method in methods.items()} == {"ANY": True, "OPTIONS": False}
+        assert all(method["methodIntegration"]["type"] == "AWS_PROXY" for method in methods.values())
+        for kind in ("DEFAULT_4XX", "DEFAULT_5XX"):
+            answer = gateway.get_gateway_response(restApiId=api["id"], responseType=kind)
+            assert answer["responseParameters"]["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'"
+        settings = gateway.get_stage(restApiId=api["id"], stageName="dev")["methodSettings"]["*/*"]
+        assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (5, 9)
 
-    call(aws, "remove", **settings)
-    assert client("lambda").list_functions()["Functions"] == []
-    assert (
-        client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])["StackSummaries"]
-        == []
+    def test_the_keys(self, client: Any) -> None:
+        gateway = client("apigateway")
+        (plan,) = gateway.get_usage_plans()["items"]
+        assert plan["quota"] == {"limit": 100000, "period": "MONTH"}
+        assert (plan["throttle"]["rateLimit"], plan["throttle"]["burstLimit"]) == (5, 9)
+        keys = gateway.get_usage_plan_keys(usagePlanId=plan["id"])["items"]
+        assert [key["name"] for key in keys] == ["face-recognition-dev"]
+
+    def test_the_bucket(self, client: Any) -> None:
+        s3 = client("s3")
+        assert s3.get_bucket_versioning(Bucket="our-models")["Status"] == "Enabled"
+        rules = s3.get_bucket_encryption(Bucket="our-models")["ServerSideEncryptionConfiguration"]["Rules"]
+        assert rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+        assert set(s3.get_public_access_block(Bucket="our-models")["PublicAccessBlockConfiguration"].values()) == {True}
+
+    def test_the_alarms(self, client: Any) -> None:
+        alarms = {alarm["MetricName"]: alarm for alarm in client("cloudwatch").describe_alarms()["MetricAlarms"]}
+        assert sorted(alarms) == ["Duration", "Errors", "Failures-dev", "Throttles"]
+        assert (alarms["Duration"]["ExtendedStatistic"], alarms["Duration"]["Threshold"]) == ("p99", 5000)
+        (topic,) = {action for alarm in alarms.values() for action in alarm["AlarmActions"]}
+        (mail,) = client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        assert (mail["Protocol"], mail["Endpoint"]) == ("email", "ops@example.com")
+        (filtered,) = client("logs").describe_metric_filters(logGroupName=f"/aws/lambda/{CLASSIFY}")["metricFilters"]
+        assert filtered["filterPattern"] == "{ $.status >= 500 }"
+
+    def test_a_model_is_published_there(self, aws: dict[str, str]) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "training",
+            "publish",
+            "--model",
+            "model/bundled",
+            "--to",
+            "s3://our-models/faces",
+        ]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, **aws}, check=True, timeout=120)
+
+    def test_an_update_info_and_a_rollback(self, aws: dict[str, str], client: Any) -> None:
+        assert "stack: face-recognition-dev" in call(aws, "info", *params(*ALL), MODEL_URI="")
+        updated = call(
+            aws, "deploy", *params(*ALL), CORS_ORIGIN="https://other.example", MODEL_URI="s3://our-models/faces"
+        )
+        assert "publish a model" not in updated
+        assert variables(client)["CORS_ORIGIN"] == "https://other.example"
+        times = re.findall(r"Timestamp: (\d+)", call(aws, "deploy", "list", *params(*ALL), MODEL_URI=""))
+        assert len(times) == 2
+        call(aws, "rollback", "--timestamp", times[0], *params(*ALL), MODEL_URI="")
+        assert variables(client)["CORS_ORIGIN"] == "https://page.example"
+
+    def test_remove_leaves_the_models(self, aws: dict[str, str], client: Any) -> None:
+        call(aws, "remove", *params(*ALL), MODEL_URI="")
+        assert client("lambda").list_functions()["Functions"] == []
+        assert client("apigateway").get_rest_apis()["items"] == []
+        stacks = client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])
+        assert stacks["StackSummaries"] == []
+        client("s3").head_object(Bucket="our-models", Key="faces/latest.json")
+
+    def test_a_bucket_that_was_kept_is_used_by_its_address(self, aws: dict[str, str]) -> None:
+        said = refused("deploy", *params("bucket=our-models"), **aws, IMAGE_URI=IMAGE, MODEL_URI="")
+        assert "use it with MODEL_URI=s3://our-models/faces instead of --param bucket" in said
+
+
+def test_an_http_api(aws: dict[str, str], client: Any) -> None:
+    call(aws, "deploy", *params("front=http", "rate=7"), "--stage", "second")
+    gateway = client("apigatewayv2")
+    (api,) = gateway.get_apis()["Items"]
+    assert [route["RouteKey"] for route in gateway.get_routes(ApiId=api["ApiId"])["Items"]] == ["$default"]
+    (stage,) = gateway.get_stages(ApiId=api["ApiId"])["Items"]
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == 7
+
+
+def test_a_function_url(aws: dict[str, str], client: Any) -> None:
+    call(aws, "deploy", *params("front=url"), "--stage", "third")
+    found = client("lambda").get_function_url_config(FunctionName="face-recognition-third-classify")
+    assert found["AuthType"] == "NONE"
+
+
+class TestRefused:
+    """Each before anything is created, and with a sentence."""
+
+    @pytest.mark.parametrize(
+        "settings, why",
+        [
+            (["memory=lots"], "--param memory=lots: it is a whole number, at least 512."),
+            (["memory=128"], "at least 512"),
+            (["front=rets"], "--param front=rets: it is one of rest, http, url."),
+            (["front=http", "keys=on"], "Only a REST API has keys"),
+            (["wram=1"], "There is no parameter wram. There are where, front,"),
+            (["warm=3", "reserved=2"], "more runtimes than --param reserved leaves"),
+            (["bucket=Our_Models"], "Our_Models cannot be the name of a bucket."),
+            (["alarms=ops"], "--param alarms=ops is not a mail address."),
+            (["bulk=on"], "--param bulk=on needs PHOTOS_BUCKET"),
+            (["where=local"], "cannot be deployed"),
+        ],
     )
+    def test_a_setting(self, settings: list[str], why: str) -> None:
+        assert why in refused("package", *params(*settings), PHOTOS_BUCKET="")
+
+    def test_a_stage(self) -> None:
+        assert "Stage names may contain only ASCII letters, numbers, and hyphens" in refused(
+            "package", "--stage", "a_b"
+        )
+        assert "has a longer name than 23 characters" in refused("package", "--stage", "a" * 24)
+
+    def test_a_model_outside_of_what_docker_sees(self) -> None:
+        assert "MODEL_URI=/tmp cannot be baked into the image" in refused("package", MODEL_URI="/tmp")
+        assert "There is no model in runs/none/model" in refused("package", MODEL_URI="runs/none/model")
+
+    def test_no_docker(self, aws: dict[str, str], tmp_path: Path) -> None:
+        docker = tmp_path / "docker"
+        docker.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n")
+        docker.chmod(0o755)
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        assert "The image needs Docker, and none is running." in refused(
+            "deploy", **aws, IMAGE_URI="", MODEL_URI="", PATH=path
+        )
+
+    def test_no_credentials(self, aws: dict[str, str], tmp_path: Path) -> None:
+        nobody = {
+            "AWS_ENDPOINT_URL": aws["AWS_ENDPOINT_URL"],
+            "HOME": str(tmp_path),
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        said = refused("deploy", **nobody, IMAGE_URI=IMAGE, MODEL_URI="")
+        assert "AWS does not know who you are. Set AWS_PROFILE" in said
+
+    def test_no_model(self, aws: dict[str, str], client: Any) -> None:
+        client("s3").create_bucket(Bucket="empty", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        said = refused("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="s3://empty/faces")
+        assert "There is no model at s3://empty/faces (NoSuchKey): publish one" in said
+        assert "(NoSuchBucket)" in refused("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="s3://nowhere/faces")
+
+    def test_a_bucket_for_photos_that_is_not_there(self, aws: dict[str, str]) -> None:
+        said = refused("deploy", *params("bulk=on"), **aws, IMAGE_URI=IMAGE, MODEL_URI="", PHOTOS_BUCKET="nobodys")
+        assert "PHOTOS_BUCKET=nobodys is not a bucket of yours" in said
+
+    def test_nothing_was_created(self, client: Any) -> None:
+        stacks = client("cloudformation").list_stacks()["StackSummaries"]
+        assert all(
+            stack["StackName"] != "face-recognition-dev" or stack["StackStatus"] == "DELETE_COMPLETE"
+            for stack in stacks
+        )

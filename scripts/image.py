@@ -1,0 +1,196 @@
+"""Build the Dockerfile's image, show what it weighs by layer, and ask it who is on a photo: `make image`.
+
+With Docker where an engine runs. Else with buildah and debootstrap, as root, without an engine or a registry: on a Debian
+with the Python 3.8 of .venv, which shows that the Dockerfile is right, and is not for pushing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Iterator, NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "image"
+EMULATOR = ROOT / ".venv" / "bin" / "aws-lambda-rie"
+EVENT, NAME = ROOT / "tests" / "events" / "rest-known-person.json", "Kofi Annan"
+TAG = "face-recognition"
+
+# Of what comes upon the base image, in MB. The wheel with CUDA holds 1,086 MB that the one without does not.
+LIMIT = {"cpu": 600, "cuda": 1700}
+ARGUMENTS = {
+    name: os.environ.get(name) or default
+    for name, default in (("TORCH", "1.5.0"), ("WHEELS", ""), ("WEIGHTS", "bundled"))
+}
+
+
+class Layer(NamedTuple):
+    what: str
+    megabytes: float
+
+
+class Failed(Exception):
+    """With a sentence for whoever runs this."""
+
+
+def output(*command: object) -> str:
+    done = subprocess.run([*map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"this failed: {' '.join(map(str, command))}")
+    return done.stdout.strip()
+
+
+def pip_settings() -> Path:
+    """The package index that this machine's pip asks, for where it is a private one."""
+    found = output(sys.executable, "-m", "pip", "config", "list").splitlines()
+    settings = [line.partition("=") for line in found if line.startswith(("global.", ":env:."))]
+    wanted = [f"{name.partition('.')[2]} = {value[1:-1]}" for name, _, value in settings if "index-url" in name]
+    file = BUILD / "pip.conf"
+    file.write_text("\n".join(["[global]", *(line for line in wanted if "file:" not in line), ""]))
+    return file
+
+
+class Docker:
+    def build(self) -> None:
+        arguments = [f"--build-arg={name}={value}" for name, value in ARGUMENTS.items()]
+        output("docker", "build", "--platform=linux/amd64", f"--tag={TAG}", *arguments, *self._base(), ".")
+
+    def _base(self) -> list[str]:
+        base = os.environ.get("BASE")
+        return [f"--secret=id=pip,src={pip_settings()}", *([f"--build-arg=BASE={base}"] if base else [])]
+
+    def layers(self) -> list[Layer]:
+        lines = output("docker", "history", "--human=false", "--format={{.Size}}\t{{.CreatedBy}}", TAG).splitlines()
+        found = [line.split("\t") for line in reversed(lines)]
+        return [Layer(what, int(size) / 1e6) for size, what in found if int(size)]
+
+    @contextlib.contextmanager
+    def running(self, port: int) -> Iterator[None]:
+        mount = f"--volume={EMULATOR}:/emulator:ro"
+        limits = ["--read-only", "--tmpfs=/tmp", "--memory=1769m"]
+        command = ["python", "-m", "awslambdaric", "handler.handle"]
+        name = output(
+            "docker",
+            "run",
+            "--detach",
+            f"--publish={port}:8080",
+            mount,
+            *limits,
+            "--entrypoint=/emulator",
+            TAG,
+            *command,
+        )
+        try:
+            yield
+        finally:
+            output("docker", "rm", "--force", name)
+
+
+class Buildah:
+    """Where there is no Docker engine."""
+
+    def build(self) -> None:
+        self._make_base()
+        arguments = [f"--build-arg={name}={value}" for name, value in {**ARGUMENTS, "BASE": f"{TAG}-base"}.items()]
+        secret = f"--secret=id=pip,src={pip_settings()}"
+        output("buildah", "build", "--isolation=chroot", "--layers", f"--tag={TAG}", secret, *arguments, ".")
+
+    def _make_base(self) -> None:
+        root = BUILD / "debian"
+        if not (root / "usr/bin/env").exists():
+            needed = "ca-certificates,libbz2-1.0,libffi8,libgomp1,liblzma5,libreadline8,libsqlite3-0,libssl3,zlib1g"
+            log = BUILD / "debootstrap.log"
+            with log.open("w") as file:
+                command = ["debootstrap", "--variant=minbase", f"--include={needed}", "bookworm", str(root)]
+                if subprocess.run(command, stdout=file, stderr=file, check=False).returncode:
+                    shutil.rmtree(root, ignore_errors=True)
+                    raise Failed(f"debootstrap failed: its log is {log}")
+        # The certificates of this machine: a company's proxy may have its own.
+        ours = Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
+        shutil.copyfile(ours, root / "etc/ssl/certs/ca-certificates.crt")
+        made = output("buildah", "from", "scratch")
+        output("buildah", "add", "--quiet", made, root, "/")
+        output("buildah", "add", "--quiet", made, sys.base_prefix, "/usr/local")
+        tidy = "rm -rf /usr/local/lib/python3.8/test /var/cache/apt /usr/local/lib/*.a; ldconfig; ln -sf python3.8 /usr/local/bin/python"
+        output("buildah", "run", "--isolation=chroot", made, "--", "sh", "-ec", tidy)
+        output("buildah", "commit", "--quiet", "--rm", made, f"{TAG}-base")
+
+    def layers(self) -> list[Layer]:
+        blobs = BUILD / "blobs"
+        shutil.rmtree(blobs, ignore_errors=True)
+        output("buildah", "push", "--quiet", "--disable-compression", TAG, f"dir:{blobs}")
+        manifest = json.loads((blobs / "manifest.json").read_text())
+        config = json.loads((blobs / manifest["config"]["digest"].partition(":")[2]).read_text())
+        made = [step["created_by"] for step in config["history"] if not step.get("empty_layer")]
+        return [Layer(what, layer["size"] / 1e6) for what, layer in zip(made, manifest["layers"])]
+
+    @contextlib.contextmanager
+    def running(self, port: int) -> Iterator[None]:
+        made = output("buildah", "from", TAG)
+        config = json.loads(output("buildah", "inspect", made))["OCIv1"]["config"]
+        command = ["/emulator", f"--runtime-interface-emulator-address=127.0.0.1:{port}", "/usr/local/bin/python"]
+        command += [*config["Entrypoint"][1:], *config["Cmd"]]
+        run = ["buildah", "run", "--isolation=chroot", f"--volume={EMULATOR}:/emulator:ro", made, "--", *command]
+        with (BUILD / "run.log").open("wb") as log:
+            process = subprocess.Popen(run, stdout=log, stderr=log, start_new_session=True)
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            output("buildah", "rm", made)
+
+
+def engine() -> Docker | Buildah:
+    if shutil.which("docker") and not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+        return Docker()
+    if shutil.which("buildah") and shutil.which("debootstrap"):
+        if os.geteuid():
+            raise Failed("without a Docker engine this needs root: sudo make image")
+        return Buildah()
+    raise Failed("this needs a running Docker engine, or buildah and debootstrap: apt-get install buildah debootstrap")
+
+
+def ask(port: int) -> dict:
+    """What a new runtime answers to the event of an upload."""
+    url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, EVENT.read_bytes(), timeout=60) as reply:
+                return json.load(reply)
+        except OSError:
+            if time.monotonic() > deadline:
+                raise Failed("nothing answers in the image") from None
+            time.sleep(0.2)
+
+
+def main() -> int:
+    BUILD.mkdir(parents=True, exist_ok=True)
+    try:
+        chosen = engine()
+        start = time.monotonic()
+        chosen.build()
+        print(f"built with {type(chosen).__name__.lower()} in {time.monotonic() - start:.0f} s\n")
+        layers = chosen.layers()
+        for layer in layers:
+            print(f"{layer.megabytes:8.1f} MB  {layer.what[:100]}")
+        port = int(os.environ.get("PORT") or 9101)
+        with chosen.running(port):
+            print(json.dumps(ask(port))[:300])
+    except Failed as error:
+        print(f"image: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
