@@ -7,7 +7,6 @@
 #
 # A private package index comes as a build secret: --secret id=pip,src=pip.conf.
 ARG BASE=public.ecr.aws/docker/library/python:3.8-slim-bookworm
-ARG WEIGHTS=baked
 
 FROM ${BASE} AS packages
 ARG TORCH=1.5.0+cpu
@@ -18,9 +17,9 @@ COPY requirements.txt constraints.txt ./
 # Lambda's disk is read-only and the image's times are not kept everywhere: the byte code has to do without either.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     grep -vE '^(torch|torchvision|facenet-pytorch)==' requirements.txt > serving.txt \
-    && python -m pip install --no-cache-dir --no-compile --target /packages -c constraints.txt ${WHEELS:+-f ${WHEELS}} \
+    && python -m pip install -q --root-user-action=ignore --no-cache-dir --no-compile --target /packages -c constraints.txt ${WHEELS:+-f ${WHEELS}} \
         "torch==${TORCH}" awslambdaric -r serving.txt \
-    && python -m pip install --no-cache-dir --no-compile --target /packages --no-deps -c constraints.txt facenet-pytorch \
+    && python -m pip install -q --root-user-action=ignore --no-cache-dir --no-compile --target /packages --no-deps -c constraints.txt facenet-pytorch \
     && rm -rf /packages/bin /packages/caffe2 /packages/torch/include /packages/torch/share /packages/torch/bin/protoc* \
         /packages/numpy/tests /packages/numpy/*/tests \
     && python -m compileall -q --invalidation-mode unchecked-hash /packages
@@ -32,14 +31,13 @@ COPY api ./api
 COPY model/*.py ./model/
 RUN python -m compileall -q --invalidation-mode unchecked-hash .
 
-FROM ${BASE} AS weights-none
-RUN mkdir /baked
-FROM weights-none AS weights-baked
+FROM ${BASE} AS weights
+ARG WEIGHTS=baked
 ARG MODEL=model/bundled
 COPY ${MODEL} /model
 # Of the versions that may be there, the one that is pointed to.
-RUN cp -r /model/latest.json "/model/$(sed -n 's/.*"version": "\(.*\)".*/\1/p' /model/latest.json)" /baked
-FROM weights-${WEIGHTS} AS weights
+RUN mkdir /baked && if [ "$WEIGHTS" = baked ]; then \
+        version=$(sed -n 's/.*"version": "\(.*\)".*/\1/p' /model/latest.json) && cp -r /model/latest.json "/model/$version" /baked; fi
 
 # What changes most often comes last: a change of the code pushes its own layer and nothing else.
 FROM ${BASE}

@@ -1,15 +1,17 @@
 # Each target sets up what it needs, from nothing. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test train enrol check audit soak fuzz deploy
+.PHONY: help setup run test train enrol check audit soak fuzz image deploy deploy-local deploy-web publish smoke ship
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
 # What has been enrolled last, else the model in the repository.
-export MODEL_URI ?= $(if $(wildcard models/latest.json),models,model/bundled)
+HERE := $(if $(wildcard models/latest.json),models,model/bundled)
+export MODEL_URI ?= $(HERE)
+export URL STAGE PHOTO API_KEY
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: ## Python 3.8 in .venv, and node_modules
 	@scripts/setup.sh
@@ -50,5 +52,25 @@ fuzz: ## a million odd requests and 20,000 damaged photos, and as many led by co
 	@$(PYTHON) -m tests.fuzz.guided events --runs 1000000
 	@$(PYTHON) -m tests.fuzz.guided images --runs 20000
 
-deploy: setup ## npx sls deploy
-	@npx sls deploy
+image: ## the Lambda function's image, and a photo for it: with Docker, else as root with buildah and debootstrap
+	@scripts/setup.sh dev
+	@exec $(PYTHON) scripts/image.py
+
+deploy: setup ## npx sls deploy, ARGS="--stage prod --param memory=3008": the service on AWS
+	@exec npx sls deploy $(ARGS)
+
+deploy-local: ## the same against a local API of AWS's, and what came up
+	@scripts/setup.sh dev
+	@$(PYTHON) -m pytest tests/test_deploy.py -v --durations=0 $(ARGS)
+
+deploy-web: setup ## the page on AWS: ARGS="--website" without CloudFront, ARGS="--remove" takes it down
+	@exec $(PYTHON) scripts/deploy_web.py $(ARGS)
+
+publish: setup ## MODEL_URI=s3://bucket/prefix: the model at hand, or MODEL=folder, to S3
+	@exec $(PYTHON) -m training publish --model "$(or $(MODEL),$(HERE))" --to "$(MODEL_URI)"
+
+smoke: setup ## URL=https://...: does an endpoint do what it should? Without URL the one that is deployed
+	@exec $(PYTHON) scripts/smoke.py
+
+ship: setup ## PEOPLE=folder MODEL_URI=s3://...: enrol, or train with DATA, publish and smoke test
+	@PEOPLE="$(PEOPLE)" DATA="$(DATA)" exec scripts/ship.sh

@@ -151,7 +151,13 @@ def distribution(client: Any, name: str, properties: Properties) -> str:
     return found["Id"]
 
 
-def v2(method: str, identity: str, *renamed: str) -> Create:
+def http_stage(client: Any, name: str, properties: Properties) -> str:
+    # CloudFormation takes a number's digits for the number, as they come from the command line.
+    limits = {name: int(value) for name, value in properties["DefaultRouteSettings"].items()}
+    return client.create_stage(**{**properties, "DefaultRouteSettings": limits})["StageName"]
+
+
+def v2(method: str, identity: str) -> Create:
     return lambda client, _, properties: getattr(client, method)(**properties)[identity]
 
 
@@ -170,7 +176,7 @@ made(
 )
 made("AWS::ApiGateway::UsagePlanKey", "apigateway", lambda client, _, p: client.create_usage_plan_key(**camel(p))["id"])
 made("AWS::ApiGatewayV2::Api", "apigatewayv2", v2("create_api", "ApiId"))
-made("AWS::ApiGatewayV2::Stage", "apigatewayv2", v2("create_stage", "StageName"))
+made("AWS::ApiGatewayV2::Stage", "apigatewayv2", http_stage)
 made("AWS::ApiGatewayV2::Integration", "apigatewayv2", v2("create_integration", "IntegrationId"))
 made("AWS::ApiGatewayV2::Route", "apigatewayv2", v2("create_route", "RouteId"))
 made("AWS::Lambda::Alias", "lambda", alias)

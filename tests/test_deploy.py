@@ -6,10 +6,8 @@ Nothing is overridden in what is deployed; what moto lacks, tests/aws.py adds to
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -272,3 +270,112 @@ class TestRefused:
             stack["StackName"] != "face-recognition-dev" or stack["StackStatus"] == "DELETE_COMPLETE"
             for stack in stacks
         )
+
+
+def script(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    others = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    command = [sys.executable, f"scripts/{name}.py", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env={**others, **environment}, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+class TestThePage:
+    ENDPOINT = "https://abc.execute-api.eu-central-1.amazonaws.com/dev"
+
+    @pytest.fixture(scope="class")
+    def bucket(self, aws: dict[str, str]) -> str:
+        done = script("deploy_web", URL=self.ENDPOINT, **aws)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"the page calls {self.ENDPOINT}" in done.stdout
+        return self.outputs(aws)["Bucket"]
+
+    def outputs(self, aws: dict[str, str]) -> dict[str, str]:
+        cloudformation = boto3.client(
+            "cloudformation",
+            "eu-central-1",
+            endpoint_url=aws["AWS_ENDPOINT_URL"],
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+        )
+        (stack,) = cloudformation.describe_stacks(StackName="face-recognition-dev-page")["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def test_its_files(self, bucket: str, client: Any) -> None:
+        s3 = client("s3")
+        files = {path.relative_to(ROOT / "web").as_posix() for path in (ROOT / "web").rglob("*") if path.is_file()}
+        assert {found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]} == files
+        page = s3.get_object(Bucket=bucket, Key="index.html")
+        assert (page["ContentType"], page["CacheControl"]) == ("text/html; charset=utf-8", "no-cache")
+        code = s3.get_object(Bucket=bucket, Key="app.js")
+        assert (code["ContentType"], code["CacheControl"]) == ("text/javascript; charset=utf-8", "public, max-age=300")
+        config = s3.get_object(Bucket=bucket, Key="config.js")
+        assert config["CacheControl"] == "no-cache"
+        assert f'window.ENDPOINT = "{self.ENDPOINT}";' in config["Body"].read().decode()
+
+    def test_only_cloudfront_reads_them(self, aws: dict[str, str], bucket: str, client: Any) -> None:
+        assert set(client("s3").get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {
+            True
+        }
+        outputs = self.outputs(aws)
+        found = client("cloudfront").get_distribution(Id=outputs["Distribution"])["Distribution"]
+        assert outputs["Url"] == f"https://{found['DomainName']}"
+        (origin,) = found["DistributionConfig"]["Origins"]["Items"]
+        assert origin["DomainName"].startswith(bucket)
+        # moto forgets which access control an origin has, so there is only the one to look at.
+        (access,) = client("cloudfront").list_origin_access_controls()["OriginAccessControlList"]["Items"]
+        assert (access["Name"], access["SigningBehavior"]) == ("face-recognition-dev-page", "always")
+        assert found["DistributionConfig"]["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
+        assert (
+            client("cloudfront").list_invalidations(DistributionId=outputs["Distribution"])["InvalidationList"][
+                "Quantity"
+            ]
+            == 1
+        )
+
+    def test_what_is_no_longer_there_goes_with_the_next_time(
+        self, aws: dict[str, str], bucket: str, client: Any
+    ) -> None:
+        client("s3").put_object(Bucket=bucket, Key="old.js", Body=b"")
+        assert script("deploy_web", URL=self.ENDPOINT, **aws).returncode == 0
+        assert "old.js" not in {found["Key"] for found in client("s3").list_objects_v2(Bucket=bucket)["Contents"]}
+
+    def test_remove(self, aws: dict[str, str], bucket: str, client: Any) -> None:
+        done = script("deploy_web", "--remove", **aws)
+        assert done.returncode == 0, done.stderr
+        with pytest.raises(ClientError, match="404"):
+            client("s3").head_bucket(Bucket=bucket)
+
+    def test_a_website_of_s3(self, aws: dict[str, str], client: Any) -> None:
+        assert script("deploy_web", "--website", URL=self.ENDPOINT, **aws).returncode == 0
+        outputs = self.outputs(aws)
+        assert "s3-website" in outputs["Url"]
+        assert client("s3").get_bucket_website(Bucket=outputs["Bucket"])["IndexDocument"] == {"Suffix": "index.html"}
+
+    def test_without_an_endpoint(self, aws: dict[str, str]) -> None:
+        done = script("deploy_web", "--stage", "none", **aws)
+        assert done.returncode == 1
+        assert "there is no service face-recognition-none in eu-central-1" in done.stderr
+        assert script("deploy_web", URL="http://localhost", **aws).returncode == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [ALL, ["front=http"], ["front=url"], ["bulk=on"]],
+    ids=["everything", "http", "url", "bulk"],
+)
+def test_cfn_lint(settings: list[str], tmp_path: Path) -> None:
+    done = sls("package", *params(*settings), "--package", str(tmp_path), PHOTOS_BUCKET="somebodys-photos")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # W3005: osls writes down dependencies that follow from references anyway.
+    lint([tmp_path / "cloudformation-template-update-stack.json"], "--ignore-checks", "W3005")
+
+
+def test_cfn_lint_of_the_page() -> None:
+    lint(sorted((ROOT / "deploy").glob("page-*.yml")))
+
+
+def lint(templates: list[Path], *options: str) -> None:
+    command = [str(ROOT / ".venv-notebook/bin/cfn-lint"), *options, "--", *map(str, templates)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

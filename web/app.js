@@ -6,7 +6,7 @@ const status = document.querySelector("[role=status]");
 const canvas = document.querySelector("canvas");
 const list = document.querySelector("ol");
 
-endpoint.value = new URLSearchParams(location.search).get("endpoint") || "http://localhost:3000/dev";
+endpoint.value = new URLSearchParams(location.search).get("endpoint") || window.ENDPOINT;
 
 document.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
