@@ -53,7 +53,7 @@ fuzz: ## a million odd requests and 20,000 damaged photos, and as many led by co
 	@$(PYTHON) -m tests.fuzz.guided images --runs 20000
 
 image: ## the Lambda function's image, and a photo for it: with Docker, else as root with buildah and debootstrap
-	@scripts/setup.sh dev
+	@scripts/setup.sh emulator
 	@exec $(PYTHON) scripts/image.py
 
 deploy: setup ## npx sls deploy, ARGS="--stage prod --param memory=3008": the service on AWS

@@ -6,10 +6,11 @@ const { APIGatewayClient, UpdateStageCommand } = require("@aws-sdk/client-api-ga
 const { CloudFormationClient, DescribeStackResourceCommand } = require("@aws-sdk/client-cloudformation");
 const { S3Client, GetObjectCommand, HeadBucketCommand } = require("@aws-sdk/client-s3");
 const { STSClient, GetCallerIdentityCommand } = require("@aws-sdk/client-sts");
-const { inS3, folder } = require("./model");
+const { address, inS3, folder } = require("./model");
 
 const LONGEST_STAGE = 23; // characters, for the role's name has 64 at most
-const CHOICES = { where: ["aws", "local"], front: ["rest", "http", "url"], keys: ["off", "on"], bulk: ["off", "on"] };
+const SWITCH = ["off", "on"];
+const CHOICES = { where: ["aws", "local"], front: ["rest", "http", "url"], keys: SWITCH, bulk: SWITCH, metrics: SWITCH };
 const NUMBERS = { memory: 512, reserved: 1, warm: 1, rate: 1, burst: 1, quota: 1, slow: 1, logs: 1 }; // at least
 const OPTIONAL = ["reserved", "warm", "bucket", "alarms"];
 
@@ -162,7 +163,7 @@ module.exports = class Checks {
     const given = Object.fromEntries((options.param || []).map((text) => text.split(/=(.*)/s, 2)));
     demand(stage.length <= LONGEST_STAGE, `The stage ${stage} has a longer name than ${LONGEST_STAGE} characters.`);
     this.value = checkParameters(given, { defaults: params.default, ofStage: params[stage] });
-    this.uri = process.env.MODEL_URI || (this.value.bucket && `s3://${this.value.bucket}/faces`);
+    this.uri = address(this.value.bucket);
   }
 
   async before(command) {

@@ -1,12 +1,15 @@
 // Where the function finds its model, and what goes into its image: serverless.yml asks here.
 //
-// MODEL_URI: in S3, or a folder here, which is baked into the image; `--param bucket=NAME` alone: below faces/ in it.
-const found = async (resolveVariable) => {
-  const bucket = await resolveVariable("param:bucket");
-  return process.env.MODEL_URI || (bucket && `s3://${bucket}/faces`) || "";
+// MODEL_URI: in S3, or a folder here, which is baked into the image. With `--param bucket=NAME` it is in S3: below faces/
+// there, unless said otherwise.
+const inS3 = (uri) => uri.startsWith("s3://");
+
+const address = (bucket) => {
+  const uri = process.env.MODEL_URI || "";
+  return bucket && !inS3(uri) ? `s3://${bucket}/faces` : uri;
 };
 
-const inS3 = (uri) => uri.startsWith("s3://");
+const found = async (resolveVariable) => address(await resolveVariable("param:bucket"));
 
 // The whole path of a folder below this one, as Docker wants it.
 const folder = (uri) => require("path").relative(".", uri || "model/bundled");
@@ -15,6 +18,7 @@ const folder = (uri) => require("path").relative(".", uri || "model/bundled");
 const WITHOUT_CUDA = { TORCH: "1.5.0+cpu", WHEELS: "https://download.pytorch.org/whl/torch_stable.html" };
 
 module.exports = {
+  address,
   found,
   inS3,
   folder,

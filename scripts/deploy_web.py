@@ -1,7 +1,7 @@
 """Put the page up on AWS, or take it down: `make deploy-web`.
 
-A stack of its own beside the service's, `face-recognition-STAGE-page`: a bucket behind CloudFront, or a website of S3. The
-page calls the endpoint of the service that is deployed, or the one given as URL.
+A stack of its own beside the service's, `face-recognition-STAGE-page`: a bucket behind CloudFront, or a website of S3.
+The page calls the endpoint of the service that is deployed, or the one given as URL.
 """
 
 from __future__ import annotations

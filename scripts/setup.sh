@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make .venv with a Python 3.8 and what the service and the training need, and node_modules. Does only what is missing:
-# `make setup` calls it. With `dev` as argument it adds what the tests and checks need; with `training` it leaves Node out.
+# `make setup` calls it. With `dev` as argument it adds what the tests and checks need, with `emulator` AWS's Lambda
+# emulator alone; with `training` it leaves Node out.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -59,6 +60,16 @@ install() { # folder, stamp, then pip's arguments: install once for each state o
     echo "$state" >"$stamp"
 }
 
+emulator() { # AWS's own ships inside the wheel of aws-sam-cli
+    [ -x .venv/bin/aws-lambda-rie ] && return
+    .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps -d .venv/sam aws-sam-cli==1.132.0 &&
+        .venv/bin/python -m zipfile -e .venv/sam/aws_sam_cli-*.whl .venv/sam ||
+        fail "the Lambda emulator could not be fetched"
+    mv .venv/sam/samcli/local/rapid/aws-lambda-rie-x86_64 .venv/bin/aws-lambda-rie
+    chmod +x .venv/bin/aws-lambda-rie
+    rm -rf .venv/sam
+}
+
 has_node() {
     node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && command -v npm >/dev/null
 }
@@ -71,16 +82,9 @@ if [ "${1:-}" = dev ]; then
     # A Python and a torch of today, as in Colab: the notebook runs in it.
     [ -x .venv-notebook/bin/python ] || make_venv .venv-notebook 3.12 "$(current_python)"
     install .venv-notebook base -r training/requirements.txt -r training/requirements-notebook.txt
-    # AWS's own Lambda emulator ships inside the wheel of aws-sam-cli.
-    if [ ! -x .venv/bin/aws-lambda-rie ]; then
-        .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps -d .venv/sam aws-sam-cli==1.132.0 &&
-            .venv/bin/python -m zipfile -e .venv/sam/aws_sam_cli-*.whl .venv/sam ||
-            fail "the Lambda emulator could not be fetched"
-        mv .venv/sam/samcli/local/rapid/aws-lambda-rie-x86_64 .venv/bin/aws-lambda-rie
-        chmod +x .venv/bin/aws-lambda-rie
-        rm -rf .venv/sam
-    fi
+    emulator
 fi
+[ "${1:-}" = emulator ] && emulator && exit
 
 PATH="$PWD/.venv/bin:$PATH"
 if ! has_node; then

@@ -1,4 +1,4 @@
-"""Does an endpoint do what it should, deployed or local? `make smoke URL=https://...`, and without URL the one deployed.
+"""Does an endpoint do what it should? `make smoke URL=https://...`, local ones too, and without URL the one deployed.
 
 Sends the samples of web/samples, or PHOTO, and says what came back. Ends with 1 if anything is wrong.
 """

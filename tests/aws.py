@@ -1,7 +1,7 @@
 """moto's server with what its CloudFormation lacks, for the tests of `sls deploy`: `python -m tests.aws PORT`.
 
-moto 5.2.5 leaves out, silently, resources of types that it does not know and properties that it does not read. Here they
-are made through moto's own API, so that a test can ask what has come up. It runs under the current Python of
+moto 5.2.5 leaves out, silently, resources of types that it does not know and properties that it does not read. Here
+they are made through moto's own API, so that a test can ask what has come up. It runs under the current Python of
 .venv-notebook, because moto's CloudFormation does not import under 3.8. Left out by moto, and made here:
 
     type or property                                     why it matters

@@ -1,0 +1,28 @@
+"""The bill, against sums done by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.cost import Milliseconds, main, month, ready
+
+
+def test_a_month() -> None:
+    bill = month(1_000_000, 1024, Milliseconds(warm=100, cold=100))
+    assert bill["Lambda"] == pytest.approx(1.66667 + 0.20, abs=1e-4)
+    assert bill["API Gateway"] == pytest.approx(3.50)
+    assert month(1_000_000, 1024, Milliseconds(100, 100), front="http")["API Gateway"] == pytest.approx(1.00)
+    assert bill["logs"] == pytest.approx(0.35)
+
+
+def test_a_runtime_kept_ready() -> None:
+    fixed, saved = ready(1024, 1_000_000, Milliseconds(warm=100, cold=100))
+    assert fixed == pytest.approx(10.80, abs=0.01)
+    assert saved == pytest.approx(0.694, abs=0.001)
+
+
+def test_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--ms", "90", "60"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("| 1,769 |") == printed.count("| 3,008 |") == 3
+    assert "`warm=1` at 1,769 MB" in printed
