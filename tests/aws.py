@@ -15,7 +15,7 @@ they are made through moto's own API, so that a test can ask what has come up. I
     MetricFilter, Alarm                                  --param alarms=...
     IAM Role: a changed inline policy                    an update with another MODEL_URI
     CloudFront Distribution, OriginAccessControl         `make deploy-web`
-    ValidateTemplate: cfn-lint's warnings end it         tests/test_deploy.py runs cfn-lint itself, see .cfnlintrc
+    ValidateTemplate: cfn-lint's warnings end it         tests/test_deploy.py runs cfn-lint itself
     S3 BucketPolicy                                      only CloudFront may read the page's bucket
 """
 
