@@ -136,7 +136,7 @@ def sls(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(
         [str(ROOT / "node_modules/.bin/sls"), *arguments],
         cwd=ROOT,
-        env={**others, "NODE_NO_WARNINGS": "1", **environment},
+        env={**others, "NODE_NO_WARNINGS": "1", "SLS_AWS_MONITORING_FREQUENCY": "500", **environment},
         capture_output=True,
         text=True,
         timeout=180,
