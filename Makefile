@@ -57,7 +57,7 @@ image: ## the Lambda function's image, and a photo for it: with Docker, else as 
 	@exec $(PYTHON) scripts/image.py
 
 deploy: setup ## npx sls deploy, ARGS="--stage prod --param memory=3008": the service on AWS
-	@exec npx sls deploy $(ARGS)
+	@NODE_NO_WARNINGS=1 exec npx sls deploy $(ARGS)
 
 deploy-local: ## the same against a local API of AWS's, and what came up
 	@scripts/setup.sh dev
