@@ -38,7 +38,7 @@ function foreign(status, body) {
   return new Failure("gateway", `What answers there is not the face recognition service (status ${status})${said}.`);
 }
 
-function read(request, service) {
+function read(request) {
   let body = null;
   try {
     body = JSON.parse(request.responseText);
@@ -46,7 +46,6 @@ function read(request, service) {
     // Not JSON, so not the service: foreign() says so.
   }
   if (body?.error?.message) throw new Failure(body.error.code, body.error.message);
-  if (request.status === 0) throw silent(service);
   if (request.status !== 200 || body === null) throw foreign(request.status, body);
   return body;
 }
@@ -65,7 +64,7 @@ function ask(service, method, path, { body, onSent, signal } = {}) {
     const cancelled = () => reject(new Failure("cancelled", "Cancelled."));
     const settle = () => {
       try {
-        resolve(read(request, service));
+        resolve(read(request));
       } catch (failure) {
         reject(failure);
       }

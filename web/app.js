@@ -7,15 +7,6 @@ import { Unsendable, prepare } from "./photo.js";
 import { complaint, endpoint, key, settingsDialog } from "./settings.js";
 import { percent, showItem, showShelf, summary } from "./view.js";
 
-const SAMPLES = [
-  "Kofi_Annan_0006.jpg",
-  "Serena_Williams_0006.jpg",
-  "Jennifer_Aniston_0007.jpg",
-  "Tony_Blair_0007.jpg",
-  "Alicia_Witt_0001.jpg",
-  "Alexander_Payne_0001.jpg",
-  "astronaut.jpg",
-];
 const PATIENCE = 2500; // ms after which a wait is explained
 
 const find = (selector) => document.querySelector(selector);
@@ -110,7 +101,7 @@ function fail(item, failure) {
   change(item, "failed");
 }
 
-/** One at a time, in the order they were given: one runtime answers one request at a time. */
+/** One at a time, as one runtime answers them; those given last come first, because they are being looked at. */
 async function work() {
   if (busy) return;
   busy = true;
@@ -151,6 +142,7 @@ async function send(item) {
   } finally {
     clearTimeout(patience);
   }
+  if (!items.includes(item)) return;
   if (item.failure?.code === "cancelled") say("Cancelled.");
   else if (item.failure) say(`${item.name}: ${item.failure.message}`);
   else say(`${item.name}: ${summary(item)}${item.answer.known ? `, ${percent(item.answer.confidence)} sure` : ""}.`);
@@ -196,24 +188,17 @@ async function test(address, secret) {
   return `It answers: model ${model.version}, ${model.classes.toLocaleString("en")} people.`;
 }
 
-function listSamples() {
-  for (const file of SAMPLES) {
-    const name = file === "astronaut.jpg" ? "an astronaut" : file.replace(/_\d+\.jpg$/, "").replaceAll("_", " ");
-    const image = Object.assign(new Image(250, 250), { src: `samples/${file}`, alt: `Sample photo of ${name}` });
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(image);
+function offerSamples() {
+  for (const button of document.querySelectorAll("#samples button")) {
+    const { src } = button.firstElementChild;
     button.addEventListener("click", async () => {
       try {
-        const blob = await (await fetch(`samples/${file}`)).blob();
-        add([new File([blob], file, { type: blob.type })]);
+        const blob = await (await fetch(src)).blob();
+        add([new File([blob], src.split("/").pop(), { type: blob.type })]);
       } catch {
         complain("The sample photo cannot be fetched. Are you offline?");
       }
     });
-    const entry = document.createElement("li");
-    entry.append(button);
-    find("#samples").append(entry);
   }
 }
 
@@ -251,7 +236,7 @@ function takeFiles() {
 }
 
 function start() {
-  listSamples();
+  offerSamples();
   takeFiles();
   const camera = cameraDialog(find("#camera-dialog"), (photo) => add([photo]));
   find("#camera").hidden = !hasCamera();
