@@ -1,6 +1,7 @@
 # Each target sets up what it needs, from nothing. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test train enrol check audit soak fuzz image deploy deploy-local deploy-web publish smoke ship
+.PHONY: help setup run test test-web lighthouse train enrol check audit soak fuzz image deploy deploy-local deploy-web \
+	publish smoke ship
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
@@ -22,6 +23,14 @@ run: setup ## serve the model on http://localhost:3000 (PORT=3001 moves it) unti
 test: ## all tests
 	@scripts/setup.sh dev
 	@$(PYTHON) -m pytest $(ARGS)
+
+test-web: ## those of the page alone, in Chromium; pictures of each of its states go to build/screenshots
+	@scripts/setup.sh dev
+	@$(PYTHON) -m pytest tests/web $(ARGS)
+
+lighthouse: ## how Lighthouse, 180 MB that are fetched for it, rates the page
+	@scripts/setup.sh dev
+	@LIGHTHOUSE=1 $(PYTHON) -m pytest tests/web/test_lighthouse.py -s $(ARGS)
 
 train: setup ## PEOPLE=folder, DATA=archive or folder instead of LFW: a model and its report in OUT
 	@exec $(PYTHON) -m training all $(if $(DATA),--data "$(DATA)",--source lfw) $(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"

@@ -22,6 +22,11 @@ STARTING = 120  # seconds after which something is wrong
 
 
 class Page(http.server.SimpleHTTPRequestHandler):
+    def end_headers(self) -> None:
+        # Unasked, a browser keeps files for a tenth of their age, and would mix new scripts with old ones.
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
     def log_message(self, *_: object) -> None:
         """The terminal belongs to the service."""
 

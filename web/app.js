@@ -1,50 +1,265 @@
-"use strict";
+/** The page: photos come in, wait their turn, are sent one by one, and what came of them is shown. */
 
-const file = document.querySelector("[type=file]");
-const endpoint = document.querySelector("#endpoint");
-const status = document.querySelector("[role=status]");
-const canvas = document.querySelector("canvas");
-const list = document.querySelector("ol");
+import { Failure, classify, curl, health, people } from "./api.js";
+import { cameraDialog, hasCamera } from "./camera.js";
+import { peopleDialog } from "./people.js";
+import { Unsendable, prepare } from "./photo.js";
+import { complaint, endpoint, key, settingsDialog } from "./settings.js";
+import { percent, showItem, showShelf, summary } from "./view.js";
 
-endpoint.value = new URLSearchParams(location.search).get("endpoint") || window.ENDPOINT;
+const PATIENCE = 2500; // ms after which a wait is explained
 
-document.querySelector("form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  status.textContent = "Looking … the first photo wakes the service and takes a few seconds.";
-  list.replaceChildren();
-  canvas.hidden = true;
-  try {
-    const body = new FormData();
-    body.append("file", file.files[0]);
-    const reply = await fetch(`${endpoint.value.replace(/\/+$/, "")}/classify?faces=all`, { method: "POST", body });
-    const answer = await reply.json();
-    if (answer.error) {
-      status.textContent = answer.error.message;
-    } else {
-      await show(answer);
-    }
-  } catch (error) {
-    status.textContent = "The service cannot be reached at this endpoint.";
-  }
-});
+const find = (selector) => document.querySelector(selector);
+const result = find("#result");
+const empty = result.firstElementChild;
+const trouble = find("#trouble");
 
-/** Draw the photo with a numbered box for each face, and list who they are. */
-async function show(answer) {
-  const photo = await createImageBitmap(file.files[0], { imageOrientation: "from-image" });
-  canvas.width = photo.width;
-  canvas.height = photo.height;
-  canvas.hidden = false;
-  const pen = canvas.getContext("2d");
-  pen.drawImage(photo, 0, 0);
-  pen.lineWidth = Math.max(2, photo.width / 200);
-  pen.strokeStyle = pen.fillStyle = "#0a84ff";
-  pen.font = `${Math.max(14, photo.width / 25)}px system-ui`;
-  answer.faces.forEach(({ face, known, predicted_id: id, predicted_name: name, confidence }, index) => {
-    pen.strokeRect(face.box.left, face.box.top, face.box.width, face.box.height);
-    pen.fillText(String(index + 1), face.box.left, face.box.top - pen.lineWidth);
-    const item = document.createElement("li");
-    item.textContent = known ? `${name} (ID ${id}), ${(confidence * 100).toFixed(1)} %` : "Unknown person";
-    list.append(item);
-  });
-  status.textContent = `${answer.faces_detected} face${answer.faces_detected === 1 ? "" : "s"} found.`;
+/** @type {import("./view.js").Item[]} what this visit has seen; nothing of it is stored */
+let items = [];
+let selected = null;
+let update = () => {};
+let busy = false;
+
+const service = () => ({ endpoint: endpoint(), key: key(endpoint()) });
+
+function say(text) {
+  find("#say").textContent = text;
 }
+
+function complain(text) {
+  trouble.textContent = text;
+  trouble.hidden = !text;
+}
+
+function list() {
+  find("#visit").hidden = !items.length;
+  showShelf(find("#shelf"), items, selected, select);
+}
+
+function show() {
+  if (!selected) {
+    result.replaceChildren(empty);
+    return;
+  }
+  const item = selected;
+  update = showItem(result, item, {
+    curl: item.photo ? curl(service(), item.name) : "",
+    again: () => enqueue(item),
+    cancel: () => cancel(item),
+  });
+}
+
+function select(item) {
+  selected = item;
+  list();
+  show();
+}
+
+function change(item, state) {
+  item.state = state;
+  if (!items.includes(item)) return; // forgotten meanwhile
+  list();
+  if (item === selected) show();
+}
+
+function add(files) {
+  complain("");
+  const added = [...files].map((file) => ({
+    file,
+    name: file.name,
+    state: "waiting",
+    photo: null,
+    url: "",
+    sent: 0,
+    slow: false,
+    answer: null,
+    failure: null,
+    ms: 0,
+    stop: new AbortController(),
+  }));
+  if (!added.length) return;
+  items = [...added, ...items];
+  select(added[0]);
+  // On a phone the answer lies below what was just tapped.
+  if (matchMedia("(max-width: 46rem)").matches) result.scrollIntoView();
+  work();
+}
+
+function enqueue(item) {
+  Object.assign(item, { failure: null, sent: 0, slow: false, stop: new AbortController() });
+  change(item, "waiting");
+  work();
+}
+
+function cancel(item) {
+  item.stop.abort();
+  if (item.state === "waiting") fail(item, new Failure("cancelled", "Cancelled."));
+}
+
+function fail(item, failure) {
+  item.failure = failure;
+  change(item, "failed");
+}
+
+/** One at a time, as one runtime answers them; those given last come first, because they are being looked at. */
+async function work() {
+  if (busy) return;
+  busy = true;
+  for (let item; (item = items.find(({ state }) => state === "waiting")); ) await send(item);
+  busy = false;
+}
+
+async function send(item) {
+  let patience;
+  try {
+    change(item, "preparing");
+    if (!item.photo) {
+      item.photo = await prepare(item.file);
+      if (item.photo.drawable) item.url = URL.createObjectURL(item.photo.blob);
+    }
+    item.stop.signal.throwIfAborted();
+    change(item, "sending");
+    patience = setTimeout(() => {
+      item.slow = true;
+      if (item === selected) update();
+    }, PATIENCE);
+    const started = performance.now();
+    item.answer = await classify(service(), item.photo.blob, item.photo.name, {
+      signal: item.stop.signal,
+      onSent(share) {
+        item.sent = share;
+        if (share === 1) item.state = "looking";
+        if (item === selected) update();
+      },
+    });
+    item.ms = performance.now() - started;
+    change(item, "done");
+  } catch (error) {
+    if (error instanceof Unsendable) fail(item, new Failure("unsendable", error.message));
+    else if (error instanceof Failure) fail(item, error);
+    else if (item.stop.signal.aborted) fail(item, new Failure("cancelled", "Cancelled."));
+    else fail(item, new Failure("page", `The page has a mistake (${error.message}).`));
+  } finally {
+    clearTimeout(patience);
+  }
+  if (!items.includes(item)) return;
+  if (item.failure?.code === "cancelled") say("Cancelled.");
+  else if (item.failure) say(`${item.name}: ${item.failure.message}`);
+  else say(`${item.name}: ${summary(item)}${item.answer.known ? `, ${percent(item.answer.confidence)} sure` : ""}.`);
+}
+
+function forget() {
+  for (const item of items) {
+    item.stop.abort();
+    if (item.url) URL.revokeObjectURL(item.url);
+  }
+  items = [];
+  select(null);
+  say("The photos are forgotten.");
+  find("#choose").focus();
+}
+
+/** Ask how it is, which also wakes it before the first photo is there. */
+async function greet() {
+  const asked = service();
+  const dot = find("#settings");
+  const tell = (state, text) => {
+    if (asked.endpoint !== endpoint()) return;
+    dot.dataset.state = state;
+    find("#health").textContent = text;
+  };
+  tell("asking", "Connecting …");
+  const patience = setTimeout(() => tell("asking", "Waking up …"), PATIENCE);
+  try {
+    const { model } = await health(asked);
+    tell("up", `Ready, ${model.classes.toLocaleString("en")} people`);
+  } catch (error) {
+    tell("down", error.code === "offline" ? "Offline" : "Not reachable");
+  } finally {
+    clearTimeout(patience);
+  }
+}
+
+async function test(address, secret) {
+  const asked = { endpoint: address, key: secret };
+  const { model } = await health(asked);
+  // /health needs no key, /people does.
+  await people(asked);
+  return `It answers: model ${model.version}, ${model.classes.toLocaleString("en")} people.`;
+}
+
+function offerSamples() {
+  for (const button of document.querySelectorAll("#samples button")) {
+    const { src } = button.firstElementChild;
+    button.addEventListener("click", async () => {
+      try {
+        const blob = await (await fetch(src)).blob();
+        add([new File([blob], src.split("/").pop(), { type: blob.type })]);
+      } catch {
+        complain("The sample photo cannot be fetched. Are you offline?");
+      }
+    });
+  }
+}
+
+function takeFiles() {
+  for (const input of [find("#choose"), find("#capture")]) {
+    input.addEventListener("change", () => {
+      add(input.files);
+      input.value = ""; // the same photo once more is a change, too
+    });
+  }
+
+  let depth = 0; // each element that is entered tells of it, and each that is left
+  const hasFiles = (event) => event.dataTransfer.types.includes("Files");
+  const overlay = (on) => (find("#drop").hidden = !on);
+  document.addEventListener("dragenter", (event) => {
+    if (hasFiles(event)) overlay(++depth > 0);
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (hasFiles(event)) overlay(--depth > 0);
+  });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    depth = 0;
+    overlay(false);
+    if (event.dataTransfer.files.length) add(event.dataTransfer.files);
+    else complain("Only files can be dropped here. Save the picture first, or copy it and paste it.");
+  });
+
+  document.addEventListener("paste", (event) => {
+    if (event.target.closest?.("input, dialog")) return;
+    if (event.clipboardData.files.length) add(event.clipboardData.files);
+    else complain("There is no picture in the clipboard.");
+  });
+}
+
+function start() {
+  offerSamples();
+  takeFiles();
+  const camera = cameraDialog(find("#camera-dialog"), (photo) => add([photo]));
+  find("#camera").hidden = !hasCamera();
+  find("#camera").addEventListener("click", camera.open);
+  const everybody = peopleDialog(find("#people-dialog"), () => people(service()));
+  find("#people").addEventListener("click", everybody.open);
+  const settings = settingsDialog(find("#settings-dialog"), test, () => {
+    complain("");
+    greet();
+  });
+  find("#settings").addEventListener("click", settings.open);
+  find("#forget").addEventListener("click", forget);
+  addEventListener("offline", () => {
+    complain("You are offline. What is here stays; photos can be sent when you are back.");
+    greet();
+  });
+  addEventListener("online", () => {
+    complain("");
+    greet();
+  });
+  const wrong = complaint(endpoint());
+  if (wrong) complain(`${endpoint()}: ${wrong}`);
+  greet();
+}
+
+start();
