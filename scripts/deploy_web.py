@@ -20,14 +20,13 @@ from endpoint import SERVICE, NoEndpoint, client, deployed, region
 ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "web"
 CONFIG = "config.js"  # where the page finds its endpoint
-# What names the others must not be old when they are not; photos never change.
-FRESH, BRIEF, LONG = "no-cache", "public, max-age=300", "public, max-age=86400"
+# A browser asks each time whether what it has is still right, or it would mix new modules with old ones. Photos never
+# change.
+FRESH, KEPT = "no-cache", "public, max-age=86400"
 
 
 def cache_control(path: Path) -> str:
-    if path.name in ("index.html", CONFIG):
-        return FRESH
-    return LONG if path.suffix in (".jpg", ".png") else BRIEF
+    return KEPT if path.suffix in (".jpg", ".png") else FRESH
 
 
 def put_up(cloudformation: Any, name: str, template: str) -> dict[str, str]:

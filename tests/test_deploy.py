@@ -309,7 +309,8 @@ class TestThePage:
         page = s3.get_object(Bucket=bucket, Key="index.html")
         assert (page["ContentType"], page["CacheControl"]) == ("text/html; charset=utf-8", "no-cache")
         code = s3.get_object(Bucket=bucket, Key="app.js")
-        assert (code["ContentType"], code["CacheControl"]) == ("text/javascript; charset=utf-8", "public, max-age=300")
+        assert (code["ContentType"], code["CacheControl"]) == ("text/javascript; charset=utf-8", "no-cache")
+        assert s3.get_object(Bucket=bucket, Key="samples/astronaut.jpg")["CacheControl"] == "public, max-age=86400"
         config = s3.get_object(Bucket=bucket, Key="config.js")
         assert config["CacheControl"] == "no-cache"
         assert f'window.ENDPOINT = "{self.ENDPOINT}";' in config["Body"].read().decode()
