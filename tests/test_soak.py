@@ -33,7 +33,7 @@ def test_two_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({}, None),
         ({"uss": 300, "rss": 319.9, "p99": 299, "descriptors": 5}, None),
-        ({"rss": 320}, "Memory grew by 20.0 MB after the first 1,000 requests."),
+        ({"rss": 320}, "Memory grew by 20.0 MB after the first 2,000 requests."),
         ({"p99": 301}, "p99 rose from 200 ms to 301 ms."),
         ({"files": 1}, "1 files were left in the temp folder."),
         ({"descriptors": 7}, "6 descriptors after the first 1,000 requests became 7."),
@@ -43,5 +43,6 @@ def test_two_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_what_is_wrong_with_a_life(change: dict[str, float], sentence: str | None) -> None:
-    windows = [GOOD, GOOD._replace(requests=2000), GOOD._replace(**{"requests": 3000, **change})]
+    # Memory still settles in the first window: 350, 369 and 372 MB were seen of a healthy life.
+    windows = [GOOD._replace(rss=280), GOOD._replace(requests=2000), GOOD._replace(**{"requests": 3000, **change})]
     assert problems(windows, 3000) == ([sentence] if sentence else [])
