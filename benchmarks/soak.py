@@ -26,8 +26,8 @@ from tests.conftest import SAMPLES, recorded, request, upload
 from tests.emulator import Emulator
 
 MB = 1e6
-# MB of RSS from the second window on: the first settles in, the more so the shorter it is. USS also grows when others stop
-# sharing its files.
+# MB of RSS from the second window on: the first settles in, the more so the shorter it is. USS also grows when others
+# stop sharing its files.
 GROWTH = 20
 SLOWER = 1.5  # times the second window's p99
 
