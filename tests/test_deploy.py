@@ -361,16 +361,12 @@ class TestThePage:
         assert script("deploy_web", URL="http://localhost", **aws).returncode == 1
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [ALL, ["front=http"], ["front=url"], ["bulk=on"]],
-    ids=["everything", "http", "url", "bulk"],
-)
-def test_cfn_lint(settings: list[str], tmp_path: Path) -> None:
-    done = sls("package", *params(*settings), "--package", str(tmp_path), PHOTOS_BUCKET="somebodys-photos")
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_cfn_lint(tmp_path: Path) -> None:
+    for name, settings in {"all": ALL, "http": ["front=http"], "url": ["front=url"], "bulk": ["bulk=on"]}.items():
+        done = sls("package", *params(*settings), "--package", str(tmp_path / name), PHOTOS_BUCKET="somebodys-photos")
+        assert done.returncode == 0, done.stdout + done.stderr
     # W3005: osls writes down dependencies that follow from references anyway.
-    lint([tmp_path / "cloudformation-template-update-stack.json"], "--ignore-checks", "W3005")
+    lint(sorted(tmp_path.glob("*/cloudformation-template-update-stack.json")), "--ignore-checks", "W3005")
 
 
 def test_cfn_lint_of_the_page() -> None:
