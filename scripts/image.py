@@ -55,12 +55,10 @@ def pip_settings() -> Path:
 
 class Docker:
     def build(self) -> None:
-        arguments = [f"--build-arg={name}={value}" for name, value in ARGUMENTS.items()]
-        output("docker", "build", "--platform=linux/amd64", f"--tag={TAG}", *arguments, *self._base(), ".")
-
-    def _base(self) -> list[str]:
-        base = os.environ.get("BASE")
-        return [f"--secret=id=pip,src={pip_settings()}", *([f"--build-arg=BASE={base}"] if base else [])]
+        given = {**ARGUMENTS, **({"BASE": os.environ["BASE"]} if "BASE" in os.environ else {})}
+        arguments = [f"--build-arg={name}={value}" for name, value in given.items()]
+        secret = f"--secret=id=pip,src={pip_settings()}"
+        output("docker", "build", "--platform=linux/amd64", f"--tag={TAG}", secret, *arguments, ".")
 
     def layers(self) -> list[float]:
         """Megabytes, uncompressed."""

@@ -285,21 +285,14 @@ class TestThePage:
     ENDPOINT = "https://abc.execute-api.eu-central-1.amazonaws.com/dev"
 
     @pytest.fixture(scope="class")
-    def bucket(self, aws: dict[str, str]) -> str:
+    def bucket(self, aws: dict[str, str], client: Any) -> str:
         done = script("deploy_web", URL=self.ENDPOINT, **aws)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"the page calls {self.ENDPOINT}" in done.stdout
-        return self.outputs(aws)["Bucket"]
+        return self.outputs(client)["Bucket"]
 
-    def outputs(self, aws: dict[str, str]) -> dict[str, str]:
-        cloudformation = boto3.client(
-            "cloudformation",
-            "eu-central-1",
-            endpoint_url=aws["AWS_ENDPOINT_URL"],
-            aws_access_key_id="a",
-            aws_secret_access_key="b",
-        )
-        (stack,) = cloudformation.describe_stacks(StackName="face-recognition-dev-page")["Stacks"]
+    def outputs(self, client: Any) -> dict[str, str]:
+        (stack,) = client("cloudformation").describe_stacks(StackName="face-recognition-dev-page")["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def test_its_files(self, bucket: str, client: Any) -> None:
@@ -315,11 +308,11 @@ class TestThePage:
         assert config["CacheControl"] == "no-cache"
         assert f'window.ENDPOINT = "{self.ENDPOINT}";' in config["Body"].read().decode()
 
-    def test_only_cloudfront_reads_them(self, aws: dict[str, str], bucket: str, client: Any) -> None:
+    def test_only_cloudfront_reads_them(self, bucket: str, client: Any) -> None:
         assert set(client("s3").get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {
             True
         }
-        outputs = self.outputs(aws)
+        outputs = self.outputs(client)
         found = client("cloudfront").get_distribution(Id=outputs["Distribution"])["Distribution"]
         assert outputs["Url"] == f"https://{found['DomainName']}"
         (origin,) = found["DistributionConfig"]["Origins"]["Items"]
@@ -350,7 +343,7 @@ class TestThePage:
 
     def test_a_website_of_s3(self, aws: dict[str, str], client: Any) -> None:
         assert script("deploy_web", "--website", URL=self.ENDPOINT, **aws).returncode == 0
-        outputs = self.outputs(aws)
+        outputs = self.outputs(client)
         assert "s3-website" in outputs["Url"]
         assert client("s3").get_bucket_website(Bucket=outputs["Bucket"])["IndexDocument"] == {"Suffix": "index.html"}
 
