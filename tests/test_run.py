@@ -27,18 +27,22 @@ def start(port: int) -> subprocess.Popen[str]:
     )
 
 
+def printed_until_ready(process: subprocess.Popen[str]) -> str:
+    printed = ""
+    assert process.stdout is not None
+    while "Ctrl-C" not in printed:
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        printed += line
+    return printed
+
+
 @pytest.fixture(scope="module")
 def service() -> Iterator[tuple[int, str]]:
     """The port, and what was printed until the service was ready."""
     port = free_port()
     with start(port) as process:
-        printed = ""
-        assert process.stdout is not None
-        while "Ctrl-C" not in printed:
-            line = process.stdout.readline()
-            assert line, process.communicate()[1]
-            printed += line
-        yield port, printed
+        yield port, printed_until_ready(process)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     time.sleep(0.5)

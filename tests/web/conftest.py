@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect, sync_playwright
 
 from tests.conftest import ROOT, SAMPLES, free_port
-from tests.test_run import start
+from tests.test_run import printed_until_ready, start
 
 SCREENSHOTS = ROOT / "build" / "screenshots"
 WIDTHS = (360, 768, 1440)
@@ -70,12 +70,7 @@ def port(chromium: str) -> Iterator[int]:
     """Of the service as `make run` starts it; the page is on the next."""
     number = free_port()
     with start(number) as process:
-        printed = ""
-        assert process.stdout is not None
-        while "Ctrl-C" not in printed:
-            line = process.stdout.readline()
-            assert line, process.communicate()[1]
-            printed += line
+        printed_until_ready(process)
         yield number
         process.send_signal(signal.SIGINT)
         process.wait(20)
