@@ -1,6 +1,6 @@
 """What the service costs a month on AWS, from published prices and from milliseconds measured here.
 
-    python -m benchmarks.cost                measures, then prints the tables of docs/deploy.md
+    python -m benchmarks.cost                measures, then prints the tables of the README
     python -m benchmarks.cost --ms 90 60     with your own, at 1,769 and 3,008 MB: `make smoke` or the log tells them
 
 The photo is a portrait of 1,600 pixels, as of a phone. Measured under AWS's Lambda emulator at one thread for 1,769 MB,

@@ -50,13 +50,14 @@ def put_up(cloudformation: Any, name: str, template: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 
+def keys(s3: Any, bucket: str) -> set[str]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    return {found["Key"] for page in pages for found in page.get("Contents", [])}
+
+
 def upload(s3: Any, bucket: str, endpoint: str) -> int:
     """The page's files, and nothing else, into the bucket. Returns how many."""
-    there = {
-        found["Key"]
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        for found in page.get("Contents", [])
-    }
+    there = keys(s3, bucket)
     files = {path.relative_to(WEB).as_posix(): path for path in sorted(WEB.rglob("*")) if path.is_file()}
     # index.html last: who sees it, sees what it needs.
     for key in sorted(files, key=lambda key: key == "index.html"):
@@ -79,9 +80,8 @@ def config(endpoint: str) -> bytes:
 def take_down(cloudformation: Any, s3: Any, name: str) -> None:
     (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
     bucket = next(output["OutputValue"] for output in stack["Outputs"] if output["OutputKey"] == "Bucket")
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        for found in page.get("Contents", []):
-            s3.delete_object(Bucket=bucket, Key=found["Key"])
+    for key in keys(s3, bucket):
+        s3.delete_object(Bucket=bucket, Key=key)
     cloudformation.delete_stack(StackName=name)
     cloudformation.get_waiter("stack_delete_complete").wait(
         StackName=name, WaiterConfig={"Delay": 5, "MaxAttempts": 360}
