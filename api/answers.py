@@ -11,9 +11,8 @@ import numpy as np
 from api.uploads import Options, Upload
 
 if TYPE_CHECKING:  # model imports torch, and this module has no need of it
-    from PIL.Image import Image
-
     from model.faces import Face
+    from model.photo import Photo
     from model.recognizer import Recognizer
 
 Json = dict
@@ -47,7 +46,7 @@ def people(model: Recognizer) -> Json:
 
 def classification(
     upload: Upload,
-    photo: Image,
+    photo: Photo,
     faces: Sequence[Face],
     asked: Sequence[Face],
     confidences: np.ndarray,

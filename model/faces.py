@@ -9,6 +9,8 @@ from typing import Sequence
 import numpy as np
 from PIL import Image
 
+from model.photo import Photo
+
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # left as seen in the photo
 
 
@@ -61,7 +63,7 @@ class CropSpec:
     max_roll: float = 20.0  # degrees that the line through the eyes may slope before the face is turned upright
 
 
-def nearest_centre(faces: Sequence[Face], photo: Image.Image) -> Face:
+def nearest_centre(faces: Sequence[Face], photo: Photo) -> Face:
     """The face meant in a photo that was taken of somebody. Raises ValueError where there is no face."""
     x, y = photo.width / 2, photo.height / 2
 
@@ -72,11 +74,13 @@ def nearest_centre(faces: Sequence[Face], photo: Image.Image) -> Face:
     return min(faces, key=distance)
 
 
-def crop(photo: Image.Image, face: Face, spec: CropSpec) -> np.ndarray:
+def crop(photo: Photo, face: Face, spec: CropSpec) -> np.ndarray:
     """The aligned face. upright RGB photo -> uint8 [size, size, 3], RGB.
 
     The box with its margin, cut off at the photo's edges and stretched to a square, as facenet-pytorch does: the
-    pretrained network has seen faces this way.
+    pretrained network has seen faces this way. The photo is looked at as closely as it takes not to enlarge the face.
+
+    Raises UnreadableImage.
     """
     box = face.box
     scale = spec.margin / (spec.size - spec.margin) / 2
@@ -85,14 +89,17 @@ def crop(photo: Image.Image, face: Face, spec: CropSpec) -> np.ndarray:
     right, bottom = int(min(box.right + across, photo.width)), int(min(box.bottom + down, photo.height))
     # A face at the very edge may leave less than a pixel.
     left, top = min(left, photo.width - 1), min(top, photo.height - 1)
-    region = (left, top, max(right, left + 1), max(bottom, top + 1))
+    right, bottom = max(right, left + 1), max(bottom, top + 1)
+    image = photo.view(spec.size / min(right - left, bottom - top))
+    x, y = image.width / photo.width, image.height / photo.height
+    region = (round(left * x), round(top * y), round(right * x), round(bottom * y))
     roll = face.roll()
-    picture = photo.crop(region) if abs(roll) <= spec.max_roll else _turned(photo, region, roll)
+    picture = image.crop(region) if abs(roll) <= spec.max_roll else _turned(image, region, roll)
     return np.asarray(picture.resize((spec.size, spec.size), Image.Resampling.BILINEAR))
 
 
-def _turned(photo: Image.Image, region: tuple[int, int, int, int], degrees: float) -> Image.Image:
-    """What lies in the region, edges XYXY, once the photo is turned around its centre, counterclockwise."""
+def _turned(image: Image.Image, region: tuple[int, int, int, int], degrees: float) -> Image.Image:
+    """What lies in the region, edges XYXY, once the image is turned around its centre, counterclockwise."""
     width, height = region[2] - region[0], region[3] - region[1]
     across, down = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     x, y = region[0] + width / 2, region[1] + height / 2
@@ -105,4 +112,4 @@ def _turned(photo: Image.Image, region: tuple[int, int, int, int], degrees: floa
         across,
         y - down * width / 2 - across * height / 2,
     )
-    return photo.transform((width, height), Image.Transform.AFFINE, source, Image.Resampling.BILINEAR)
+    return image.transform((width, height), Image.Transform.AFFINE, source, Image.Resampling.BILINEAR)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import io
 import re
 import struct
 import warnings
+from contextlib import contextmanager
+from typing import Callable, Iterator, Sequence
 
 import numpy as np
 from PIL import Image, ImageChops
@@ -15,6 +18,7 @@ from model.errors import ImageTooLarge, RecognitionError, UnreadableImage, Unsup
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # those that Pillow reads by itself: HEIC takes pillow-heif
 MAX_PIXELS = 50_000_000  # 200 MB as Pillow holds RGB
+GLANCE = 640  # pixels of the longer side that a JPEG is decoded to at first, or up to twice as many
 # Decoding time grows with pixels times scans, and a scan takes a few bytes: this many are a second and a half.
 MAX_SCANNED_PIXELS = 2_000_000_000
 
@@ -37,9 +41,48 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = (5, 6, 7, 8)
 
 
-def decode(data: bytes) -> Image.Image:
+class Photo:
+    """An upright RGB photo of `width` x `height` pixels, decoded no finer than it is looked at.
+
+    A large JPEG can be had at a half, a quarter or an eighth of its resolution, for a part of the time and memory.
+    """
+
+    def __init__(
+        self, size: tuple[int, int], read: Callable[[int], Image.Image], divisors: Sequence[int] = (1,)
+    ) -> None:
+        """read: what its sides are divided by, out of `divisors` -> RGB image."""
+        self.width, self.height = size
+        # Less than the first glance takes would not be worth decoding it once more.
+        self._divisors = [d for d in divisors if d == 1 or self.longer >= d * GLANCE]
+        self._read = functools.lru_cache(maxsize=None)(read)
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Photo:
+        return cls(image.size, lambda _: image)
+
+    @property
+    def longer(self) -> int:
+        """Of the two sides."""
+        return max(self.width, self.height)
+
+    def glance(self) -> Image.Image:
+        """All of it, GLANCE pixels or more on the longer side, where it has them. Raises UnreadableImage."""
+        return self.view(GLANCE / self.longer)
+
+    def view(self, scale: float = 1) -> Image.Image:
+        """All of it, at no less than `scale` of its resolution; without `scale`, all there is.
+
+        What has been looked at before does not matter.
+
+        Raises UnreadableImage.
+        """
+        return self._read(max(d for d in self._divisors if d == 1 or d * scale <= 1))
+
+
+def decode(data: bytes) -> Photo:
     """Decode an image file: upright (EXIF orientation applied), RGB, 8 bits a channel.
 
     Of an animation it is the first frame. What is transparent becomes white. Colour profiles are not applied.
@@ -49,12 +92,33 @@ def decode(data: bytes) -> Image.Image:
     kind = next((kind for kind, signature in _SIGNATURES.items() if signature.match(data)), None)
     if kind is None:
         raise UnsupportedImage("The file is not an image that can be read here: JPEG, PNG, WebP, GIF or HEIC.")
+    with _our_errors():
+        image = _open(data, kind)
+        if kind != "JPEG" or image.mode not in ("RGB", "L"):
+            return Photo.of(_rgb(_upright(image)))
+        photo = Photo(_upright_size(image), functools.partial(_reduced, data), (1, 2, 4, 8))
+        photo.glance()  # what is broken shows at any resolution
+        return photo
+
+
+def _reduced(data: bytes, divisor: int) -> Image.Image:
+    """A JPEG at a part of its resolution: 1, 2, 4 or 8. Raises UnreadableImage."""
+    with _our_errors():
+        image = _open(data, "JPEG")
+        if divisor > 1:
+            image.draft(image.mode, (max(1, image.width // divisor), max(1, image.height // divisor)))
+        return _rgb(_upright(image))
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    """What Pillow raises -> UnreadableImage or ImageTooLarge."""
     with warnings.catch_warnings():
         # Pillow's remarks on odd files belong in nobody's log; what it calls a bomb is far over our limit.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            return _rgb(_upright(_open(data, kind)))
+            yield
         except RecognitionError:
             raise
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -116,13 +180,22 @@ def _too_large() -> ImageTooLarge:
     return ImageTooLarge(f"The image has more than {MAX_PIXELS // 1_000_000} million pixels.")
 
 
+def _orientation(image: Image.Image) -> int:
+    """As EXIF has it; 1 where it is upright or not said."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error):
+        return 1  # EXIF that is broken says nothing about the pixels
+
+
 def _upright(image: Image.Image) -> Image.Image:
     image.load()
-    try:
-        orientation = image.getexif().get(0x0112)
-    except (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error):
-        return image  # EXIF that is broken says nothing about the pixels
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+    turn = _TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    return (image.height, image.width) if _orientation(image) in _LYING else image.size
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -46,10 +46,11 @@ class Aligner:
         try:
             photo = decode(path.read_bytes())
             if self._change:
-                photo = decode(self._change(photo, self._detector))
+                photo = decode(self._change(photo.view(), self._detector))
+            image = photo.view()
         except (RecognitionError, OSError):
             return UNREADABLE, blank, ""
-        pixels = hashlib.sha256(repr(photo.size).encode() + photo.tobytes()).hexdigest()[:16]
+        pixels = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()[:16]
         faces = self._detector.detect(photo)
         if not faces:
             return FACELESS, blank, pixels

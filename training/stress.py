@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from model.detector import Detector
 from model.faces import nearest_centre
+from model.photo import Photo
 from model.recognizer import Recognizer
 from training.align import Change
 from training.audit import probes
@@ -46,8 +47,8 @@ def _poor(photo: Image.Image, detector: Detector, quality: int) -> bytes:
 
 def _small(photo: Image.Image, detector: Detector) -> bytes:
     """The photo scaled down until the face is SMALL_FACE pixels wide, if it is larger."""
-    faces = detector.detect(photo)
-    scale = min(1.0, SMALL_FACE / nearest_centre(faces, photo).box.width) if faces else 1.0
+    faces = detector.detect(Photo.of(photo))
+    scale = min(1.0, SMALL_FACE / nearest_centre(faces, Photo.of(photo)).box.width) if faces else 1.0
     return _saved(photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))))
 
 
@@ -64,9 +65,9 @@ def _rolled(photo: Image.Image, detector: Detector, degrees: float) -> bytes:
 
 def _hidden(photo: Image.Image, detector: Detector, points: slice) -> bytes:
     """A black bar over some of the face's landmarks, as wide as the face."""
-    faces = detector.detect(photo)
+    faces = detector.detect(Photo.of(photo))
     if faces:
-        face = nearest_centre(faces, photo)
+        face = nearest_centre(faces, Photo.of(photo))
         middle, half = face.landmarks[points, 1].mean(), BAR * face.box.height / 2
         ImageDraw.Draw(photo).rectangle((face.box.left, middle - half, face.box.right, middle + half), "black")
     return _saved(photo)

@@ -291,9 +291,11 @@ def judge_image(data: bytes) -> str | None:
     """What is wrong with how a photo is decoded, if anything."""
 
     def check() -> None:
-        image = decode(data)
+        photo = decode(data)
+        image = photo.view()
         assert image.mode == "RGB"
-        assert 0 < image.width * image.height <= MAX_PIXELS
+        assert image.size == (photo.width, photo.height)
+        assert 0 < photo.width * photo.height <= MAX_PIXELS
 
     return _judge(check)
 

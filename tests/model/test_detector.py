@@ -10,8 +10,11 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from model.detector import Detector, _pool, _prelu, suppress
+from model.detector import BLOCK, Detector, _overlap, suppress
 from model.faces import CropSpec, crop
+from model.mtcnn import pool, prelu
+from model.photo import Photo
+from model.sampling import Sampler
 from tests.conftest import DATA, ROOT, SAMPLES
 
 PHOTOS = sorted(SAMPLES.glob("*.jpg"))
@@ -32,7 +35,7 @@ def test_finds_what_facenet_pytorch_finds(path: object, detector: Detector) -> N
         photo = Image.open(path).convert("RGB")
         smallest = max(20, 0.04 * max(photo.size))
         boxes, confidences, landmarks = MTCNN(keep_all=True, min_face_size=smallest).detect(photo, landmarks=True)
-    faces = detector.detect(photo)
+    faces = detector.detect(Photo.of(photo))
     assert len(faces) == len(boxes)
     theirs = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), kind="stable")
     for face, i in zip(faces, theirs):
@@ -41,13 +44,13 @@ def test_finds_what_facenet_pytorch_finds(path: object, detector: Detector) -> N
         assert np.abs(face.landmarks - landmarks[i]).max() < 0.01
         assert abs(face.confidence - confidences[i]) < 1e-4
         crops = extract_face(photo, boxes[i], 160, CropSpec().margin).numpy().transpose(1, 2, 0)
-        assert np.abs(crop(photo, face, CropSpec()) - crops).max() < 0.5
+        assert np.abs(crop(Photo.of(photo), face, CropSpec()) - crops).max() < 0.5
 
 
 def test_large_photos_give_boxes_in_their_own_pixels(detector: Detector) -> None:
     photo = Image.open(SAMPLES / "astronaut.jpg")
-    small = detector.detect(photo)[0].box
-    large = detector.detect(photo.resize((photo.width * 5, photo.height * 5)))[0].box
+    small = detector.detect(Photo.of(photo))[0].box
+    large = detector.detect(Photo.of(photo.resize((photo.width * 5, photo.height * 5))))[0].box
     for edge in ("left", "top", "right", "bottom"):
         assert abs(getattr(large, edge) / 5 - getattr(small, edge)) < 0.03 * small.width
 
@@ -56,12 +59,12 @@ def test_group(detector: Detector) -> None:
     path = DATA / "photos" / "multiface.jpg"
     if not path.exists():
         pytest.skip(f"no photo at {path}: set DATA_DIR")
-    assert len(detector.detect(Image.open(path).convert("RGB"))) == 6
+    assert len(detector.detect(Photo.of(Image.open(path).convert("RGB")))) == 6
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 400), (400, 5), (19, 19), (640, 640)])
 def test_nothing_in_empty_photos(size: tuple[int, int], detector: Detector) -> None:
-    assert detector.detect(Image.new("RGB", size, (200, 180, 160))) == []
+    assert detector.detect(Photo.of(Image.new("RGB", size, (200, 180, 160)))) == []
 
 
 def test_suppress_keeps_the_best_of_those_that_overlap() -> None:
@@ -71,15 +74,43 @@ def test_suppress_keeps_the_best_of_those_that_overlap() -> None:
     assert suppress(boxes, scores, 0.5, by_smaller=True).tolist() == [1, 2]
 
 
+def test_suppress_of_more_boxes_than_are_compared_at_once() -> None:
+    random = np.random.RandomState(0)
+    corners = random.uniform(0, 60, (3 * BLOCK, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(5, 40, (3 * BLOCK, 2))], axis=1).astype(np.float32)
+    scores = random.uniform(0, 1, 3 * BLOCK).astype(np.float32)
+    kept = suppress(boxes, scores, 0.3)
+    assert (np.diff(scores[kept]) <= 0).all()
+    overlap = _overlap(boxes, boxes, by_smaller=False) > 0.3
+    for i in range(3 * BLOCK):
+        better = [j for j in kept if j != i and scores[j] >= scores[i] and overlap[i, j]]
+        assert (i in kept) == (not better)
+
+
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("shape", [(1, 10, 10, 10), (2, 3, 11, 14), (3, 4, 4, 3), (1, 1, 3, 3)])
 def test_pooling_and_prelu_are_torchs_own(shape: tuple[int, ...], size: int) -> None:
     random = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=random)
     slope = torch.rand(shape[1], generator=random)
-    assert torch.equal(_pool(x, size), F.max_pool2d(x, size, 2, ceil_mode=True))
-    assert torch.equal(_prelu(x, slope), F.prelu(x, slope))
-    assert torch.equal(_prelu(x[:, :, 0, 0], slope), F.prelu(x[:, :, 0, 0], slope))
+    assert torch.equal(pool(x.clone(), size), F.max_pool2d(x, size, 2, ceil_mode=True))
+    assert (prelu(x, slope) - F.prelu(x, slope)).abs().max() < 1e-6
+    assert (prelu(x[:, :, 0, 0], slope) - F.prelu(x[:, :, 0, 0], slope)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("size", [(250, 187), (60, 80), (13, 41)])
+def test_sampling_is_torchs_own(size: tuple[int, int]) -> None:
+    random = np.random.RandomState(0)
+    photo = Image.fromarray(random.randint(0, 256, (*size, 3)).astype(np.uint8))
+    pixels = (torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() - 127.5) / 128
+    sampler = Sampler(photo)
+    for height, width in ((12, 12), (55, 31), size):
+        expected = F.interpolate(pixels, size=(height, width), mode="area")
+        assert (sampler.level(height, width) - expected).abs().max() < 1e-6
+    boxes = np.array([[0, 0, 7, 5], [3, 2, 10, 13], [size[1] - 1, size[0] - 1, size[1], size[0]], [0, 0, *size[::-1]]])
+    for patch, (left, top, right, bottom) in zip(sampler.patches(boxes, 24), boxes):
+        expected = F.interpolate(pixels[:, :, top:bottom, left:right], size=(24, 24), mode="area")
+        assert (patch - expected).abs().max() < 1e-6
 
 
 GROWTH = """
@@ -89,12 +120,13 @@ import psutil
 import torch
 from PIL import Image
 from model.detector import Detector
+from model.photo import Photo
 
 detector, photo = Detector(), Image.open(sys.argv[1]).convert("RGB")
 held = []
 torch.set_num_threads(1)
 for i in range(50):
-    detector.detect(photo.resize((150 + i, 150 + 7 * i % 50)))
+    detector.detect(Photo.of(photo.resize((150 + i, 150 + 7 * i % 50))))
     held.append(psutil.Process().memory_info().rss)
 print(held[-1] - held[14])
 """

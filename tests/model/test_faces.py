@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from model.faces import Box, CropSpec, Face, crop, nearest_centre
+from model.photo import Photo, decode
 
 
 def face(left: float, top: float, right: float, bottom: float) -> Face:
@@ -12,20 +15,20 @@ def face(left: float, top: float, right: float, bottom: float) -> Face:
 
 
 def test_nearest_centre_is_not_the_largest() -> None:
-    photo = Image.new("RGB", (100, 100))
+    photo = Photo.of(Image.new("RGB", (100, 100)))
     centred, large = face(40, 40, 60, 60), face(0, 0, 50, 50)
     assert nearest_centre([large, centred], photo) is centred
 
 
 def test_nearest_centre_of_nothing() -> None:
     with pytest.raises(ValueError):
-        nearest_centre([], Image.new("RGB", (10, 10)))
+        nearest_centre([], Photo.of(Image.new("RGB", (10, 10))))
 
 
 def test_crop_takes_the_margin_in_finished_pixels() -> None:
     """A box of 146 pixels and a margin of 14: exactly 160 are cut, and nothing is resampled."""
     pixels = np.random.RandomState(0).randint(0, 256, (300, 300, 3)).astype(np.uint8)
-    found = crop(Image.fromarray(pixels), face(100, 80, 246, 226), CropSpec(160, 14))
+    found = crop(Photo.of(Image.fromarray(pixels)), face(100, 80, 246, 226), CropSpec(160, 14))
     assert found.dtype == np.uint8
     assert np.array_equal(found, pixels[73:233, 93:253])
 
@@ -34,7 +37,7 @@ def test_crop_takes_the_margin_in_finished_pixels() -> None:
     "box", [(-50, -50, 20, 20), (90, 90, 300, 300), (99.8, 0, 140, 50), (-40, 20, 0.2, 60), (-5, -5, 105, 105)]
 )
 def test_crop_of_a_face_cut_by_the_border(box: tuple[float, float, float, float]) -> None:
-    photo = Image.new("RGB", (100, 100), (10, 20, 30))
+    photo = Photo.of(Image.new("RGB", (100, 100), (10, 20, 30)))
     found = crop(photo, face(*box), CropSpec())
     assert found.shape == (160, 160, 3)
     assert (found == (10, 20, 30)).all()
@@ -46,21 +49,34 @@ def test_a_rolled_face_is_turned_upright(degrees: int) -> None:
     upright = Image.fromarray(np.random.RandomState(0).randint(0, 256, (12, 12, 3), np.uint8)).resize((300, 300), 3)
     eyes = np.array([[-30.0, -20], [30, -20], [0, 0], [-20, 30], [20, 30]])
     spec = CropSpec()
-    expected = crop(upright, Face(Box(90, 90, 210, 210), 1, eyes + 150), spec)
+    expected = crop(Photo.of(upright), Face(Box(90, 90, 210, 210), 1, eyes + 150), spec)
     turn = np.radians(-degrees)  # Pillow turns counterclockwise, and y points down
     landmarks = eyes @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + 150
     rolled = Face(Box(90, 90, 210, 210), 1, landmarks)
     assert abs(abs(rolled.roll()) - abs(degrees)) < 1e-6
-    found = crop(upright.rotate(degrees, Image.Resampling.BICUBIC), rolled, spec)
+    found = crop(Photo.of(upright.rotate(degrees, Image.Resampling.BICUBIC)), rolled, spec)
     assert np.abs(found.astype(int) - expected).mean() < 3
-    left_alone = crop(upright.rotate(degrees, Image.Resampling.BICUBIC), rolled, CropSpec(max_roll=180))
+    left_alone = crop(Photo.of(upright.rotate(degrees, Image.Resampling.BICUBIC)), rolled, CropSpec(max_roll=180))
     assert np.abs(left_alone.astype(int) - expected).mean() > 20
 
 
 def test_a_little_roll_is_left_alone() -> None:
-    photo = Image.effect_noise((200, 200), 50).convert("RGB")
+    photo = Photo.of(Image.effect_noise((200, 200), 50).convert("RGB"))
     sloping = np.array([[80.0, 80], [120, 90], [100, 100], [85, 120], [115, 125]])
     level = sloping.copy()
     level[:2, 1] = 85
     box = Box(60, 60, 140, 140)
     assert np.array_equal(crop(photo, Face(box, 1, sloping), CropSpec()), crop(photo, Face(box, 1, level), CropSpec()))
+
+
+@pytest.mark.parametrize("side", [0.05, 0.1, 0.3, 0.6])
+def test_a_face_of_a_large_jpeg_is_cut_from_enough_pixels(side: float) -> None:
+    """Whatever its size, its crop is that of the photo in full, and never one enlarged from less."""
+    random = np.random.RandomState(0).randint(0, 256, (36, 48, 3)).astype(np.uint8)
+    picture = Image.fromarray(random).resize((3200, 2400), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=95)
+    width = side * 2400
+    found = face(1000 - width / 2, 1200 - width / 2, 1000 + width / 2, 1200 + width / 2)
+    expected = crop(Photo.of(picture), found, CropSpec()).astype(int)
+    assert np.abs(crop(decode(file.getvalue()), found, CropSpec()) - expected).mean() < 2.5

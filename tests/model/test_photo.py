@@ -14,7 +14,7 @@ from PIL import Image, ImageChops
 
 from model import photo
 from model.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
-from model.photo import decode
+from model.photo import Photo
 from tests.conftest import ROOT, SAMPLES
 
 ORIENTATION = 0x0112
@@ -28,6 +28,11 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def decode(data: bytes) -> Image.Image:
+    """In full."""
+    return photo.decode(data).view()
 
 
 def pixels(image: Image.Image) -> np.ndarray:
@@ -176,6 +181,33 @@ def test_all_exif_orientations_end_upright(orientation: int, kind: str) -> None:
     image = decode(encoded(stored, kind, exif=exif, **options.get(kind, {})))
     assert image.size == UPRIGHT.size
     assert difference(image, UPRIGHT) <= (8 if kind == "JPEG" else 1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_large_jpeg_is_decoded_no_finer_than_it_is_looked_at(orientation: int) -> None:
+    upright = ASTRONAUT.resize((1301, 1951), Image.Resampling.BICUBIC)
+    stored, exif = turned(orientation, upright)
+    found = photo.decode(encoded(stored, "JPEG", exif=exif))
+    assert (found.width, found.height, found.longer) == (1301, 1951, 1951)
+    assert found.view().size == found.view(0.51).size == found.view(7).size == upright.size
+    for scale in (0.5, 0.3, 0.01):
+        assert found.view(scale).size == found.glance().size == (651, 976)
+    assert difference(found.glance(), upright.resize((651, 976), Image.Resampling.BOX)) < 2
+    for side, divisor in ((639, 1), (640, 1), (1279, 1), (1280, 2), (2560, 4), (5120, 8), (6000, 8)):
+        assert photo.decode(encoded(upright.resize((side, 10)), "JPEG")).glance().width == side / divisor
+
+
+@pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGB"), ("WEBP", "RGB"), ("JPEG", "CMYK")])
+def test_other_kinds_are_always_seen_in_full(kind: str, mode: str) -> None:
+    image = ASTRONAUT.convert(mode).resize((2000, 100))
+    assert photo.decode(encoded(image, kind)).view(0.01).size == Photo.of(image).view(0.01).size == (2000, 100)
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9, 0.99])
+def test_a_large_jpeg_cut_short(part: float) -> None:
+    data = encoded(ASTRONAUT.resize((3000, 2000)), "JPEG")
+    with pytest.raises(UnreadableImage, match="damaged or cut short"):
+        photo.decode(data[: int(part * len(data))])
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65_535])
