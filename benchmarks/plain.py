@@ -24,7 +24,6 @@ from facenet_pytorch import MTCNN, InceptionResnetV1
 from PIL import Image
 from requests_toolbelt.multipart import decoder
 
-BUCKET, KEY = "plain", "model.pt"
 CLASSES = 610
 
 
@@ -54,7 +53,7 @@ if __name__ == "__main__":
         warnings.simplefilter("ignore")  # about the trace, whose shapes are always the same
         export(sys.argv[1])
 else:
-    file = os.path.join(tempfile.gettempdir(), KEY)
-    boto3.client("s3").download_file(BUCKET, KEY, file)
+    file = os.path.join(tempfile.gettempdir(), "model.pt")
+    boto3.client("s3").download_file(os.environ["BUCKET"], os.environ["KEY"], file)
     model = torch.jit.load(file).eval()
     mtcnn = MTCNN()

@@ -1,0 +1,130 @@
+"""How the service's time grows: with faces, pixels and people, and with functions that share the processors."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from benchmarks.functions import Function, collage, event, jpeg, photos, portrait
+from model.recognizer import BUNDLED, Person, load_script
+from model.store import fetch
+from training.export import save_version
+from training.plots import png
+
+REPEATS = 10
+FACES = (1, 2, 5, 10, 20, 35, 50)
+MEGAPIXELS = (0.1, 0.3, 1, 3, 6, 12, 24)
+PEOPLE = (610, 6_000, 20_000, 60_000)
+RUNTIMES = (1, 2, 4, 8)
+
+
+class Growth(NamedTuple):
+    """title and unit of what grows, and for each of its values a row: milliseconds, and what else is worth telling."""
+
+    title: str
+    unit: str
+    values: list[float]
+    ms: list[float]
+    others: dict[str, list[str]]
+
+    def table(self) -> str:
+        header = [self.unit, "p50, ms", *self.others]
+        rows = [
+            [f"{value:,g}", f"{ms:,.0f}", *(column[i] for column in self.others.values())]
+            for i, (value, ms) in enumerate(zip(self.values, self.ms))
+        ]
+        return f"### {self.title}\n\n" + "\n".join(
+            f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)
+        )
+
+
+def tables(folder: Path, picture: Path) -> list[str]:
+    """Markdown; the plots go to `picture`."""
+    grown = [faces(folder), pixels(folder), people(folder), runtimes(folder)]
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    for axes, one in zip(figure.subplots(2, 2).flat, grown):
+        axes.plot(one.values, one.ms, marker="o")
+        axes.set(title=one.title, xlabel=one.unit, ylabel="p50, ms", ylim=(0, None))
+        axes.grid(alpha=0.3)
+    picture.write_bytes(png(figure))
+    heading = f"## How it grows\n\nOurs alone, one thread, p50 of {REPEATS}.\n\n![the tables below]({picture.name})"
+    return [heading, *(one.table() for one in grown)]
+
+
+def _durations(function: Function, request: bytes, count: int = REPEATS) -> list[float]:
+    function.duration(request)
+    return [function.duration(request) for _ in range(count)]
+
+
+def faces(folder: Path) -> Growth:
+    """In a photo of 3 megapixels, all of them named."""
+    ms, found, peaks = [], [], []
+    with closing(Function("ours", folder / "faces", threads=1)) as function:
+        for count in FACES:
+            request = event(jpeg(collage(count, 2000, 1500)), faces="all")
+            ms.append(float(np.median(_durations(function, request))))
+            answer = json.loads(function.answer(request)["body"])
+            found.append(str(answer["faces_detected"]))
+            peaks.append(f"{function.peak():,.0f}")
+    return Growth("Faces in a photo", "faces", list(FACES), ms, {"found": found, "peak memory, MB": peaks})
+
+
+def pixels(folder: Path) -> Growth:
+    """The portrait at several sizes."""
+    ms, sizes, peaks = [], [], []
+    large = portrait()
+    with closing(Function("ours", folder / "pixels", threads=1)) as function:
+        for megapixels in MEGAPIXELS:
+            scale = (megapixels * 1e6 / (large.width * large.height)) ** 0.5
+            size = (round(large.width * scale), round(large.height * scale))
+            photo = jpeg(large.resize(size, Image.Resampling.LANCZOS), quality=90)
+            ms.append(float(np.median(_durations(function, event(photo)))))
+            sizes.append(f"{len(photo) / 1e6:.2f}")
+            peaks.append(f"{function.peak():,.0f}")
+    return Growth("Size of the photo", "megapixels", list(MEGAPIXELS), ms, {"MB": sizes, "peak memory, MB": peaks})
+
+
+def people(folder: Path) -> Growth:
+    """That a model knows, at random: the time does not ask who they are."""
+    ms, sizes, starts, peaks = [], [], [], []
+    request = event(photos()["250 px"])
+    for count in PEOPLE:
+        script, config, _ = load_script(fetch(BUNDLED)[0])
+        script.means, script.hubness = torch.randn(count, script.means.shape[1]), torch.zeros(count)
+        known = [Person(i, f"Somebody {i}", ("0" * 16,)) for i in range(count)]
+        with tempfile.TemporaryDirectory() as models:
+            size = save_version(script, config, known, Path(models)).bytes
+            function = Function("ours", folder / f"people-{count}", threads=1, MODEL_URI=models)
+            with closing(function):
+                starts.append(f"{function.duration(request):,.0f}")
+                ms.append(float(np.median(_durations(function, request))))
+                peaks.append(f"{function.peak():,.0f}")
+        sizes.append(f"{size / 1e6:.1f}")
+    others = {"cold start, ms": starts, "model, MB": sizes, "peak memory, MB": peaks}
+    return Growth("People in the model", "people", list(PEOPLE), ms, others)
+
+
+def runtimes(folder: Path) -> Growth:
+    """At once on the processors of this machine. On Lambda each has its own."""
+    ms, rates = [], []
+    request = event(photos()["250 px"])
+    for count in RUNTIMES:
+        with ExitStack() as ends, ThreadPoolExecutor(count) as pool:
+            many = [Function("ours", folder / f"runtime-{count}-{i}", threads=1) for i in range(count)]
+            for one in many:
+                ends.enter_context(closing(one)).duration(request)
+            started = time.monotonic()
+            took = list(pool.map(lambda one: [one.duration(request) for _ in range(4 * REPEATS)], many))
+            rates.append(f"{4 * REPEATS * count / (time.monotonic() - started):.1f}")
+        ms.append(float(np.median(took)))
+    return Growth("Functions at once, on this machine", "functions", list(RUNTIMES), ms, {"requests/s": rates})
