@@ -32,6 +32,11 @@ CHUNK = 32  # photos between two writes
 Change = Callable[[Image.Image, Detector], bytes]
 
 
+def pixels_digest(photo: Image.Image) -> str:
+    """16 hex digits that stand for a photo's pixels: by them a model knows what it was trained on."""
+    return hashlib.sha256(repr(photo.size).encode() + photo.tobytes()).hexdigest()[:16]
+
+
 class Aligner:
     """Photo files to crops of the face nearest the photo's centre."""
 
@@ -50,7 +55,7 @@ class Aligner:
             image = photo.view()
         except (RecognitionError, OSError):
             return UNREADABLE, blank, ""
-        pixels = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()[:16]
+        pixels = pixels_digest(image)
         faces = self._detector.detect(photo)
         if not faces:
             return FACELESS, blank, pixels
