@@ -1,7 +1,7 @@
 #!/bin/sh
 # Make .venv with a Python 3.8 and what the service and the training need, and node_modules. Does only what is missing:
 # `make setup` calls it. With `dev` as argument it adds what the tests and checks need, with `emulator` AWS's Lambda
-# emulator alone; with `training` it leaves Node out.
+# emulator alone; with `training` it leaves Node out, as with `peers`, which adds face_recognition in a .venv-peers.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -52,7 +52,8 @@ install() { # folder, stamp, then pip's arguments: install once for each state o
     python=$1/bin/python
     stamp=$1/$2.installed
     shift 2
-    state=$(cat requirements.txt training/requirements*.txt requirements-dev.txt constraints.txt | cksum)
+    state=$(cat requirements.txt training/requirements*.txt requirements-dev.txt benchmarks/requirements*.txt constraints.txt |
+        cksum)
     [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && return
     echo "setup: installing Python packages (torch alone is 750 MB)" >&2
     "$python" -m pip install --quiet --disable-pip-version-check "$@" ||
@@ -77,6 +78,12 @@ has_node() {
 is_python38 .venv/bin/python || make_venv .venv 3.8 "$(python38)"
 install .venv base -c constraints.txt -r requirements.txt -r training/requirements.txt
 [ "${1:-}" = training ] && exit
+if [ "${1:-}" = peers ]; then
+    # dlib's wheels are for later Pythons. Without dependencies: face-recognition asks for the dlib that is compiled.
+    [ -x .venv-peers/bin/python ] || make_venv .venv-peers 3.12 "$(current_python)"
+    install .venv-peers base --no-deps -r benchmarks/requirements-peers.txt
+    exit
+fi
 if [ "${1:-}" = dev ]; then
     install .venv dev -c constraints.txt -r requirements-dev.txt
     # A Python and a torch of today, as in Colab: the notebook runs in it.
