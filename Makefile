@@ -1,7 +1,7 @@
 # Each target sets up what it needs, from nothing. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-web lighthouse train enrol check audit soak fuzz image deploy deploy-local deploy-web \
-	publish smoke ship
+.PHONY: help setup run test test-web lighthouse train enrol check audit soak bench-peers fuzz image deploy deploy-local \
+	deploy-web publish smoke ship
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
@@ -54,6 +54,10 @@ audit: ## known vulnerabilities of what is served, less those judged in docs/sec
 soak: ## ARGS="--requests 20000": memory and pace of one runtime over a long life
 	@scripts/setup.sh dev
 	@exec $(PYTHON) -m benchmarks.soak $(ARGS)
+
+bench-peers: ## DATA=archive or folder instead of LFW: face_recognition and facenet-pytorch on the same photos, an hour
+	@scripts/setup.sh peers
+	@exec $(PYTHON) -m benchmarks.peers $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 fuzz: ## a million odd requests and 20,000 damaged photos, and as many led by coverage
 	@scripts/setup.sh dev
