@@ -55,9 +55,10 @@ soak: ## ARGS="--requests 20000": memory and pace of one runtime over a long lif
 	@scripts/setup.sh dev
 	@exec $(PYTHON) -m benchmarks.soak $(ARGS)
 
-bench-peers: ## DATA=archive or folder instead of LFW: face_recognition and facenet-pytorch on the same photos, an hour
+bench-peers: ## DATA=archive or folder of LFW, deep-funneled: face_recognition and facenet-pytorch beside us, an hour
+	@test -n "$(DATA)" || { echo "make bench-peers DATA=lfw-deepfunneled.tgz, which the bundled model was trained on" >&2; exit 1; }
 	@scripts/setup.sh peers
-	@exec $(PYTHON) -m benchmarks.peers $(if $(DATA),--data "$(DATA)") $(ARGS)
+	@exec $(PYTHON) -m benchmarks.peers --data "$(DATA)" $(ARGS)
 
 fuzz: ## a million odd requests and 20,000 damaged photos, and as many led by coverage
 	@scripts/setup.sh dev

@@ -32,7 +32,6 @@ from model.recognizer import BUNDLED, Recognizer, load_script
 from model.store import fetch
 from training import figures
 from training.align import pixels_digest
-from training.download import default_cache, lfw
 from training.figures import Probes
 from training.gallery import Gallery
 from training.prepare import STRANGER, TRAIN, VAL, Photo, photos, prepare
@@ -137,12 +136,15 @@ def rows_of(data: Path, people: int | None) -> tuple[int, list[Photo]]:
     if names != [person.name for person in recognizer.people]:
         raise SystemExit("The bundled model knows other people than these: give the data it was trained on.")
     some = min(people or len(names), len(names))
-    strangers = [row for row in rows if row.split == STRANGER]
-    kept = [row for row in rows if 0 <= row.person < some] + strangers[: len(strangers) * some // len(names)]
+    known = [row for row in rows if 0 <= row.person < some]
     trained = {photo for person in recognizer.people for photo in person.photos}
-    if any(pixels_digest(decode(Path(row.path).read_bytes())) in trained for row in kept if row.split == VAL):
-        raise SystemExit("The bundled model was trained on val photos of this split: its figures would be too good.")
-    return some, kept
+    for row in tqdm(known, desc="split", unit=" photos"):
+        if (pixels_digest(decode(Path(row.path).read_bytes())) in trained) != (row.split == TRAIN):
+            raise SystemExit(
+                f"{row.path}: the bundled model was not trained on this split, so its figures would not hold."
+            )
+    strangers = [row for row in rows if row.split == STRANGER]
+    return some, known + strangers[: len(strangers) * some // len(names)]
 
 
 def embeddings(system: System, rows: Sequence[Photo]) -> np.ndarray:
@@ -236,16 +238,16 @@ TITLES = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="archive or folder of LFW's photos (default: download LFW)")
+    parser.add_argument("--data", type=Path, required=True, help="archive or folder of LFW, deep-funneled")
     parser.add_argument("--people", type=int, metavar="N", help="only the first N people, for a quick look")
     given = parser.parse_args()
-    people, rows = rows_of(given.data or lfw(default_cache()), given.people)
+    people, rows = rows_of(given.data, given.people)
     compared = systems()
     columns = [accuracy(system, rows, people) for system in compared]
     columns = [cells + more for cells, more in zip(columns, cost(compared, rows))]
     counts = {split: sum(row.split == split for row in rows) for split in (VAL, STRANGER)}
     print(f"{people:,} people, {counts[VAL]:,} held-out photos, {counts[STRANGER]:,} of strangers.\n")
-    print("|", " | ".join(["", *(system.title for system in compared)]), "|")
+    print("| |", " | ".join(system.title for system in compared), "|")
     print("|" + "---|" * (1 + len(compared)))
     for cells in zip(TITLES, *columns):
         print("|", " | ".join(cells), "|")
