@@ -22,8 +22,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from model.recognizer import BUNDLED
-from model.store import POINTER, fetch
+from model.store import BUNDLED, POINTER, fetch
 from tests.conftest import DATA, SAMPLES, moto, upload
 from tests.emulator import Emulator
 

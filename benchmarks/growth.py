@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.functions import Function, collage, event, jpeg, photos, portrait
-from model.recognizer import BUNDLED, Person, load_script
-from model.store import fetch
+from model.recognizer import Person, load_script
+from model.store import BUNDLED, fetch
 from training.export import save_version
 from training.plots import png
 

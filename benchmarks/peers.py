@@ -28,8 +28,8 @@ import numpy as np
 from tqdm import tqdm
 
 from model.photo import decode
-from model.recognizer import BUNDLED, Recognizer, load_script
-from model.store import fetch
+from model.recognizer import Recognizer, load_script
+from model.store import BUNDLED, fetch
 from training import figures
 from training.align import pixels_digest
 from training.figures import Probes

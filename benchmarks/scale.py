@@ -23,8 +23,8 @@ import psutil
 import torch
 from PIL import Image
 
-from model.recognizer import BUNDLED, Person, load_script
-from model.store import fetch
+from model.recognizer import Person, load_script
+from model.store import BUNDLED, fetch
 from training.export import save_version
 from training.features import Dataset
 from training.finetune import Recipe, train_head

@@ -22,7 +22,6 @@ from model.faces import CropSpec
 from model.store import fetch
 
 FORMAT = 1
-BUNDLED = str(Path(__file__).parent / "bundled")
 CONFIG, PEOPLE = "config.json", "people.json"
 
 

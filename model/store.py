@@ -21,6 +21,7 @@ from urllib.parse import urlparse
 from model.errors import ModelUnavailable, SourceUnreachable
 from model.s3 import UNHURRIED, Bucket, Patience
 
+BUNDLED = str(Path(__file__).parent / "bundled")
 POINTER = "latest.json"
 FILE = "model.pt"
 CHUNK = 1 << 20  # bytes

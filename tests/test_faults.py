@@ -18,10 +18,10 @@ import pytest
 
 import api.gateway
 import model.source
-from model.recognizer import BUNDLED, FORMAT, load_script
+from model.recognizer import FORMAT, load_script
 from model.s3 import SERVING, Patience
 from model.source import REFRESH, RETRY, in_background
-from model.store import FILE, POINTER, Copies, Pointer, fetch
+from model.store import BUNDLED, FILE, POINTER, Copies, Pointer, fetch
 from tests.conftest import ROOT, free_port, request
 from tests.faulty import Proxy, cuts, drips, meanwhile, refuses, running, says, stalls
 from training.export import save_version

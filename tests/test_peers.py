@@ -10,7 +10,8 @@ import pytest
 
 from benchmarks import peers
 from benchmarks.peers import Worker, accuracy, as_served, cosine_to_means, distance_to_means, judge, systems
-from model.recognizer import BUNDLED, Recognizer
+from model.recognizer import Recognizer
+from model.store import BUNDLED
 from tests.conftest import SAMPLES
 from training.align import Aligner
 from training.prepare import STRANGER, TRAIN, VAL, Photo

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model.faces import CropSpec
-from model.recognizer import BUNDLED
+from model.store import BUNDLED
 from training.features import FP32, INT8, default_precision
 from training.finetune import Recipe
 

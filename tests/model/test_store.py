@@ -8,8 +8,8 @@ import boto3
 import pytest
 
 from model.errors import ModelUnavailable
-from model.recognizer import BUNDLED, Recognizer
-from model.store import FILE, POINTER, Copies, Pointer, fetch, recall, remember, split_s3_uri
+from model.recognizer import Recognizer
+from model.store import BUNDLED, FILE, POINTER, Copies, Pointer, fetch, recall, remember, split_s3_uri
 from tests.conftest import training
 
 

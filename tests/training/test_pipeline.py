@@ -17,7 +17,8 @@ import boto3
 import numpy as np
 import pytest
 
-from model.recognizer import BUNDLED, Recognizer
+from model.recognizer import Recognizer
+from model.store import BUNDLED
 from tests.conftest import ROOT, SAMPLES, training
 
 
