@@ -20,8 +20,8 @@ from model.detector import Detector
 from model.errors import ModelUnavailable, NoFace
 from model.faces import crop
 from model.photo import decode
-from model.recognizer import BUNDLED
 from model.source import ModelSource
+from model.store import BUNDLED
 
 MODEL_URI = os.getenv("MODEL_URI") or BUNDLED
 CORS_ORIGIN = os.getenv("CORS_ORIGIN") or "*"

@@ -8,9 +8,9 @@ import time
 from typing import Callable, NamedTuple
 
 from model.errors import ModelUnavailable, SourceUnreachable
-from model.recognizer import BUNDLED, Recognizer
+from model.recognizer import Recognizer
 from model.s3 import SERVING
-from model.store import current, fetch, recall, remember
+from model.store import BUNDLED, current, fetch, recall, remember
 
 # Seconds between two attempts to load a model while there is none, and between two looks at the pointer while there is.
 RETRY, REFRESH = 5, 60

@@ -152,7 +152,7 @@ FAULTS = {
     "too many requests": (POINTER, refuses(503, "SlowDown"), "trouble of its own .SlowDown"),
     "a gateway's page": (POINTER, says(502, HTML), "trouble of its own"),
     "a page that says no": (POINTER, says(403, b"<html><b>no</b></html>"), "S3 says no .403"),
-    "not quite S3": (POINTER, says(403, b"<Error><Code><i/></Code></Error>"), "something else answers"),
+    "not quite S3": (POINTER, says(403, b"<Error><Code><i/></Code></Error>"), "S3 says no .403"),
     "a login page": (POINTER, says(200, HTML), "not a pointer"),
     "elsewhere, for ever": (POINTER, says(301, Location="http://127.0.0.1/"), "S3 says no .301"),
     "a pointer without end": (POINTER, says(200, bytes(100_000)), "larger than it should be"),
@@ -185,7 +185,7 @@ def test_down_at_init_and_up_again(
 ) -> None:
     down()
     runtime = start()
-    assert runtime.health() == (503, "The model cannot be fetched: S3 cannot be reached (EndpointConnectionError).")
+    assert runtime.health() == (503, "The model cannot be fetched: S3 cannot be reached (NewConnectionError).")
     up()
     runtime.clock.now += RETRY
     assert runtime.health() == (200, OLD)
@@ -198,7 +198,7 @@ def test_a_bucket_that_stalls_is_given_up_in_time(place: Place, start: Start, mo
     started = time.monotonic()
     assert start().health()[0] == 503
     assert time.monotonic() - started < 6
-    attempts = SERVING.attempts * (SERVING.connect + SERVING.read) + 1  # botocore's pause between two
+    attempts = SERVING.attempts * (SERVING.connect + SERVING.read) + 1  # the pause between two
     assert attempts < 8
 
 
