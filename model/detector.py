@@ -23,9 +23,10 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, by_smaller
     """Non-maximum suppression: indices of the boxes to keep, best first.
 
     boxes: [N, 4] XYXY; scores: [N]. Of two boxes that overlap by more than `threshold` the better one stays. Overlap
-    is intersection over union, or over the smaller box's area with `by_smaller`.
+    is intersection over union; with `by_smaller` over the smaller box's area, last pixels included. Of boxes with the
+    same score the last one counts as the best, as in facenet-pytorch: a clear face has several of probability 1.
     """
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(scores, kind="stable")[::-1] if by_smaller else np.argsort(-scores, kind="stable")
     keep: list[np.ndarray] = []
     while order.size:
         block, order = order[:BLOCK], order[BLOCK:]
@@ -41,6 +42,8 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float, by_smaller
 
 def _overlap(some: np.ndarray, others: np.ndarray, by_smaller: bool) -> np.ndarray:
     """[N, 4], [M, 4] -> [N, M], as `suppress` says."""
+    if by_smaller:
+        some, others = (boxes + np.array([0, 0, 1, 1], np.float32) for boxes in (some, others))
     left, top, right, bottom = some.T[:, :, None]
     others_left, others_top, others_right, others_bottom = np.ascontiguousarray(others.T)
     width = np.minimum(right, others_right) - np.maximum(left, others_left)
@@ -125,7 +128,7 @@ class Detector:
             rows, columns, scores, offsets = self._networks.propose(level, CANDIDATE_THRESHOLD)
             corner = 2 * np.stack([columns, rows], axis=1).astype(np.float32)  # P-Net's stride is 2
             boxes = np.floor(np.concatenate([corner + 1, corner + 12], axis=1) / scale)
-            found.append(np.column_stack([boxes, scores, offsets, np.full(len(scores), len(found))]))
+            found.append(np.column_stack([boxes, scores, offsets, np.full(len(scores), len(found), np.float32)]))
             scale *= PYRAMID_FACTOR
         candidates = np.concatenate(found)
         # Those of a level compete with each other first. Far apart, levels do so all at once.

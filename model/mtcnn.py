@@ -6,7 +6,8 @@ torchvision with it.
 
 They are so small that max pooling, PReLU and fresh memory cost torch 1.5 more than the convolutions. So both are
 written in elementary operations, and each network's first convolution computes even and odd rows and columns apart:
-pooling with stride 2 then reads memory as it lies. What comes out differs by rounding alone.
+pooling with stride 2 then reads memory as it lies. What comes out is what facenet-pytorch computes, to the last bit:
+a clear face has several boxes of nearly the same score, and rounding would decide which of them is returned.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class Proposals(NamedTuple):
     offsets: np.ndarray
 
 
+NOWHERE = Proposals(np.zeros(0, int), np.zeros(0, int), np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
+
+
 class Networks:
     """P-, R- and O-Net. Each takes float32 RGB, pixels in [-1, 1], and `least`, the probability that lets through."""
 
@@ -63,14 +67,17 @@ class Networks:
         x = _conv(_conv(x, weights, 2), weights, 3)
         columns = x.shape[3]
         x = x[0].flatten(1)
-        # A softmax over "none" and "face" is a sigmoid of their difference, and few places are worth its exponential.
-        face = weights["conv4_1.weight"][1] - weights["conv4_1.weight"][0]
+        # The difference of the logits of "face" and "none" tells where it is worth to go on.
+        none, face = weights["conv4_1.weight"].flatten(1)
         bias = weights["conv4_1.bias"][1] - weights["conv4_1.bias"][0]
-        logits = torch.mv(x.t(), face.flatten()).add_(bias)
-        at = torch.nonzero(logits >= math.log(least / (1 - least)), as_tuple=True)[0]
-        offsets = F.linear(x[:, at].t(), weights["conv4_2.weight"].flatten(1), weights["conv4_2.bias"])
+        at = torch.nonzero(torch.mv(x.t(), face - none).add_(bias) >= math.log(least / (1 - least)), as_tuple=True)[0]
+        if not len(at):
+            return NOWHERE
+        x = x[:, at].view(1, len(x), 1, -1)
+        scores = F.softmax(F.conv2d(x, weights["conv4_1.weight"], weights["conv4_1.bias"]), dim=1)[0, 1, 0]
+        offsets = F.conv2d(x, weights["conv4_2.weight"], weights["conv4_2.bias"])[0, :, 0].t()
         rows, places = at.numpy() // columns, at.numpy()
-        return Proposals(rows, places - rows * columns, torch.sigmoid(logits[at]).numpy(), offsets.numpy())
+        return Proposals(rows, places - rows * columns, scores.numpy(), offsets.numpy())
 
     def refine(self, x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """R-Net. [N, 3, 24, 24] -> probability of a face [N], box offsets [N, 4]."""
@@ -112,7 +119,7 @@ def _weights(name: str) -> Weights:
     for key in ("conv1.bias", "prelu1.weight"):
         weights[key] = weights[key].repeat(4)
     # They lie there as Caffe had them, and each use would copy them.
-    return {key: weight.contiguous() for key, weight in weights.items()}
+    return {key: weight.contiguous() if weight.dim() == 4 else weight for key, weight in weights.items()}
 
 
 def _in_batches(network: Callable[[torch.Tensor], Sequence[torch.Tensor]], x: torch.Tensor) -> list[np.ndarray]:
@@ -122,8 +129,11 @@ def _in_batches(network: Callable[[torch.Tensor], Sequence[torch.Tensor]], x: to
 
 def prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     """[N, C, ...] with one slope for each channel."""
-    slope = slope.view(1, -1, *[1] * (x.dim() - 2))
-    return x.clamp(max=0).mul_(slope - 1).add_(x)
+    by_channel = slope.view(1, -1, *[1] * (x.dim() - 2))
+    if slope.max() > 1:
+        return x.clamp(max=0).mul_(by_channel).add_(x.clamp(min=0))
+    scaled = x * by_channel
+    return torch.max(x, scaled, out=scaled)
 
 
 def pool(x: torch.Tensor, size: int) -> torch.Tensor:

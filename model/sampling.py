@@ -1,7 +1,7 @@
 """Means over many rectangles of a photo, each from four numbers of its integral image.
 
-Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984. The means are those of PyTorch's `mode="area"`, to
-rounding: a pixel of the output is the mean of all pixels that it touches.
+Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984. The means are those of PyTorch's `mode="area"`: a pixel
+of the output is the mean of all pixels that it touches.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from PIL import Image
 
 
 class Sampler:
-    """Scales a photo, or many parts of it. What comes out is float32 RGB, pixels in [-1, 1] less a 256th."""
+    """Scales a photo, or many parts of it. What comes out is float32 RGB, pixels in [-1, 1]."""
 
     def __init__(self, photo: Image.Image) -> None:
         pixels = torch.from_numpy(np.array(photo))
@@ -32,7 +32,7 @@ class Sampler:
         left, right = (torch.from_numpy(edge) for edge in _bins(self.width, width))
         rows = self._planes.index_select(1, bottom) - self._planes.index_select(1, top)
         sums = rows.index_select(2, right) - rows.index_select(2, left)
-        return _normalised(sums, (bottom - top)[:, None] * (right - left))[None]
+        return _normalised(sums, (bottom - top)[:, None], right - left)[None]
 
     def patches(self, boxes: np.ndarray, size: int) -> torch.Tensor:
         """boxes: int [N, 4], XYXY edges within the photo, none of them empty. -> [N, 3, size, size]."""
@@ -44,8 +44,9 @@ class Sampler:
             return self._pixels.index_select(0, torch.from_numpy(places.ravel()))
 
         sums = above_left(bottom, right) - above_left(top, right) - above_left(bottom, left) + above_left(top, left)
-        areas = torch.from_numpy((bottom - top)[:, :, None] * (right - left)[:, None, :])
-        return _normalised(sums.view(-1, size, size, 3).permute(0, 3, 1, 2), areas[:, None])
+        heights, widths = (torch.from_numpy(ends - starts) for starts, ends in ((top, bottom), (left, right)))
+        sums = sums.view(-1, size, size, 3).permute(0, 3, 1, 2)
+        return _normalised(sums, heights[:, None, :, None], widths[:, None, None, :])
 
 
 def _bins(length: int | np.ndarray, count: int) -> np.ndarray:
@@ -54,5 +55,6 @@ def _bins(length: int | np.ndarray, count: int) -> np.ndarray:
     return np.stack([edges[..., :-1] // count, -(-edges[..., 1:] // count)])
 
 
-def _normalised(sums: torch.Tensor, areas: torch.Tensor) -> torch.Tensor:
-    return sums.float() / (areas.float() * 128) - 127.5 / 128
+def _normalised(sums: torch.Tensor, heights: torch.Tensor, widths: torch.Tensor) -> torch.Tensor:
+    # In the order of PyTorch and facenet-pytorch, so that not even rounding differs: see model/mtcnn.py.
+    return sums.float().div_(widths.float()).div_(heights.float()).sub_(127.5).mul_(1 / 128)
