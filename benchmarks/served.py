@@ -147,9 +147,7 @@ def report(
     print(f"\n{len(compared)} photos, {len(faces)} faces; in {others} photos another number of them.")
     far = (boxes > BOX) | (points > LANDMARK)
     print(f"Boxes differ by {np.median(boxes):.4%} (median), landmarks by {np.median(points):.4f} pixels of 160.")
-    print(
-        f"{far.sum()} faces by more than {BOX:.0%} or {LANDMARK:g} pixels; at most {boxes.max():.1%}, {points.max():.1f}."
-    )
+    print(f"{far.sum()} faces by more than {BOX:.0%} or {LANDMARK:g} pixels: {boxes.max():.1%}, {points.max():.1f}.")
     reached = float(np.mean([name == person for name, person in zip(expected, truth)]))
     print(f"\nRight names of {len(truth)}, offline: {reached:.2%}\n\n| longer side | served | no face |\n|---|---|---|")
     failed = others > 0 or far.mean() > FAR
