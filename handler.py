@@ -20,6 +20,7 @@ from model.detector import Detector
 from model.errors import ModelUnavailable, NoFace
 from model.faces import crop
 from model.photo import decode
+from model.processor import use_threads
 from model.source import ModelSource
 from model.store import BUNDLED
 
@@ -27,6 +28,10 @@ MODEL_URI = os.getenv("MODEL_URI") or BUNDLED
 CORS_ORIGIN = os.getenv("CORS_ORIGIN") or "*"
 API_KEY = os.getenv("API_KEY") or ""
 METRICS = not strtobool(os.getenv("POWERTOOLS_METRICS_DISABLED") or "false")
+MEMORY = os.getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+
+if MEMORY and not os.getenv("OMP_NUM_THREADS"):
+    use_threads(int(MEMORY))
 
 router = Router()
 detector = Detector()

@@ -1,6 +1,6 @@
 """The service against the plain way (benchmarks/plain.py), and how its time grows with what it is asked.
 
-    python -m benchmarks.bench            half an hour: writes benchmarks/results.md, .json and .png
+    python -m benchmarks.bench            a quarter of an hour: writes benchmarks/results.md, .json and .png
     python -m benchmarks.bench --check    five minutes: the ratios again; ends with 1 where one is 25 % worse than there
 
 Both run under AWS's Lambda emulator with the same S3, side by side, a request to one after a request to the other, so
@@ -24,8 +24,8 @@ from benchmarks.functions import HANDLERS, Function, Limit, drop_file_cache, eve
 
 RESULTS = Path(__file__).with_name("results.md")
 WORSE = 1.25  # times the ratio that is on record
-MEMORY = {1769: (1.0, 1), 3008: (1.7, 2)}  # MB -> virtual CPUs, threads
-AT_MOST = 60.0  # seconds for a photo's requests to both
+MEMORY = {1769: (1.0, 1), 3008: (1.7, 1)}  # MB -> virtual CPUs, threads
+AT_MOST = 20.0  # seconds for a photo's requests to both
 
 
 class Pair(NamedTuple):
@@ -147,10 +147,10 @@ def check(ratios: dict[str, float], recorded: dict[str, float]) -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="against benchmarks/results.json, and write nothing")
-    parser.add_argument("--requests", type=int, help="for each photo at most (100; 20 with --check)")
+    parser.add_argument("--requests", type=int, help="for each photo at most (40; 15 with --check)")
     parser.add_argument("--starts", type=int, help="(10; 4 with --check)")
     given = parser.parse_args(argv)
-    requests, starts = given.requests or (20 if given.check else 100), given.starts or (4 if given.check else 10)
+    requests, starts = given.requests or (15 if given.check else 40), given.starts or (4 if given.check else 10)
     record = RESULTS.with_suffix(".json")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, storage():
         compared = compare(Path(folder), requests, starts, full=not given.check)

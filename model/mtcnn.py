@@ -12,7 +12,6 @@ a clear face has several boxes of nearly the same score, and rounding would deci
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import math
 import os
@@ -23,6 +22,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from model.processor import keep_freed_memory
+
 Weights = Dict[str, torch.Tensor]
 
 BATCH = 128  # patches at a time, which bounds the memory: O-Net takes 0.8 MB for each
@@ -30,15 +31,6 @@ BATCH = 128  # patches at a time, which bounds the memory: O-Net takes 0.8 MB fo
 # torch 1.5 keeps what it has prepared for each shape that a convolution has met, up to 1,024 of them, and photos and
 # groups of faces come in all shapes: half a gigabyte after a few hundred photos. Read when the first convolution runs.
 os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
-
-
-def keep_freed_memory() -> None:
-    """Have glibc hand out again what is freed: fresh pages for each tensor take longer than its arithmetic."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
-    if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3  # malloc.h
-        mallopt(mmap_threshold, 32 << 20)  # bytes, the most that it takes
-        mallopt(trim_threshold, 512 << 20)
 
 
 class Proposals(NamedTuple):
