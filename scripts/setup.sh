@@ -1,7 +1,8 @@
 #!/bin/sh
 # Make .venv with a Python 3.8 and what the service and the training need, and node_modules. Does only what is missing:
 # `make setup` calls it. With `dev` as argument it adds what the tests and checks need, with `emulator` AWS's Lambda
-# emulator alone; with `training` it leaves Node out, as with `peers`, which adds face_recognition in a .venv-peers.
+# emulator alone; with `training` it leaves Node out, as with `peers`, which adds face_recognition in a .venv-peers, and
+# `engine`, which adds the emulator and, in a .venv-engine, what would serve in torch's place.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -24,9 +25,9 @@ python38() {
     return 1
 }
 
-current_python() { # what Colab has: 3.10 or later
+current_python() { # of Python 3, the least minor version that will do
     for python in python3 python3.13 python3.12 python3.11 python3.10 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1*/bin/python; do
-        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+        if "$python" -c "import sys; sys.exit(sys.version_info < (3, $1))" 2>/dev/null; then
             echo "$python"
             return
         fi
@@ -80,14 +81,21 @@ install .venv base -c constraints.txt -r requirements.txt -r training/requiremen
 [ "${1:-}" = training ] && exit
 if [ "${1:-}" = peers ]; then
     # dlib's wheels are for later Pythons. Without dependencies: face-recognition asks for the dlib that is compiled.
-    [ -x .venv-peers/bin/python ] || make_venv .venv-peers 3.12 "$(current_python)"
+    [ -x .venv-peers/bin/python ] || make_venv .venv-peers 3.12 "$(current_python 10)"
     install .venv-peers base --no-deps -r benchmarks/requirements-peers.txt
+    exit
+fi
+if [ "${1:-}" = engine ]; then
+    install .venv dev -c constraints.txt -r requirements-dev.txt
+    emulator
+    [ -x .venv-engine/bin/python ] || make_venv .venv-engine 3.12 "$(current_python 11)"
+    install .venv-engine base -r benchmarks/requirements-engine.txt
     exit
 fi
 if [ "${1:-}" = dev ]; then
     install .venv dev -c constraints.txt -r requirements-dev.txt
     # A Python and a torch of today, as in Colab: the notebook runs in it.
-    [ -x .venv-notebook/bin/python ] || make_venv .venv-notebook 3.12 "$(current_python)"
+    [ -x .venv-notebook/bin/python ] || make_venv .venv-notebook 3.12 "$(current_python 10)"
     install .venv-notebook base -r training/requirements.txt -r training/requirements-notebook.txt
     emulator
 fi
