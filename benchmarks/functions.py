@@ -99,10 +99,12 @@ class Function(Emulator):
     """One running function, started by its first request. To be closed."""
 
     def __init__(self, name: str, folder: Path, threads: int, limit: Limit | None = None, **environment: str) -> None:
-        """name: one of HANDLERS; folder: an empty one for its log and temporary files."""
+        """name: one of HANDLERS, or a handler by the name that Lambda gives it; folder: an empty one for its log and
+        temporary files; environment: with `python`, where another is to run it.
+        """
         folder.mkdir(parents=True)
         given = {"MODEL_URI": f"s3://{MODELS}", "TMPDIR": str(folder), "OMP_NUM_THREADS": str(threads), **environment}
-        super().__init__(folder / "log", HANDLERS[name], **given)
+        super().__init__(folder / "log", HANDLERS.get(name, name), **given)
         if limit:
             limit.add(self.process.pid)
 

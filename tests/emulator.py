@@ -22,12 +22,15 @@ EMULATOR = Path(sys.executable).parent / "aws-lambda-rie"
 class Emulator:
     """One running function. The emulator starts it with the first event, as Lambda does. To be closed."""
 
-    def __init__(self, log: Path, handler: str = "handler.handle", **environment: str) -> None:
+    def __init__(
+        self, log: Path, handler: str = "handler.handle", python: str = sys.executable, **environment: str
+    ) -> None:
+        """python: one that has awslambdaric."""
         self.log = log
         self._address = f"127.0.0.1:{free_port()}"
         command = [str(EMULATOR), "--runtime-interface-emulator-address", self._address]
         command += ["--runtime-api-address", f"127.0.0.1:{free_port()}"]
-        command += [sys.executable, "-m", "awslambdaric", handler]
+        command += [python, "-m", "awslambdaric", handler]
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT
