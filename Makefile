@@ -1,7 +1,7 @@
 # Each target sets up what it needs, from nothing. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-web lighthouse train enrol check audit soak bench-peers fuzz image deploy deploy-local \
-	deploy-web publish smoke ship
+.PHONY: help setup run test test-web lighthouse train enrol check audit soak bench-peers bench-engine fuzz image deploy \
+	deploy-local deploy-web publish smoke ship
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
@@ -59,6 +59,11 @@ bench-peers: ## DATA=archive or folder of LFW, deep-funneled: face_recognition a
 	@test -n "$(DATA)" || { echo "make bench-peers DATA=lfw-deepfunneled.tgz, which the bundled model was trained on" >&2; exit 1; }
 	@scripts/setup.sh peers
 	@exec $(PYTHON) -m benchmarks.peers --data "$(DATA)" $(ARGS)
+
+bench-engine: ## DATA=archive or folder of LFW, deep-funneled: ONNX Runtime and OpenVINO in torch's place, a quarter of an hour
+	@test -n "$(DATA)" || { echo "make bench-engine DATA=lfw-deepfunneled.tgz, which the bundled model was trained on" >&2; exit 1; }
+	@scripts/setup.sh engine
+	@exec $(PYTHON) -m benchmarks.engine --data "$(DATA)" $(ARGS)
 
 fuzz: ## a million odd requests and 20,000 damaged photos, and as many led by coverage
 	@scripts/setup.sh dev
