@@ -31,8 +31,8 @@ from benchmarks.engine_export import OUT, PYTHON, ROOT, Faces, prepare
 from benchmarks.functions import Function, event, machine, photos
 from benchmarks.peers import ONE_THREAD, as_served, judge, percent
 from benchmarks.peers_worker import CUDA
-from model.recognizer import BUNDLED, Recognizer
-from model.store import fetch
+from model.recognizer import Recognizer
+from model.store import BUNDLED, fetch
 from training import figures
 
 SERVICE = ["aws-lambda-powertools", "awslambdaric", "boto3", "numpy", "pillow", "pillow-heif", "requests-toolbelt"]

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.peers import rows_of
-from model.recognizer import BUNDLED, CONFIG, PEOPLE, Recognizer, load_script
-from model.store import fetch
+from model.recognizer import CONFIG, PEOPLE, Recognizer, load_script
+from model.store import BUNDLED, fetch
 from training.align import ALIGNED, align_all
 from training.prepare import STRANGER, TRAIN, VAL
 from training.trunk import Float, fold, forward, load_pretrained
