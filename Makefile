@@ -60,7 +60,7 @@ bench-peers: ## DATA=archive or folder of LFW, deep-funneled: face_recognition a
 	@scripts/setup.sh peers
 	@exec $(PYTHON) -m benchmarks.peers --data "$(DATA)" $(ARGS)
 
-bench-engine: ## DATA=archive or folder of LFW, deep-funneled: ONNX Runtime and OpenVINO in torch's place, a quarter of an hour
+bench-engine: ## DATA=archive or folder of LFW, deep-funneled: ONNX Runtime and OpenVINO in torch's place, ten minutes
 	@test -n "$(DATA)" || { echo "make bench-engine DATA=lfw-deepfunneled.tgz, which the bundled model was trained on" >&2; exit 1; }
 	@scripts/setup.sh engine
 	@exec $(PYTHON) -m benchmarks.engine --data "$(DATA)" $(ARGS)
