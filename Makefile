@@ -1,7 +1,7 @@
 # Each target sets up what it needs, from nothing. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-web lighthouse train enrol check audit soak bench-peers bench-engine fuzz image deploy \
-	deploy-local deploy-web publish smoke ship
+.PHONY: help setup run test test-web lighthouse train enrol check audit soak bench bench-check bench-served bench-peers \
+	bench-engine fuzz image deploy deploy-local deploy-web publish smoke ship
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
@@ -55,6 +55,19 @@ soak: ## ARGS="--requests 20000": memory and pace of one runtime over a long lif
 	@scripts/setup.sh dev
 	@exec $(PYTHON) -m benchmarks.soak $(ARGS)
 
+bench: ## the service against the plain way, and how its time grows: writes benchmarks/results.md, a quarter of an hour
+	@scripts/setup.sh dev
+	@exec $(PYTHON) -m benchmarks.bench $(ARGS)
+
+bench-check: ## fails where the service became slower, against the plain way, than benchmarks/results.json has it
+	@scripts/setup.sh dev
+	@exec $(PYTHON) -m benchmarks.bench --check $(ARGS)
+
+bench-served: ## DATA=archive or folder of LFW, deep-funneled: does it still find the same faces and name them as well?
+	@test -n "$(DATA)" || { echo "make bench-served DATA=lfw-deepfunneled.tgz, which the bundled model was trained on" >&2; exit 1; }
+	@scripts/setup.sh dev
+	@exec $(PYTHON) -m benchmarks.served --data "$(DATA)" $(ARGS)
+
 bench-peers: ## DATA=archive or folder of LFW, deep-funneled: face_recognition and facenet-pytorch beside us, an hour
 	@test -n "$(DATA)" || { echo "make bench-peers DATA=lfw-deepfunneled.tgz, which the bundled model was trained on" >&2; exit 1; }
 	@scripts/setup.sh peers
@@ -75,7 +88,7 @@ image: ## the Lambda function's image, and a photo for it: with Docker, else as 
 	@scripts/setup.sh emulator
 	@exec $(PYTHON) scripts/image.py
 
-deploy: setup ## npx sls deploy, ARGS="--stage prod --param memory=3008": the service on AWS
+deploy: setup ## npx sls deploy, ARGS="--stage prod --param memory=3538": the service on AWS
 	@NODE_NO_WARNINGS=1 exec npx sls deploy $(ARGS)
 
 deploy-local: ## the same against a local API of AWS's, and what came up

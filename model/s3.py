@@ -73,7 +73,7 @@ class Bucket:
         """
         data = bytearray()
         with _our_errors(), closing(self._answer(file)) as answer:
-            for chunk in answer.stream(CHUNK):
+            for chunk in answer.stream(CHUNK, decode_content=False):
                 data += chunk
                 if len(data) > limit:
                     raise ModelUnavailable(f"{NOT_FETCHED}: a file of it is larger than it should be.")
