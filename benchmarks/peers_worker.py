@@ -44,8 +44,8 @@ def nearest_centre(boxes: Sequence[tuple[float, float, float, float]], width: in
 def ours() -> Loaded:
     """The path of a request: handler.name_faces, but for the face that is taken."""
     from model import detector, faces, photo
-    from model.recognizer import BUNDLED, Recognizer
-    from model.store import fetch
+    from model.recognizer import Recognizer
+    from model.store import BUNDLED, fetch
 
     find = detector.Detector()
     recognizer = Recognizer.load(BUNDLED)

@@ -94,7 +94,8 @@ def test_no_face_is_an_answer(context: Any) -> None:
 SECOND_CALL = """
 import time
 import numpy as np
-from model.recognizer import BUNDLED, Recognizer
+from model.recognizer import Recognizer
+from model.store import BUNDLED
 
 model, crops = Recognizer.load(BUNDLED), np.zeros((1, 160, 160, 3), np.uint8)
 spent = []

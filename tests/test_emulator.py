@@ -68,6 +68,6 @@ def test_a_missing_model_is_503_until_it_is_there(s3_environment: dict[str, str]
         # In the same runtime, which had started without it and says why.
         log = emulator.log.read_text()
         assert log.count("no model at start") == 1
-        assert "An error occurred (NoSuchBucket) when calling the GetObject operation" in log
+        assert "there is no such bucket (NoSuchBucket)" in log
     finally:
         emulator.close()
