@@ -47,7 +47,7 @@ def portrait() -> Image.Image:
 
 def collage(count: int, width: int, height: int) -> Image.Image:
     """So many faces in one photo, in rows."""
-    faces = [Image.open(path) for path in sorted(SAMPLES.glob("*_0*.jpg"))]
+    faces = [Image.open(path).convert("RGB") for path in sorted(SAMPLES.glob("*_0*.jpg"))]
     columns = int(np.ceil(np.sqrt(count * width / height)))
     cell = min(width // columns, height // -(-count // columns))
     photo = Image.new("RGB", (width, height), "gray")
