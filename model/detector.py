@@ -71,7 +71,7 @@ def _shift(boxes: np.ndarray, offsets: np.ndarray, inclusive: int = 1) -> np.nda
 
 
 def _scaled(image: Image.Image) -> Image.Image:
-    """Down to LARGEST_SIDE, as the mean of what each pixel covers."""
+    """Down to LARGEST_SIDE, in whole steps first, which is fast."""
     factor = max(image.size) // LARGEST_SIDE
     if factor > 1:
         image = image.reduce(factor)
@@ -79,7 +79,8 @@ def _scaled(image: Image.Image) -> Image.Image:
     if shrink >= 1:
         return image
     size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
-    return image.resize(size, Image.Resampling.BOX)
+    # As sharp as the mean of what each pixel covers, without its dislocations, in which MTCNN can see a face.
+    return image.resize(size, Image.Resampling.HAMMING)
 
 
 def _inside(boxes: np.ndarray, sampler: Sampler) -> tuple[np.ndarray, np.ndarray]:
