@@ -20,7 +20,18 @@ from typing import Iterator, NamedTuple
 import numpy as np
 
 from benchmarks import growth
-from benchmarks.functions import HANDLERS, Function, Limit, drop_file_cache, event, functions, machine, photos, storage
+from benchmarks.functions import (
+    HANDLERS,
+    Function,
+    Limit,
+    drop_file_cache,
+    event,
+    functions,
+    machine,
+    photos,
+    storage,
+    table,
+)
 
 RESULTS = Path(__file__).with_name("results.md")
 WORSE = 1.25  # times the ratio that is on record
@@ -49,10 +60,6 @@ class Pair(NamedTuple):
 HEADER = ["plain, ms", "ours, ms", "p95", "p99", "ratio", "half of them", "pairs"]
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
-
-
 def warm(both: dict[str, Function], request: bytes, most: int) -> Pair:
     """Requests in turn, after two that are not counted."""
     took: dict[str, list[float]] = {name: [] for name in both}
@@ -66,15 +73,15 @@ def warm(both: dict[str, Function], request: bytes, most: int) -> Pair:
     return Pair(np.array(took["plain"]), np.array(took["ours"]))
 
 
-def cold(folder: Path, request: bytes, starts: int, threads: int, before: str = "") -> dict[str, Pair]:
-    """Starts in turn: INIT, and with the first answer. before: `dropped` empties the system's file cache each time."""
+def cold(folder: Path, request: bytes, starts: int, threads: int, dropped: bool = False) -> dict[str, Pair]:
+    """Starts in turn: INIT, and with the first answer. dropped: the system's file cache is emptied each time."""
     inits: dict[str, list[float]] = {name: [] for name in HANDLERS}
     totals: dict[str, list[float]] = {name: [] for name in HANDLERS}
     for number in range(starts + 1):
         for name in HANDLERS:
-            if before == "dropped" and not drop_file_cache():
+            if dropped and not drop_file_cache():
                 return {}
-            with closing(Function(name, folder / f"cold-{before}{threads}-{name}-{number}", threads)) as function:
+            with closing(Function(name, folder / f"cold-{dropped}-{threads}-{name}-{number}", threads)) as function:
                 total = function.duration(request)
                 if number:  # the first of all reads from disk what the others find in memory
                     totals[name].append(total)
@@ -100,7 +107,7 @@ def compare(folder: Path, requests: int, starts: int, full: bool) -> Compared:
             rows.append([what, f"{threads}", *pair.cells()])
             ratios[f"{what}, {threads}"] = pair.ratio
     if full:
-        for what, pair in cold(folder, asked["250 px"], starts, 2, "dropped").items():
+        for what, pair in cold(folder, asked["250 px"], starts, 2, dropped=True).items():
             rows.append([f"{what}, nothing in the file cache", "2", *pair.cells()])
     tables.append("### Cold start\n\n" + table(["", "threads", *HEADER], rows))
     rows = []

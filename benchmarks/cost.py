@@ -10,7 +10,6 @@ which is one virtual CPU, and two for 3,538 MB, which is two.
 from __future__ import annotations
 
 import argparse
-import io
 import statistics
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from api.metrics import NAMESPACE
+from benchmarks.functions import jpeg
 from tests.conftest import SAMPLES, upload
 from tests.emulator import Emulator
 
@@ -53,9 +53,7 @@ class Milliseconds(NamedTuple):
 
 def portrait() -> bytes:
     photo = Image.open(SAMPLES / "astronaut.jpg").resize((1600, 1600), Image.LANCZOS)
-    buffer = io.BytesIO()
-    photo.save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
+    return jpeg(photo)
 
 
 def measure(threads: int, requests: int = 30, starts: int = 3) -> Milliseconds:

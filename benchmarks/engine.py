@@ -26,9 +26,8 @@ import numpy as np
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmarks.bench import table
 from benchmarks.engine_export import OUT, PYTHON, ROOT, Faces, prepare
-from benchmarks.functions import Function, event, machine, photos
+from benchmarks.functions import Function, event, machine, photos, table
 from benchmarks.peers import ONE_THREAD, as_served, judge, percent
 from benchmarks.peers_worker import CUDA
 from model.recognizer import Recognizer

@@ -69,13 +69,17 @@ def photos() -> dict[str, bytes]:
     }
 
 
+def table(header: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
+
+
 def event(photo: bytes, **query: str) -> bytes:
     return json.dumps(upload(photo, **query)).encode()
 
 
 @contextmanager
-def storage() -> Iterator[dict[str, str]]:
-    """An S3 with the model of either in it. -> the environment that leads to it, for this process and others."""
+def storage() -> Iterator[None]:
+    """An S3 with the model of either in it. The environment leads to it, this process's and that of those it starts."""
     if not PLAIN_FILE.exists():
         PLAIN_FILE.parent.mkdir(exist_ok=True)
         home = {"TORCH_HOME": str(DATA / "torch")} if (DATA / "torch").exists() else {}
@@ -84,15 +88,14 @@ def storage() -> Iterator[dict[str, str]]:
     path, pointer = fetch(BUNDLED)
     with moto() as url:
         keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-        environment = {"AWS_ENDPOINT_URL": url, "BUCKET": PLAIN, "KEY": PLAIN_KEY, **keys}
-        os.environ.update(environment)
+        os.environ.update({"AWS_ENDPOINT_URL": url, "BUCKET": PLAIN, "KEY": PLAIN_KEY, **keys})
         s3 = boto3.client("s3")
         for bucket in (PLAIN, MODELS):
             s3.create_bucket(Bucket=bucket)
         s3.upload_file(str(PLAIN_FILE), PLAIN, PLAIN_KEY)
         s3.upload_file(str(path), MODELS, pointer.file)
         s3.put_object(Bucket=MODELS, Key=POINTER, Body=pointer.to_json().encode())
-        yield environment
+        yield
 
 
 class Function(Emulator):

@@ -15,7 +15,7 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks.functions import Function, collage, event, jpeg, photos, portrait
+from benchmarks.functions import Function, collage, event, jpeg, photos, portrait, table
 from model.recognizer import Person, load_script
 from model.store import BUNDLED, fetch
 from training.export import save_version
@@ -43,9 +43,7 @@ class Growth(NamedTuple):
             [f"{value:,g}", f"{ms:,.0f}", *(column[i] for column in self.others.values())]
             for i, (value, ms) in enumerate(zip(self.values, self.ms))
         ]
-        return f"### {self.title}\n\n" + "\n".join(
-            f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)
-        )
+        return f"### {self.title}\n\n" + table(header, rows)
 
 
 def tables(folder: Path, picture: Path) -> list[str]:

@@ -104,7 +104,7 @@ def decode(data: bytes) -> Photo:
 def _reduced(data: bytes, divisor: int) -> Image.Image:
     """A JPEG at a part of its resolution: 1, 2, 4 or 8. Raises UnreadableImage."""
     with _our_errors():
-        image = _open(data, "JPEG")
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))  # `decode` has looked at it before
         if divisor > 1:
             image.draft(image.mode, (max(1, image.width // divisor), max(1, image.height // divisor)))
         return _rgb(_upright(image))

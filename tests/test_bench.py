@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.bench import Pair, check, table
-from benchmarks.functions import Function, collage, event, photos
+from benchmarks.bench import Pair, check
+from benchmarks.functions import Function, collage, event, photos, table
 from benchmarks.growth import Growth
 from benchmarks.served import Difference, report
 from model.detector import Detector

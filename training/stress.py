@@ -47,8 +47,9 @@ def _poor(photo: Image.Image, detector: Detector, quality: int) -> bytes:
 
 def _small(photo: Image.Image, detector: Detector) -> bytes:
     """The photo scaled down until the face is SMALL_FACE pixels wide, if it is larger."""
-    faces = detector.detect(Photo.of(photo))
-    scale = min(1.0, SMALL_FACE / nearest_centre(faces, Photo.of(photo)).box.width) if faces else 1.0
+    seen = Photo.of(photo)
+    faces = detector.detect(seen)
+    scale = min(1.0, SMALL_FACE / nearest_centre(faces, seen).box.width) if faces else 1.0
     return _saved(photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))))
 
 
@@ -65,9 +66,10 @@ def _rolled(photo: Image.Image, detector: Detector, degrees: float) -> bytes:
 
 def _hidden(photo: Image.Image, detector: Detector, points: slice) -> bytes:
     """A black bar over some of the face's landmarks, as wide as the face."""
-    faces = detector.detect(Photo.of(photo))
+    seen = Photo.of(photo)
+    faces = detector.detect(seen)
     if faces:
-        face = nearest_centre(faces, Photo.of(photo))
+        face = nearest_centre(faces, seen)
         middle, half = face.landmarks[points, 1].mean(), BAR * face.box.height / 2
         ImageDraw.Draw(photo).rectangle((face.box.left, middle - half, face.box.right, middle + half), "black")
     return _saved(photo)
