@@ -16,12 +16,12 @@ from api import answers, contract, uploads
 from api.answers import Stopwatch
 from api.gateway import Gateway
 from api.uploads import Upload
+from model.current import CurrentModel
 from model.detector import Detector
 from model.errors import ModelUnavailable, NoFace
 from model.faces import crop
 from model.photo import decode
 from model.processor import use_threads
-from model.source import ModelSource
 from model.store import BUNDLED
 
 MODEL_URI = os.getenv("MODEL_URI") or BUNDLED
@@ -35,7 +35,7 @@ if MEMORY and not os.getenv("OMP_NUM_THREADS"):
 
 router = Router()
 detector = Detector()
-models = ModelSource(MODEL_URI)
+current = CurrentModel(MODEL_URI)
 
 
 @router.post("/classify")
@@ -44,7 +44,7 @@ def classify() -> dict[str, Any]:
 
 
 def name_faces(upload: Upload, request_id: str) -> dict[str, Any]:
-    model, clock = models.get(), Stopwatch()
+    model, clock = current.get(), Stopwatch()
     with clock("decode"):
         photo = decode(upload.data)
     with clock("detect"):
@@ -59,12 +59,12 @@ def name_faces(upload: Upload, request_id: str) -> dict[str, Any]:
 
 @router.get("/health")
 def health() -> dict[str, Any]:
-    return answers.health(models.get())
+    return answers.health(current.get())
 
 
 @router.get("/people")
 def people() -> dict[str, Any]:
-    return answers.people(models.get())
+    return answers.people(current.get())
 
 
 @router.get("/openapi.json")
@@ -72,10 +72,10 @@ def openapi() -> dict[str, Any]:
     return contract.document()
 
 
-gateway = Gateway(router, CORS_ORIGIN, models.version, API_KEY, METRICS)
+gateway = Gateway(router, CORS_ORIGIN, current.version, API_KEY, METRICS)
 
 try:
-    gateway.log.info("model loaded", model_version=models.get().version)
+    gateway.log.info("model loaded", model_version=current.get().version)
 except ModelUnavailable as error:
     # INIT must not fail for it: requests answer 503 and try again.
     gateway.log.error("no model at start", reason=str(error))
@@ -87,5 +87,5 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 def on_upload(event: dict[str, Any], context: Any) -> dict[str, int]:
     """For photos in a bucket: see api/bulk.py."""
-    models.get()  # without a model Lambda has to try again
+    current.get()  # without a model Lambda has to try again
     return gateway.work_through(event, context, lambda upload: name_faces(upload, context.aws_request_id))

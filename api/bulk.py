@@ -27,7 +27,7 @@ TRANSIENT = "model_unavailable"  # says nothing of the photo
 Json = dict
 
 
-class Photo(NamedTuple):
+class S3Photo(NamedTuple):
     """etag: as S3 told of it; it may have been replaced since."""
 
     bucket: str
@@ -47,12 +47,12 @@ class Outcome(NamedTuple):
     body: Json | None = None
 
 
-def photos(event: Mapping[str, Any]) -> Iterator[Photo]:
+def photos(event: Mapping[str, Any]) -> Iterator[S3Photo]:
     """Those that a notification of S3's tells of. What lies elsewhere is none, lest answers are taken for photos."""
     for record in S3Event(dict(event)).records if event.get("Records") else ():
         key = unquote_plus(record.s3.get_object.key)
         if key.startswith(PHOTOS) and not key.endswith("/"):
-            yield Photo(record.s3.bucket.name, key, record.s3.get_object.etag)
+            yield S3Photo(record.s3.bucket.name, key, record.s3.get_object.etag)
 
 
 class Bulk:
@@ -73,7 +73,7 @@ class Bulk:
     def close(self) -> None:
         self._s3.close()
 
-    def work(self, photo: Photo) -> Outcome:
+    def work(self, photo: S3Photo) -> Outcome:
         """Raises what S3 refuses, and what says nothing of the photo: Lambda then tries again."""
         if self._is_done(photo):
             return Outcome("done_before")
@@ -96,7 +96,7 @@ class Bulk:
         self._s3.delete_object(Bucket=photo.bucket, Key=photo.beside(FAILURES))
         return Outcome("answered", 200, None, answer)
 
-    def _get(self, photo: Photo) -> tuple[Photo, bytes] | None:
+    def _get(self, photo: S3Photo) -> tuple[S3Photo, bytes] | None:
         """The photo as it is now, or a byte more than may be of a larger one."""
         found = self._unless_missing(self._s3.get_object, photo.bucket, photo.key)
         if found is None:
@@ -104,14 +104,14 @@ class Bulk:
         with closing(found["Body"]) as body:
             return photo._replace(etag=found["ETag"].strip('"')), body.read(MAX_BYTES + 1)
 
-    def _is_done(self, photo: Photo) -> bool:
+    def _is_done(self, photo: S3Photo) -> bool:
         found = self._unless_missing(self._s3.head_object, photo.bucket, photo.beside(RESULTS))
         return found is not None and found["Metadata"] == self._metadata(photo)
 
-    def _metadata(self, photo: Photo) -> dict[str, str]:
+    def _metadata(self, photo: S3Photo) -> dict[str, str]:
         return {"photo-etag": photo.etag, "model-version": self._version}
 
-    def _leave(self, photo: Photo, prefix: str, answer: Json) -> None:
+    def _leave(self, photo: S3Photo, prefix: str, answer: Json) -> None:
         answer = {**answer, "source": photo._asdict()}
         self._s3.put_object(
             Bucket=photo.bucket,

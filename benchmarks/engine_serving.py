@@ -55,6 +55,6 @@ stand_in()
 import handler  # noqa: E402
 
 if __name__ == "__main__":
-    model = handler.models.get()
+    model = handler.current.get()
     crops = np.load(sys.argv[1], mmap_mode="r")
     np.save(sys.argv[2], np.concatenate([model.classify(crops[i : i + 32])[1] for i in range(0, len(crops), 32)]))

@@ -34,7 +34,7 @@ from training import figures
 from training.align import pixels_digest
 from training.figures import Probes
 from training.gallery import Gallery
-from training.prepare import STRANGER, TRAIN, VAL, Photo, photos, prepare
+from training.prepare import STRANGER, TRAIN, VAL, Example, examples, prepare
 from training.steps import Run, replacing
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,11 +127,11 @@ class Worker:
         return json.loads(line)
 
 
-def rows_of(data: Path, people: int | None) -> tuple[int, list[Photo]]:
+def rows_of(data: Path, people: int | None) -> tuple[int, list[Example]]:
     """How many people, and their photos and the strangers'; of fewer people, strangers in proportion."""
     run = Run(OUT)
     prepare(run, data, [], MIN_IMAGES, VAL_SHARE, SEED)
-    names, rows = photos(run)
+    names, rows = examples(run)
     recognizer = Recognizer.load(BUNDLED)
     if names != [person.name for person in recognizer.people]:
         raise SystemExit("The bundled model knows other people than these: give the data it was trained on.")
@@ -147,7 +147,7 @@ def rows_of(data: Path, people: int | None) -> tuple[int, list[Photo]]:
     return some, known + strangers[: len(strangers) * some // len(names)]
 
 
-def embeddings(system: System, rows: Sequence[Photo]) -> np.ndarray:
+def embeddings(system: System, rows: Sequence[Example]) -> np.ndarray:
     """float32 [rows, D]; those of an earlier run are not computed again."""
     with closing(Worker(system)) as worker:
         path = OUT / f"{system.name}-{worker.version}.npz"
@@ -183,7 +183,7 @@ def judge(scores: Scores, found: np.ndarray, labels: np.ndarray, people: int) ->
     return probes
 
 
-def accuracy(system: System, rows: Sequence[Photo], people: int) -> list[str]:
+def accuracy(system: System, rows: Sequence[Example], people: int) -> list[str]:
     """Cells of the table, down to the threshold."""
     if system.compare is as_served:  # what it knows of the train photos lies in the model
         rows = [row for row in rows if row.split != TRAIN]
@@ -208,7 +208,7 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
-def cost(all_systems: Sequence[System], rows: Sequence[Photo]) -> list[list[str]]:
+def cost(all_systems: Sequence[System], rows: Sequence[Example]) -> list[list[str]]:
     """Cells of each system: ms a photo, peak MB, MB on the disk. The systems take turns, photo by photo."""
     val = [row for row in rows if row.split == VAL]
     chosen = [val[i].path for i in np.unique(np.linspace(0, len(val) - 1, TIMED).astype(int))]

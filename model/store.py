@@ -24,6 +24,7 @@ from model.s3 import UNHURRIED, Bucket, Patience
 BUNDLED = str(Path(__file__).parent / "bundled")
 POINTER = "latest.json"
 FILE = "model.pt"
+VERSION = re.compile(r"[0-9]{8}-[0-9a-f]{8}")  # day, and how the checksum begins
 CHUNK = 1 << 20  # bytes
 POINTER_BYTES = 1 << 16  # at most; it has about 220
 
@@ -49,7 +50,7 @@ class Pointer:
                 f"{POINTER} is not a pointer to a model: {type(error).__name__}, {error}."
             ) from error
         # The version becomes a file name, so nothing else may stand in it.
-        if not re.fullmatch(r"[0-9]{8}-[0-9a-f]{8}", str(pointer.version)):
+        if not VERSION.fullmatch(str(pointer.version)):
             raise ModelUnavailable(f"{POINTER} names a version of unknown form.")
         if not (isinstance(pointer.sha256, str) and isinstance(pointer.bytes, int)):
             raise ModelUnavailable(f"{POINTER} says no size or checksum that can be compared.")
@@ -62,8 +63,11 @@ class Pointer:
         """The pointer for a finished model file, dated now."""
         now = datetime.now(timezone.utc)
         digest = sha256(path)
-        version = f"{now:%Y%m%d}-{digest[:8]}"
-        return cls(version, f"{version}/{FILE}", digest, path.stat().st_size, now.isoformat(timespec="seconds"))
+        return cls.to(f"{now:%Y%m%d}-{digest[:8]}", digest, path.stat().st_size, now)
+
+    @classmethod
+    def to(cls, version: str, sha256: str, bytes: int, created: datetime) -> Pointer:
+        return cls(version, f"{version}/{FILE}", sha256, bytes, created.isoformat(timespec="seconds"))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"

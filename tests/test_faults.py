@@ -17,10 +17,10 @@ import boto3
 import pytest
 
 import api.gateway
-import model.source
+import model.current
+from model.current import REFRESH, RETRY, in_background
 from model.recognizer import FORMAT, load_script
 from model.s3 import SERVING, Patience
-from model.source import REFRESH, RETRY, in_background
 from model.store import BUNDLED, FILE, POINTER, Copies, Pointer, fetch
 from tests.conftest import ROOT, free_port, request
 from tests.faulty import Proxy, cuts, drips, meanwhile, refuses, running, says, stalls
@@ -86,7 +86,7 @@ def s3(s3_server: str, newer: str) -> Any:
 def place(s3: Any, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Place]:
     """The bundled model, published behind the proxy; a temp folder of its own; little patience."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(model.source, "SERVING", HURRIED)
+    monkeypatch.setattr(model.current, "SERVING", HURRIED)
     with running(Proxy(s3_environment["AWS_ENDPOINT_URL"])) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         found = Place(s3, proxy)
@@ -103,7 +103,7 @@ class Runtime:
         assert spec and spec.loader
         self.handler: Any = importlib.util.module_from_spec(spec)
         self.clock = Clock()
-        monkeypatch.setattr(model.source.ModelSource.__init__, "__defaults__", (self.clock, begin))
+        monkeypatch.setattr(model.current.CurrentModel.__init__, "__defaults__", (self.clock, begin))
         spec.loader.exec_module(self.handler)
 
     def health(self) -> tuple[int, str]:
@@ -193,7 +193,7 @@ def test_down_at_init_and_up_again(
 
 def test_a_bucket_that_stalls_is_given_up_in_time(place: Place, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the patience that serves. A fault that lasts is met at INIT, for which Lambda has 10 s."""
-    monkeypatch.setattr(model.source, "SERVING", SERVING)
+    monkeypatch.setattr(model.current, "SERVING", SERVING)
     place.proxy.faults[FILE] = stalls(NEVER, after=10_000_000)
     started = time.monotonic()
     assert start().health()[0] == 503
@@ -311,7 +311,7 @@ def test_no_request_waits_for_a_look_at_the_pointer(
     place: Place, start: Start, newer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = start(begin=in_background)
-    monkeypatch.setattr(model.source, "SERVING", Patience(connect=1, read=4, attempts=1, total=12))
+    monkeypatch.setattr(model.current, "SERVING", Patience(connect=1, read=4, attempts=1, total=12))
     place.publish(newer)
     place.proxy.faults[POINTER] = stalls(NEVER)
     runtime.clock.now += REFRESH

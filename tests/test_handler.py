@@ -37,7 +37,7 @@ def test_known_person(context: Any) -> None:
     assert answer["file"] == "Kofi_Annan_0006.jpg"
     assert answer["faces_detected"] == 1
     assert answer["image"] == {"width": 250, "height": 250}
-    assert answer["model"] == {"version": handler.models.version(), "classes": 610}
+    assert answer["model"] == {"version": handler.current.version(), "classes": 610}
     assert set(answer["timings_ms"]) == {"decode", "detect", "classify"}
     assert answer["request_id"] == "request-1"
     assert "faces" not in answer
@@ -186,7 +186,7 @@ def test_log_line_names_nobody(context: Any, capsys: pytest.CaptureFixture[str])
     handler.gateway.log.handlers[0].stream = sys.stdout
     ask(recorded("rest-known-person"), context)
     line = json.loads(capsys.readouterr().out.splitlines()[0])
-    assert (line["status"], line["request_id"], line["model_version"]) == (200, "request-1", handler.models.version())
+    assert (line["status"], line["request_id"], line["model_version"]) == (200, "request-1", handler.current.version())
     assert line["ms"] > 0
     assert "Annan" not in json.dumps(line)
 
@@ -210,7 +210,7 @@ def test_training_and_serving_see_the_same_tensor(context: Any, monkeypatch: pyt
     from training.align import Aligner
 
     fed: list[np.ndarray] = []
-    recognizer = handler.models.get()
+    recognizer = handler.current.get()
     script = recognizer._script
     monkeypatch.setattr(recognizer, "_script", lambda crops: fed.append(crops.numpy()) or script(crops))
     for name in ("Kofi_Annan_0006", "astronaut"):

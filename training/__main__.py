@@ -13,7 +13,6 @@ from pathlib import Path
 from model.errors import ModelUnavailable
 from model.faces import CropSpec
 from training.align import align
-from training.audit import audit
 from training.compare import compare
 from training.download import default_cache, lfw
 from training.enrol import enrol
@@ -23,13 +22,13 @@ from training.features import features
 from training.finetune import Recipe, finetune
 from training.options import parser
 from training.prepare import prepare
-from training.publish import publish
+from training.publish import publish, rollback, table, versions
 from training.repeat import repeat, spread
 from training.report import write_report
 from training.steps import Run, TrainingError, say
 from training.stress import stress
+from training.unseen import evaluate_unseen
 from training.verify import verify
-from training.versions import rollback, show, versions
 
 Arguments = argparse.Namespace
 
@@ -70,7 +69,7 @@ def _evaluate(a: Arguments) -> None:
     if a.model:
         if not a.data:
             raise TrainingError("evaluate --model needs --data, a folder of photos, a folder a person.")
-        print(json.dumps(audit(a.model, a.data, a.strangers), indent=1))
+        print(json.dumps(evaluate_unseen(a.model, a.data, a.strangers), indent=1))
     elif a.out:
         run = Run(a.out)
         evaluate(run, a.precision)
@@ -120,7 +119,7 @@ def _publish(a: Arguments) -> None:
 
 
 def _versions(a: Arguments) -> None:
-    print(show(versions(a.model)))
+    print(table(versions(a.model)))
 
 
 def _rollback(a: Arguments) -> None:

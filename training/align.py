@@ -20,7 +20,7 @@ from model.detector import Detector
 from model.errors import RecognitionError
 from model.faces import CropSpec, crop, nearest_centre
 from model.photo import decode
-from training.prepare import photos
+from training.prepare import examples
 from training.steps import Rows, Run
 
 FACELESS, ALIGNED, UNREADABLE = 0, 1, 2  # a photo's status
@@ -89,7 +89,7 @@ def align_all(
 
 
 def align(run: Run, spec: CropSpec) -> None:
-    _, rows = photos(run)
+    _, rows = examples(run)
     inputs = {"prepare": run.identity("prepare"), "crop": asdict(spec)}
 
     def work() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from model.recognizer import to_tensor
 from training.align import ALIGNED
-from training.prepare import TRAIN, photos
+from training.prepare import TRAIN, examples
 from training.quantize import Int8, Scale, calibrate, pack, quantize
 from training.steps import Rows, Run, TrainingError
 from training.trunk import FEATURES, Arithmetic, Conv, Float, fold, forward, load_pretrained
@@ -40,7 +40,7 @@ class Dataset:
 
 
 def dataset(run: Run) -> Dataset:
-    names, rows = photos(run)
+    names, rows = examples(run)
     kept = np.flatnonzero(np.load(run.out / "status.npy") == ALIGNED)
     labels = np.array([row.person for row in rows], np.int64)
     splits = np.array([row.split for row in rows])

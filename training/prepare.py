@@ -19,7 +19,7 @@ PHOTOS = "photos.csv"
 
 
 @dataclass(frozen=True)
-class Photo:
+class Example:
     """path: of the image; person: index of the class, -1 for strangers; split: train, val or stranger.
 
     digest: 16 hex digits of the file's bytes.
@@ -31,12 +31,12 @@ class Photo:
     digest: str
 
 
-def photos(run: Run) -> tuple[list[str], list[Photo]]:
+def examples(run: Run) -> tuple[list[str], list[Example]]:
     """Names by class index, and all photos: what `prepare` left for the other steps."""
     names: list[str] = run.record("prepare")["facts"]["people"]
     with (run.out / PHOTOS).open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
-        return names, [Photo(row["path"], int(row["person"]), row["split"], row["digest"]) for row in rows]
+        return names, [Example(row["path"], int(row["person"]), row["split"], row["digest"]) for row in rows]
 
 
 def prepare(run: Run, data: Path | None, people: Sequence[Path], min_images: int, val_share: float, seed: int) -> None:
@@ -62,13 +62,13 @@ def prepare(run: Run, data: Path | None, people: Sequence[Path], min_images: int
         _tell_duplicates(found, first)
         ids = {name: i for i, name in enumerate(known)}
         rows = [
-            Photo(str(path), ids.get(name, -1), STRANGER, digests[i])
+            Example(str(path), ids.get(name, -1), STRANGER, digests[i])
             for i, (name, path) in enumerate(found)
             if first[i] == i
         ]
         rows = split(rows, list(known), val_share, seed)
         with replacing(run.out / PHOTOS) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([[field.name for field in fields(Photo)], *map(astuple, rows)])
+            csv.writer(file).writerows([[field.name for field in fields(Example)], *map(astuple, rows)])
         return {
             "people": list(known),
             "images": sum(len(paths) for paths in known.values()),
@@ -110,7 +110,7 @@ def _tell_duplicates(found: list[tuple[str, Path]], first: list[int]) -> None:
             say(f"{path}: the same photo as {first_path}{otherwise}; left out")
 
 
-def split(rows: Sequence[Photo], names: Sequence[str], val_share: float, seed: int) -> list[Photo]:
+def split(rows: Sequence[Example], names: Sequence[str], val_share: float, seed: int) -> list[Example]:
     """The same rows with `val_share` of each person's photos, rounded down, to validate with and the others to train.
 
     Depends on nothing but the seed, a person's name and how many photos they have.

@@ -10,7 +10,7 @@ import numpy as np
 from training.evaluate import assess, summary
 from training.features import dataset, load_features
 from training.finetune import Recipe, train_head
-from training.prepare import VAL, photos, split
+from training.prepare import VAL, examples, split
 from training.steps import Run
 
 
@@ -22,7 +22,7 @@ def repeat(run: Run, precision: str, seeds: int) -> None:
     inputs = {"features": run.identity(f"features-{precision}"), "recipe": asdict(recipe), "seeds": chosen}
 
     def work() -> dict[str, Any]:
-        names, rows = photos(run)
+        names, rows = examples(run)
         data, features = dataset(run), load_features(run, precision)
         runs = []
         for seed in chosen:

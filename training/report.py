@@ -15,7 +15,7 @@ from training import plots
 from training.evaluate import Assessment, load_assessment
 from training.features import Dataset, dataset
 from training.figures import confidence_of
-from training.prepare import TRAIN, VAL, photos
+from training.prepare import TRAIN, VAL, examples
 from training.repeat import spread
 from training.steps import Run, replacing, versions, write_json
 
@@ -118,7 +118,7 @@ def _confidence(run: Run, scores: np.ndarray) -> np.ndarray:
 
 def _wrong(run: Run, data: Dataset, found: Assessment) -> list[dict[str, Any]]:
     """The val photos that were named wrongly, surest first."""
-    _, rows = photos(run)
+    _, rows = examples(run)
     val = data.rows[data.splits == VAL]
     places = np.flatnonzero(~found.known.right)
     confidence = _confidence(run, found.known.best)

@@ -14,9 +14,9 @@ from model.faces import nearest_centre
 from model.photo import Photo
 from model.recognizer import Recognizer
 from training.align import Change
-from training.audit import probes
-from training.prepare import VAL, photos
+from training.prepare import VAL, examples
 from training.steps import Run
+from training.unseen import judge
 
 SMALL_FACE = 40  # pixels
 BAR = 0.28  # of the face's height: sunglasses, a scarf
@@ -97,11 +97,11 @@ def stress(run: Run, count: int) -> None:
 
     def work() -> dict[str, Any]:
         recognizer = Recognizer.load(str(run.out / "model"))
-        val = [(row.path, row.person) for row in photos(run)[1] if row.split == VAL]
+        val = [(row.path, row.person) for row in examples(run)[1] if row.split == VAL]
         chosen = [val[i] for i in np.unique(np.linspace(0, len(val) - 1, min(count, len(val))).astype(int))]
         table = []
         for name, change in CHANGES.items():
-            found = probes(recognizer, chosen, name, change)
+            found = judge(recognizer, chosen, name, change)
             known = found.best >= recognizer.config.threshold
             shares = {
                 "face_found": len(found),

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from model.store import sha256
 from training.features import dataset, load_features
-from training.prepare import photos
+from training.prepare import examples
 from training.steps import Run, TrainingError
 from training.trunk import embed_pretrained, load_pretrained
 
@@ -58,7 +58,7 @@ def verify(run: Run, precision: str, pairs: Path) -> None:
 
     def work() -> dict[str, Any]:
         data, features = dataset(run), load_features(run, precision)
-        _, rows = photos(run)
+        _, rows = examples(run)
         place = {}
         for i, row in enumerate(data.rows):
             named = re.fullmatch(r"(.+)_(\d+)", Path(rows[row].path).stem)

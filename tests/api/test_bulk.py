@@ -98,7 +98,7 @@ def test_other_bytes_or_another_model_are_answered_anew(bucket: Bucket, monkeypa
     event = bucket.put("photos/a.jpg", KNOWN)
     assert handler.on_upload(event, context()) == {"answered": 1}
     assert bucket.read("results/a.jpg.json")["known"] is True
-    monkeypatch.setattr(handler.models.get(), "version", "20990101-00000000")
+    monkeypatch.setattr(handler.current.get(), "version", "20990101-00000000")
     assert handler.on_upload(event, context()) == {"answered": 1}
     assert bucket.read("results/a.jpg.json")["model"]["version"] == "20990101-00000000"
 
@@ -162,7 +162,7 @@ def test_without_a_model_lambda_has_to_try_again(bucket: Bucket, monkeypatch: py
     def missing() -> Any:
         raise ModelUnavailable("The model cannot be fetched.")
 
-    monkeypatch.setattr(handler.models, "get", missing)
+    monkeypatch.setattr(handler.current, "get", missing)
     with pytest.raises(ModelUnavailable):
         handler.on_upload(event, context())
     assert bucket.keys() == ["photos/a.jpg"]

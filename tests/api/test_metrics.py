@@ -52,7 +52,7 @@ def test_a_known_person(context: Any, capsys: pytest.CaptureFixture[str]) -> Non
     (described,) = line["_aws"]["CloudWatchMetrics"]
     assert described["Namespace"] == "FaceRecognition"
     assert sorted(described["Dimensions"][0]) == ["model_version", "service"]
-    assert (line["service"], line["model_version"]) == ("face-recognition", handler.models.version())
+    assert (line["service"], line["model_version"]) == ("face-recognition", handler.current.version())
     assert set(line) == {"_aws", "service", "model_version", *values(line)}
 
 

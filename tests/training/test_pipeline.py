@@ -122,10 +122,10 @@ def test_compare_shows_what_differs(trained: Path, tmp_path: Path) -> None:
 
 def test_verification(trained: Path, weights: Path, tmp_path: Path) -> None:
     """Pairs in the form of LFW's pairs.txt, made of the photos that are there, and one that is not."""
-    from training.prepare import photos
+    from training.prepare import examples
     from training.steps import Run
 
-    names, rows = photos(Run(trained))
+    names, rows = examples(Run(trained))
     numbers: dict[int, list[int]] = {}
     for row in rows:
         numbers.setdefault(row.person, []).append(int(Path(row.path).stem[-4:]))
@@ -173,11 +173,11 @@ def test_nothing_is_done_twice(trained: Path, lfw_small: Path, weights: Path) ->
 def test_interrupted_alignment_is_what_it_would_have_been(trained: Path) -> None:
     """Each crop belongs to its photo, those from before the interruption and those from after."""
     from training.align import Aligner
-    from training.prepare import photos
+    from training.prepare import examples
     from training.steps import Run
 
     crops = np.load(trained / "crops.npy", mmap_mode="r")
-    _, rows = photos(Run(trained))
+    _, rows = examples(Run(trained))
     aligner = Aligner(Recognizer.load(str(trained / "model")).config.crop)
     for i in (0, 30, 40, 41, 64, 100, len(rows) - 1):
         assert np.array_equal(crops[i], aligner.align(Path(rows[i].path))[1])
@@ -265,10 +265,10 @@ def test_enrol(tmp_path: Path) -> None:
 
 def test_enrol_says_what_it_costs_and_who_looks_alike(trained: Path, lfw_small: Path, tmp_path: Path) -> None:
     """Somebody known under another name, and somebody new: photos that the model has not been trained on."""
-    from training.prepare import VAL, photos
+    from training.prepare import VAL, examples
     from training.steps import Run
 
-    names, rows = photos(Run(trained))
+    names, rows = examples(Run(trained))
     known = [Path(row.path) for row in rows if row.person == 0 and row.split == VAL]
     (tmp_path / "people" / "Somebody_Else").mkdir(parents=True)
     for path in known:

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from tests.conftest import SAMPLES, training
 from training.duplicates import look_alikes
-from training.prepare import STRANGER, TRAIN, VAL, photos, prepare
+from training.prepare import STRANGER, TRAIN, VAL, examples, prepare
 from training.sources import people_folders, unpack
 from training.steps import Run, TrainingError
 
@@ -50,7 +50,7 @@ def test_lfw_counts(lfw_archive: Path, tmp_path: Path) -> None:
     assert (facts["images"], facts["train_images"], facts["val_images"]) == (6733, 4946, 1778)
     assert len(facts["duplicates"]) == 9  # seen with our own eyes to be the same photos
     assert (facts["strangers"], facts["stranger_images"]) == (900, 1146)
-    names, rows = photos(run)
+    names, rows = examples(run)
     assert names == sorted(names)
     for row in rows[:: len(rows) // 50]:
         assert Path(row.path).is_file()
@@ -62,7 +62,7 @@ def test_split_is_seeded_and_per_person(tmp_path: Path) -> None:
     data = folder_of({"a": 4, "b": 10, "c_d": 3}, tmp_path / "data")
     run = Run(tmp_path / "out")
     facts = prepared(run, data)
-    names, rows = photos(run)
+    names, rows = examples(run)
     assert names == ["a", "b"]
     assert facts["strangers"] == 1
     counts = {(row.person, row.split): 0 for row in rows}
@@ -79,7 +79,7 @@ def test_own_people_are_classes_whatever_their_number(tmp_path: Path) -> None:
     people = folder_of({"Jane Doe": 2, "Zoe": 1}, tmp_path / "people")
     run = Run(tmp_path / "out")
     assert prepared(run, data, people)["people"] == ["a", "b", "Jane Doe", "Zoe"]
-    assert sum(row.person == 2 for row in photos(run)[1]) == 3
+    assert sum(row.person == 2 for row in examples(run)[1]) == 3
 
 
 def archive(path: Path, entries: dict[str, bytes]) -> Path:
@@ -158,7 +158,7 @@ def test_a_person_in_two_sources_is_one_class(tmp_path: Path) -> None:
     here, there = folder_of({"Jane Doe": 2}, tmp_path / "here"), folder_of({"Jane__Doe": 3}, tmp_path / "there")
     run = Run(tmp_path / "out")
     assert prepared(run, data, here, there)["people"] == ["a", "Jane Doe"]
-    assert sum(row.person == 1 for row in photos(run)[1]) == 10
+    assert sum(row.person == 1 for row in examples(run)[1]) == 10
 
 
 def test_own_photos_alone_are_enough(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_photo_that_is_there_twice_is_kept_once(tmp_path: Path, capsys: pytest
     facts = prepared(run, data)
     assert facts["images"] == 15
     assert facts["train_images"] + facts["val_images"] == 11
-    kept = [Path(row.path) for row in photos(run)[1] if Path(row.path).stem in ("x", "y", "z", "turned", "stolen")]
+    kept = [Path(row.path) for row in examples(run)[1] if Path(row.path).stem in ("x", "y", "z", "turned", "stolen")]
     assert len(kept) == 1
     assert {dropped for dropped, _ in facts["duplicates"]}.isdisjoint(map(str, kept))
     assert "but named b and not a" in capsys.readouterr().err

@@ -12,11 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 import pytest
 
-from model.store import FILE, POINTER, Pointer, fetch
+from model.store import FILE, POINTER, Pointer, current, fetch
 from tests.conftest import free_port
-from training.publish import publish
+from training.publish import publish, rollback, table, versions
 from training.steps import TrainingError
-from training.versions import Version, rollback, show, versions
+from training.store import Version
 
 # What a shell may have set that would decide how S3 is reached.
 ELSEWHERE = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE")
@@ -95,7 +95,8 @@ def test_a_large_model_goes_up_in_parts(uri: str, tmp_path: Path) -> None:
     assert fetch(uri)[0].read_bytes() == content
     model(tmp_path / "n", b"newer", "20260102")
     publish(tmp_path / "n", uri)
-    assert rollback(uri, pointer.version).sha256 == pointer.sha256
+    rollback(uri, pointer.version)
+    assert current(uri).sha256 == pointer.sha256
 
 
 def test_dry_run_writes_nothing(uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,17 +146,16 @@ def test_versions_and_rollback_through_s3(uri: str, tmp_path: Path, capsys: pyte
             s3.put_object(Bucket="versions", Key=key, Body=b"not a version")
     found = versions(uri)
     assert [(one.version, one.bytes, one.current) for one in found] == [(old.version, 3, False), (new.version, 5, True)]
-    assert all(datetime.fromisoformat(one.created).utcoffset() is not None for one in found)
+    assert all(one.created.utcoffset() is not None for one in found)
 
-    back = rollback(uri, old.version)
-    assert (back.sha256, back.bytes, back.created) == (old.sha256, 3, found[0].created)
+    rollback(uri, old.version)
     assert f"now serves {old.version}, before it was {new.version}" in capsys.readouterr().err
     path, pointer = fetch(uri)
     assert path.read_bytes() == b"old"
-    assert pointer == back
+    assert pointer == Pointer.to(old.version, old.sha256, 3, found[0].created)
 
     before = state()
-    assert rollback(uri, old.version) == back
+    rollback(uri, old.version)
     assert "already" in capsys.readouterr().err
     with pytest.raises(TrainingError, match=f"no version 20250101-00000000: there are {old.version}, {new.version}"):
         rollback(uri, "20250101-00000000")
@@ -176,7 +176,8 @@ def test_rollback_without_a_noted_checksum(uri: str, tmp_path: Path, capsys: pyt
             rollback(uri, old.version)
         assert fetch(uri)[1] == new
         s3.put_object(Bucket="versions", Key=f"faces/{old.file}", Body=b"old")
-    assert rollback(uri, old.version).sha256 == old.sha256
+    rollback(uri, old.version)
+    assert current(uri).sha256 == old.sha256
     assert "no checksum" in capsys.readouterr().err
     assert fetch(uri)[0].read_bytes() == b"old"
 
@@ -194,8 +195,8 @@ def test_versions_and_rollback_in_a_folder(tmp_path: Path, capsys: pytest.Captur
     (folder / "notes").mkdir()
     (folder / "notes" / FILE).write_bytes(b"")
     assert versions(str(folder)) == [
-        Version(old.version, 3, "1970-01-01T00:00:00+00:00", True),
-        Version(new.version, 5, "1970-01-02T00:00:00+00:00", False),
+        Version(old.version, 3, datetime.fromisoformat("1970-01-01T00:00:00+00:00"), True),
+        Version(new.version, 5, datetime.fromisoformat("1970-01-02T00:00:00+00:00"), False),
     ]
     rollback(str(folder), new.version)
     assert fetch(str(folder))[0].read_bytes() == b"newer"
@@ -233,13 +234,13 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         rollback(str(tmp_path / "none"), "20260101-00000000")
 
 
-def test_show() -> None:
-    assert show([]) == "There are no versions."
+def test_table() -> None:
+    assert table([]) == "There are no versions."
     found = [
-        Version("20260101-0000000a", 900_000, "2026-01-01T10:00:00+00:00", False),
-        Version("20260102-0000000b", 26_340_000, "2026-01-02T10:00:00+00:00", True),
+        Version("20260101-0000000a", 900_000, datetime.fromisoformat("2026-01-01T10:00:00+00:00"), False),
+        Version("20260102-0000000b", 26_340_000, datetime.fromisoformat("2026-01-02T10:00:00+00:00"), True),
     ]
-    assert show(found).split("\n") == [
+    assert table(found).split("\n") == [
         "  version               size  created",
         "  20260101-0000000a   0.9 MB  2026-01-01T10:00:00+00:00",
         "* 20260102-0000000b  26.3 MB  2026-01-02T10:00:00+00:00",
@@ -449,8 +450,8 @@ def test_versions_beyond_a_page(stubborn: StubbornS3) -> None:
 
     stubborn.rule = rule
     assert versions("s3://bucket/faces") == [
-        Version("20260101-00000001", 11, "2026-01-01T10:00:00+00:00", False),
-        Version(HELLO, 11, "2026-01-01T10:00:00+00:00", False),
+        Version("20260101-00000001", 11, datetime.fromisoformat("2026-01-01T10:00:00+00:00"), False),
+        Version(HELLO, 11, datetime.fromisoformat("2026-01-01T10:00:00+00:00"), False),
     ]
 
 

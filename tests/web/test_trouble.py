@@ -34,7 +34,7 @@ class Context:
 @contextmanager
 def serving(origins: str = "*", api_key: str = "") -> Iterator[str]:
     """The service itself, with other settings than that of `make run`."""
-    gateway = Gateway(handler.router, origins, handler.models.version, api_key, False)
+    gateway = Gateway(handler.router, origins, handler.current.version, api_key, False)
     lock = threading.Lock()
 
     def answer(event: dict) -> dict:

@@ -17,7 +17,7 @@ from training.sources import people_folders
 from training.steps import TrainingError, say
 
 
-def audit(uri: str, data: Path, strangers: Path | None) -> dict[str, Any]:
+def evaluate_unseen(uri: str, data: Path, strangers: Path | None) -> dict[str, Any]:
     """Name the photos in `data` and `strangers`, folders with a folder a person. Raises TrainingError."""
     recognizer = Recognizer.load(uri)
     ids = {person.name: person.id for person in recognizer.people}
@@ -28,11 +28,11 @@ def audit(uri: str, data: Path, strangers: Path | None) -> dict[str, Any]:
     paths = {name: folders[name] for name in folders if name in ids}
     if not paths:
         raise TrainingError(f"None of the people in {data} is in the model.")
-    known = probes(recognizer, [(str(path), ids[name]) for name in paths for path in paths[name]])
+    known = judge(recognizer, [(str(path), ids[name]) for name in paths for path in paths[name]])
     if not len(known):
         raise TrainingError(f"No face was found in any photo of {data}.")
     crowd = people_folders(strangers) if strangers else {}
-    outside = probes(recognizer, [(str(path), -1) for found in crowd.values() for path in found])
+    outside = judge(recognizer, [(str(path), -1) for found in crowd.values() for path in found])
     threshold = recognizer.config.threshold
     images = sum(len(found) for found in paths.values())
     result = {"model": recognizer.version, "people": len(paths), "images": images, "faceless": images - len(known)}
@@ -45,7 +45,7 @@ def audit(uri: str, data: Path, strangers: Path | None) -> dict[str, Any]:
     return result
 
 
-def probes(
+def judge(
     recognizer: Recognizer, photos: Sequence[tuple[str, int]], desc: str = "align", change: Change | None = None
 ) -> Probes:
     """What the model says of each photo with a face, with the confidence as score. photos: path and label."""

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 Work = Callable[[], None]
 
 
-class Served(NamedTuple):
+class _State(NamedTuple):
     """recognizer: None where there is none, and problem says why.
 
     confirmed: the pointer named it. Else it is the one that was served last, for want of an answer from S3.
@@ -36,7 +36,7 @@ def in_background(work: Work) -> None:
     threading.Thread(target=work, name="refresh", daemon=True).start()
 
 
-class ModelSource:
+class CurrentModel:
     """While there is no model it is looked for, but not with every request: most are told at once.
 
     While there is one, the pointer is read again every REFRESH seconds beside the requests, and what it names then is
@@ -51,27 +51,27 @@ class ModelSource:
     ) -> None:
         """clock: in seconds; start: begins work that goes on beside the requests."""
         self._uri, self._clock, self._start = uri, clock, start
-        self._served = Served(None)
+        self._state = _State(None)
         self._looked = 0.0
         self._looking = False
 
     def get(self) -> Recognizer:
         """Raises ModelUnavailable."""
-        if self._served.recognizer is None:
+        if self._state.recognizer is None:
             if self._due(RETRY):
-                self._served = self._load()
+                self._state = self._load()
         elif self._uri != BUNDLED and not self._looking and self._due(REFRESH):
             self._looking = True
             self._start(self._refresh)
-        served = self._served  # the other thread may exchange it at any time
-        if served.recognizer is None:
-            raise ModelUnavailable(served.problem)
-        return served.recognizer
+        state = self._state  # the other thread may exchange it at any time
+        if state.recognizer is None:
+            raise ModelUnavailable(state.problem)
+        return state.recognizer
 
     def version(self) -> str | None:
         """Of the model that is loaded, if any."""
-        served = self._served.recognizer
-        return served.version if served else None
+        recognizer = self._state.recognizer
+        return recognizer.version if recognizer else None
 
     def _due(self, pause: float) -> bool:
         # The time of day, because a monotonic clock may stand still while Lambda freezes the function between requests.
@@ -82,7 +82,7 @@ class ModelSource:
             self._looked = now
         return due
 
-    def _load(self) -> Served:
+    def _load(self) -> _State:
         try:
             return self._fetched()
         except SourceUnreachable as error:
@@ -93,31 +93,31 @@ class ModelSource:
             self._looked = self._clock()  # an attempt in vain takes its time, too
 
     def _refresh(self) -> None:
-        at_hand = self._served
+        at_hand = self._state
         try:
             if at_hand.recognizer and current(self._uri, SERVING).version == at_hand.recognizer.version:
-                self._served = at_hand._replace(confirmed=True)
+                self._state = at_hand._replace(confirmed=True)
             else:
-                self._served = self._fetched()
+                self._state = self._fetched()
                 log.info("Serving %s from now on.", self.version())
         except ModelUnavailable as error:
             if at_hand.confirmed or isinstance(error, SourceUnreachable):
                 log.warning("%s Serving %s on. Cause: %r", error, self.version(), error.__cause__)
             else:  # what was rolled back or withdrawn while S3 could not be reached must not be served on
-                self._served = self._without(error, None)
+                self._state = self._without(error, None)
         finally:
             self._looking = False
 
-    def _fetched(self) -> Served:
+    def _fetched(self) -> _State:
         path, pointer = fetch(self._uri, SERVING)
-        served = Served(Recognizer(path, pointer.version))
+        state = _State(Recognizer(path, pointer.version))
         remember(self._uri, pointer)
-        return served
+        return state
 
-    def _without(self, error: ModelUnavailable, instead: Recognizer | None) -> Served:
+    def _without(self, error: ModelUnavailable, instead: Recognizer | None) -> _State:
         version = instead.version if instead else "no model"
         log.warning("%s Serving %s for now. Cause: %r", error, version, error.__cause__)
-        return Served(instead, confirmed=False, problem=str(error))
+        return _State(instead, confirmed=False, problem=str(error))
 
     def _last_good(self) -> Recognizer | None:
         try:

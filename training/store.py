@@ -1,4 +1,4 @@
-"""Where models are published, for those who write there: a folder or an S3 prefix, laid out as model/store.py says."""
+"""Where models are published, for those who write there: model/store.py says how it is laid out and reads it."""
 
 from __future__ import annotations
 
@@ -17,32 +17,38 @@ from botocore.exceptions import ClientError
 from tqdm import tqdm
 
 from model.errors import ModelUnavailable
-from model.store import CHUNK, FILE, POINTER, Pointer, sha256, split_s3_uri
+from model.store import CHUNK, FILE, POINTER, VERSION, Pointer, sha256, split_s3_uri
 from training.s3_errors import S3_ERRORS, sentence
 from training.steps import TrainingError, replacing, say
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-VERSION = re.compile(r"[0-9]{8}-[0-9a-f]{8}")
 
-
-class Stored(NamedTuple):
-    """A version that is there. modified: when its file was written, in UTC."""
+class Version(NamedTuple):
+    """A model that is there. created: when its file was written, in UTC; current: the one that is served."""
 
     version: str
     bytes: int
-    modified: datetime
+    created: datetime
+    current: bool = False
 
 
-class Place(ABC):
-    """Use it within `opened`, which turns what fails into a TrainingError."""
+class Store(ABC):
+    """A folder or an S3 prefix. Use it within `open_store`, which turns what fails into a TrainingError."""
 
     uri: str
 
+    def versions(self) -> list[Version]:
+        """Oldest first."""
+        current = self.current()
+        served = current.version if current else None
+        found = (one._replace(current=one.version == served) for one in self._stored())
+        return sorted(found, key=lambda one: (one.created, one.version))
+
     @abstractmethod
-    def stored(self) -> Iterator[Stored]:
-        """Every version with a model, in no order."""
+    def _stored(self) -> Iterator[Version]:
+        """Every version with a model, in no order, as if none were served."""
 
     @abstractmethod
     def sha256(self, version: str) -> str:
@@ -66,17 +72,17 @@ class Place(ABC):
             return None
 
 
-class Folder(Place):
+class FolderStore(Store):
     def __init__(self, path: Path) -> None:
         self.uri = str(path)
         self._path = path
 
-    def stored(self) -> Iterator[Stored]:
+    def _stored(self) -> Iterator[Version]:
         for folder in self._path.iterdir():
             file = folder / FILE
             if VERSION.fullmatch(folder.name) and file.is_file():
                 found = file.stat()
-                yield Stored(folder.name, found.st_size, datetime.fromtimestamp(found.st_mtime, timezone.utc))
+                yield Version(folder.name, found.st_size, datetime.fromtimestamp(found.st_mtime, timezone.utc))
 
     def sha256(self, version: str) -> str:
         return sha256(self._path / version / FILE)
@@ -92,7 +98,7 @@ class Folder(Place):
             return None
 
 
-class Bucket(Place):
+class S3Store(Store):
     def __init__(self, uri: str, s3: S3Client) -> None:
         self.uri = uri
         self._s3 = s3
@@ -107,13 +113,13 @@ class Bucket(Place):
         listed = self._s3.list_objects_v2(Bucket=self._bucket, Prefix=key, MaxKeys=1).get("Contents", [])
         return [(entry["Key"], entry["Size"]) for entry in listed] == [(key, pointer.bytes)]
 
-    def stored(self) -> Iterator[Stored]:
+    def _stored(self) -> Iterator[Version]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         for page in pages:
             for entry in page.get("Contents", []):
                 version, _, file = entry["Key"][len(self._prefix) :].partition("/")
                 if VERSION.fullmatch(version) and file == FILE:
-                    yield Stored(version, entry["Size"], entry["LastModified"].astimezone(timezone.utc))
+                    yield Version(version, entry["Size"], entry["LastModified"].astimezone(timezone.utc))
 
     def upload(self, path: Path, pointer: Pointer) -> None:
         with path.open("rb") as file, tqdm(
@@ -163,7 +169,7 @@ def megabytes(count: int) -> str:
 
 
 @contextlib.contextmanager
-def opened_bucket(uri: str) -> Iterator[Bucket]:
+def open_s3(uri: str) -> Iterator[S3Store]:
     """Raises TrainingError, also for what S3 refuses meanwhile."""
     try:
         split_s3_uri(uri)
@@ -171,20 +177,20 @@ def opened_bucket(uri: str) -> Iterator[Bucket]:
         raise TrainingError(f"{error}.") from error
     try:
         with contextlib.closing(_client()) as s3:
-            yield Bucket(uri, s3)
+            yield S3Store(uri, s3)
     except S3_ERRORS as error:
         raise TrainingError(sentence(error, uri)) from error
 
 
 @contextlib.contextmanager
-def opened(uri: str) -> Iterator[Place]:
+def open_store(uri: str) -> Iterator[Store]:
     """A folder, or s3://bucket/prefix. Raises TrainingError, also for what cannot be read or written meanwhile."""
     if uri.startswith("s3://"):
-        with opened_bucket(uri) as bucket:
-            yield bucket
+        with open_s3(uri) as store:
+            yield store
         return
     try:
-        yield Folder(Path(uri))
+        yield FolderStore(Path(uri))
     except OSError as error:
         raise TrainingError(f"The folder {uri} cannot be used: {error.strerror}.") from error
 
