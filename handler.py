@@ -12,7 +12,7 @@ import numpy as np
 from aws_lambda_powertools.event_handler.api_gateway import Router
 from aws_lambda_powertools.shared.functions import strtobool
 
-from api import answers, contract, uploads
+from api import answers, bulk, contract, uploads
 from api.answers import Stopwatch
 from api.gateway import Gateway
 from api.uploads import Upload
@@ -88,4 +88,4 @@ def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def on_upload(event: dict[str, Any], context: Any) -> dict[str, int]:
     """For photos in a bucket: see api/bulk.py."""
     current.get()  # without a model Lambda has to try again
-    return gateway.work_through(event, context, lambda upload: name_faces(upload, context.aws_request_id))
+    return bulk.work_through(event, context, name_faces, gateway)

@@ -10,12 +10,20 @@ import numpy as np
 
 from api.uploads import Options, Upload
 
+# As the contract calls them, in the order in which model/faces.py has them; left as seen in the photo.
+LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+
 if TYPE_CHECKING:  # model imports torch, and this module has no need of it
     from model.faces import Face
     from model.photo import Photo
     from model.recognizer import Recognizer
 
 Json = dict
+
+
+def milliseconds(since: float) -> float:
+    """From a time of `perf_counter` to now, to a tenth."""
+    return round((perf_counter() - since) * 1000, 1)
 
 
 class Stopwatch:
@@ -28,7 +36,11 @@ class Stopwatch:
     def __call__(self, phase: str) -> Iterator[None]:
         started = perf_counter()
         yield
-        self.ms[phase] = round((perf_counter() - started) * 1000, 1)
+        self.ms[phase] = milliseconds(started)
+
+
+def failure(code: str, message: str, request_id: str) -> Json:
+    return {"error": {"code": code, "message": message}, "request_id": request_id}
 
 
 def model_facts(model: Recognizer) -> Json:
@@ -98,5 +110,5 @@ def _face(face: Face) -> Json:
             "height": round(box.height, 1),
         },
         "confidence": round(face.confidence, 4),
-        "landmarks": face.named_landmarks(),
+        "landmarks": dict(zip(LANDMARKS, face.landmarks.round(1).tolist())),
     }

@@ -7,18 +7,22 @@ tell of a photo twice, and Lambda tries again what ended in an error: what the s
 from __future__ import annotations
 
 import json
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NamedTuple
 from urllib.parse import unquote_plus
 
 from aws_lambda_powertools.utilities.data_classes import S3Event
 
+from api.answers import failure, milliseconds
 from api.errors import TooLarge
 from api.forms import base_name
 from api.uploads import Options, Upload
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from api.gateway import Gateway
 
 PHOTOS, RESULTS, FAILURES = "photos/", "results/", "failures/"
 MAX_BYTES = 25_000_000  # of a photo, which does not have to fit into a request here
@@ -47,7 +51,7 @@ class Outcome(NamedTuple):
     body: Json | None = None
 
 
-def photos(event: Mapping[str, Any]) -> Iterator[S3Photo]:
+def _photos(event: Mapping[str, Any]) -> Iterator[S3Photo]:
     """Those that a notification of S3's tells of. What lies elsewhere is none, lest answers are taken for photos."""
     for record in S3Event(dict(event)).records if event.get("Records") else ():
         key = unquote_plus(record.s3.get_object.key)
@@ -55,19 +59,30 @@ def photos(event: Mapping[str, Any]) -> Iterator[S3Photo]:
             yield S3Photo(record.s3.bucket.name, key, record.s3.get_object.etag)
 
 
-class Bulk:
+def work_through(
+    event: Mapping[str, Any], context: Any, classify: Callable[[Upload, str], Json], gateway: Gateway
+) -> dict[str, int]:
+    """Answer the photos that S3 tells of, in S3. -> how many came to what. Raises what Lambda is to try again."""
+    gateway.begin(context.aws_request_id)
+    counts: dict[str, int] = {}
+    with closing(_Bulk(classify, gateway, context.aws_request_id)) as bulk:
+        for photo in _photos(event):
+            started = time.perf_counter()
+            outcome = bulk.work(photo)
+            counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
+            if outcome.status:
+                gateway.publish(outcome.status, outcome.code, outcome.body, milliseconds(started))
+    version = gateway.model_version()
+    gateway.log.info("worked through", request_id=context.aws_request_id, model_version=version, photos=counts)
+    return counts
+
+
+class _Bulk:
     """Takes photos from S3 and leaves answers there. To be closed."""
 
-    def __init__(
-        self,
-        classify: Callable[[Upload], Json],
-        explain: Callable[[Exception], tuple[int, str, str]],
-        model_version: str,
-        request_id: str,
-    ) -> None:
-        """explain: an error's status, code and message."""
-        self._classify, self._explain = classify, explain
-        self._version, self._request_id = model_version, request_id
+    def __init__(self, classify: Callable[[Upload, str], Json], gateway: Gateway, request_id: str) -> None:
+        self._classify, self._gateway, self._request_id = classify, gateway, request_id
+        self._version = gateway.model_version() or ""
         self._s3 = _client()
 
     def close(self) -> None:
@@ -84,12 +99,13 @@ class Bulk:
         try:
             if len(data) > MAX_BYTES:
                 raise TooLarge(f"The photo has more than {MAX_BYTES / 1e6:.0f} MB.")
-            answer = self._classify(Upload(base_name(photo.key), data, Options(all_faces=True)))
+            upload = Upload(base_name(photo.key), data, Options(all_faces=True))
+            answer = self._classify(upload, self._request_id)
         except Exception as error:  # a bug is one photo's failure, as it is one request's
-            status, code, message = self._explain(error)
+            status, code, message = self._gateway.explain(error)
             if code == TRANSIENT:
                 raise
-            self._leave(photo, FAILURES, {"error": {"code": code, "message": message}, "request_id": self._request_id})
+            self._leave(photo, FAILURES, failure(code, message, self._request_id))
             self._s3.delete_object(Bucket=photo.bucket, Key=photo.beside(RESULTS))
             return Outcome("failed", status, code)
         self._leave(photo, RESULTS, answer)

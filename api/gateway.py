@@ -10,7 +10,6 @@ import hmac
 import json
 import time
 import traceback
-from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Callable
@@ -27,11 +26,9 @@ from aws_lambda_powertools.event_handler.api_gateway import ApiGatewayResolver, 
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
-from api import events
-from api.bulk import Bulk, photos
+from api import answers, events
 from api.errors import STATUS, BadRequest, MethodNotAllowed, NotFound, Unauthorized
 from api.metrics import SERVICE, RequestMetrics
-from api.uploads import Upload
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
@@ -42,11 +39,6 @@ HEADERS = {
     # An answer is about somebody, so nobody on the way keeps it.
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-}
-RETRY_AFTER = 5  # seconds after which a missing model is worth another try
-HEADERS_FOR: dict[str, dict[str, str | list[str]]] = {
-    "model_unavailable": {"Retry-After": str(RETRY_AFTER)},
-    "unauthorized": {"WWW-Authenticate": "ApiKey"},
 }
 
 
@@ -76,7 +68,7 @@ class Gateway:
         self.log = Logger(service=SERVICE)
         self._router = router
         self._methods = _methods(router)
-        self._model_version = model_version
+        self.model_version = model_version
         self._api_key = api_key.encode()
         self._metrics = RequestMetrics(metrics)
         self._seen = Seen("")
@@ -104,29 +96,20 @@ class Gateway:
     def answer(self, event: Any, context: Any) -> dict[str, Any]:
         """The front's answer to an event; errors become answers too."""
         started = time.perf_counter()
-        seen = self._seen = Seen(context.aws_request_id)
+        self.begin(context.aws_request_id)
         answer = self._resolve(event, context)
-        status, ms = int(answer["statusCode"]), round((time.perf_counter() - started) * 1000, 1)
-        version = self._model_version()
-        self.log.info("answered", request_id=seen.request_id, status=status, ms=ms, model_version=version)
-        self._metrics.publish(status, seen.code, seen.body, ms, version)
+        status, seen, ms = int(answer["statusCode"]), self._seen, answers.milliseconds(started)
+        self.log.info("answered", request_id=seen.request_id, status=status, ms=ms, model_version=self.model_version())
+        self.publish(status, seen.code, seen.body, ms)
         return answer
 
-    def work_through(self, event: Any, context: Any, classify: Callable[[Upload], dict[str, Any]]) -> dict[str, int]:
-        """Answer the photos that S3 tells of, in S3; how many came to what. Raises what Lambda is to try again."""
-        self._seen = Seen(context.aws_request_id)
-        version = self._model_version() or ""
-        counts: dict[str, int] = {}
-        with closing(Bulk(classify, self._explain, version, context.aws_request_id)) as bulk:
-            for photo in photos(event):
-                started = time.perf_counter()
-                kind, status, code, body = bulk.work(photo)
-                counts[kind] = counts.get(kind, 0) + 1
-                if status:
-                    ms = round((time.perf_counter() - started) * 1000, 1)
-                    self._metrics.publish(status, code, body, ms, version)
-        self.log.info("worked through", request_id=context.aws_request_id, model_version=version, photos=counts)
-        return counts
+    def begin(self, request_id: str) -> None:
+        """What follows, in the log and in answers, is about this request."""
+        self._seen = Seen(request_id)
+
+    def publish(self, status: int, code: str | None, body: dict[str, Any] | None, ms: float) -> None:
+        """Metrics of what has been answered, if they are on."""
+        self._metrics.publish(status, code, body, ms, self.model_version())
 
     def _resolve(self, event: Any, context: Any) -> dict[str, Any]:
         try:
@@ -169,12 +152,17 @@ class Gateway:
         return response
 
     def _failed(self, error: Exception) -> Response[str]:
-        status, code, message = self._explain(error)
+        status, code, message = self.explain(error)
         self._seen.code = code
-        body = {"error": {"code": code, "message": message}, "request_id": self._seen.request_id}
-        return Response(status, "application/json", json.dumps(body), HEADERS_FOR.get(code))
+        headers: dict[str, str | list[str]] = {}
+        if status == 401:
+            headers["WWW-Authenticate"] = "ApiKey"
+        if hasattr(error, "retry_after"):
+            headers["Retry-After"] = str(error.retry_after)
+        body = answers.failure(code, message, self._seen.request_id)
+        return Response(status, "application/json", json.dumps(body), headers)
 
-    def _explain(self, error: Exception) -> tuple[int, str, str]:
+    def explain(self, error: Exception) -> tuple[int, str, str]:
         """Status, code and message. Of a bug, which is what no error of ours is, the log says what it was."""
         code, message = getattr(error, "code", None), str(error)
         if not isinstance(code, str) or code not in STATUS:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Mapping, NamedTuple, Sequence
 
-from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent, CaseInsensitiveDict
+from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 
 from api import forms
 from api.errors import BadParameter, BadRequest, EmptyUpload, TooLarge
@@ -46,7 +46,7 @@ def read(event: BaseProxyEvent, *, max_bytes: int = MAX_BYTES) -> Upload:
     Raises BadRequest, EmptyUpload, BadParameter or TooLarge.
     """
     body = _body(event)
-    kind, parameters = forms.split_header(_header(event, "content-type"))
+    kind, parameters = forms.split_header(event.headers.get("content-type") or "")
     name = forms.NAMELESS
     fields: Values = {}
     if kind == "application/json":
@@ -90,12 +90,6 @@ def _base64(text: str) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadRequest("The body is not valid base64.") from error
-
-
-def _header(event: BaseProxyEvent, name: str) -> str:
-    # A load balancer may be set to send lists instead of single values.
-    several = CaseInsensitiveDict(event.get("multiValueHeaders")).get(name) or [""]
-    return str(event.headers.get(name) or several[-1])
 
 
 def _query(event: BaseProxyEvent) -> Values:

@@ -6,10 +6,8 @@ weights, embedding and gallery from the model's file. pnet, rnet and onet.onnx a
 
 from __future__ import annotations
 
-import json
 import subprocess
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Sequence
 
@@ -19,9 +17,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.peers import rows_of
-from model.recognizer import CONFIG, PEOPLE, Recognizer, load_script
+from model.recognizer import CONFIG, PEOPLE, Recognizer, load_script, people_to_json
 from model.store import BUNDLED, fetch
-from training.align import ALIGNED, align_all
+from training.align import align_all
+from training.dataset import ALIGNED
 from training.prepare import STRANGER, TRAIN, VAL
 from training.trunk import Float, fold, forward, load_pretrained
 
@@ -109,7 +108,7 @@ def export(folder: Path) -> None:
         {0: "n"},
     )
     (folder / CONFIG).write_text(config.to_json())
-    (folder / PEOPLE).write_text(json.dumps([asdict(person) for person in people]))
+    (folder / PEOPLE).write_text(people_to_json(people))
 
 
 class Faces(NamedTuple):

@@ -32,6 +32,7 @@ from model.recognizer import Recognizer, load_script
 from model.store import BUNDLED, fetch
 from training import figures
 from training.align import pixels_digest
+from training.dataset import evenly
 from training.figures import Probes
 from training.gallery import Gallery
 from training.prepare import STRANGER, TRAIN, VAL, Example, examples, prepare
@@ -50,7 +51,8 @@ Scores = Callable[[np.ndarray], np.ndarray]  # embeddings float32 [N, D] -> [N, 
 def as_served(known: np.ndarray, labels: np.ndarray, people: int) -> Scores:
     """The log odds that the bundled model answers with, by the means that lie in it: of the same photos."""
     script, _, _ = load_script(fetch(BUNDLED)[0])
-    gallery = Gallery(script.means.numpy()[:people])
+    whole = Gallery.published(script)
+    gallery = Gallery(whole.means[:people], whole.normalisation)
     return lambda embeddings: script.slope * gallery.scores(embeddings) + script.intercept
 
 
@@ -195,7 +197,7 @@ def accuracy(system: System, rows: Sequence[Example], people: int) -> list[str]:
     known, strangers = (
         judge(scores, found[splits == split], labels[splits == split], people) for split in (VAL, STRANGER)
     )
-    measured = figures.measure(known, strangers)
+    measured = figures.measure(known, strangers, len(known))
     cells = [percent(measured["top1"]), percent((~faces[splits == VAL]).mean())]
     cells += [percent(share, 1) for share in measured["named_at_strangers_accepted"].values()]
     if system.threshold is None:
@@ -211,7 +213,7 @@ def percent(share: float, digits: int = 2) -> str:
 def cost(all_systems: Sequence[System], rows: Sequence[Example]) -> list[list[str]]:
     """Cells of each system: ms a photo, peak MB, MB on the disk. The systems take turns, photo by photo."""
     val = [row for row in rows if row.split == VAL]
-    chosen = [val[i].path for i in np.unique(np.linspace(0, len(val) - 1, TIMED).astype(int))]
+    chosen = [val[i].path for i in evenly(len(val), TIMED)]
     with ExitStack() as ends:
         workers = [ends.enter_context(closing(Worker(system))) for system in all_systems]
         times = [[worker.ask(path)[1] for worker in workers] for path in tqdm(chosen, desc="cost", unit=" photos")]
@@ -223,7 +225,7 @@ def cost(all_systems: Sequence[System], rows: Sequence[Example]) -> list[list[st
 
 
 TITLES = (
-    "right name, held-out photos",
+    "right name, val photos",
     "no face found in them",
     "named rightly while 10 % of strangers' photos are taken for somebody",
     "the same at 1 %",
@@ -246,7 +248,7 @@ def main() -> None:
     columns = [accuracy(system, rows, people) for system in compared]
     columns = [cells + more for cells, more in zip(columns, cost(compared, rows))]
     counts = {split: sum(row.split == split for row in rows) for split in (VAL, STRANGER)}
-    print(f"{people:,} people, {counts[VAL]:,} held-out photos, {counts[STRANGER]:,} of strangers.\n")
+    print(f"{people:,} people, {counts[VAL]:,} val photos, {counts[STRANGER]:,} of strangers.\n")
     print("| |", " | ".join(system.title for system in compared), "|")
     print("|" + "---|" * (1 + len(compared)))
     for cells in zip(TITLES, *columns):

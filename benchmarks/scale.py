@@ -25,11 +25,11 @@ from PIL import Image
 
 from model.recognizer import Person, load_script
 from model.store import BUNDLED, fetch
-from training.export import save_version
-from training.features import Dataset
+from training.dataset import Dataset
 from training.finetune import Recipe, train_head
 from training.prepare import TRAIN
 from training.sources import people_folders, unpack
+from training.store import save_version
 from training.trunk import FEATURES
 
 MB = 1 << 20

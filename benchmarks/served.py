@@ -2,7 +2,7 @@
 
     python -m benchmarks.served --data lfw-deepfunneled-subset.tgz
 
-Boxes and landmarks of 500 photos against those of facenet-pytorch's MTCNN; then the held-out photos of the bundled
+Boxes and landmarks of 500 photos against those of facenet-pytorch's MTCNN; then the val photos of the bundled
 model as requests to the handler, scaled to several sizes, against the model on crops of the training's. `--data` is
 what the bundled model was trained on. Ten minutes. Ends with 1 where one of the limits below is not kept.
 """
@@ -116,7 +116,7 @@ def offline(paths: list[str]) -> list[str | None]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--photos", type=int, help="held-out ones at most (all)")
+    parser.add_argument("--photos", type=int, help="val photos at most (all)")
     given = parser.parse_args()
     _, rows = rows_of(given.data, None)
     people = [person.name for person in Recognizer.load(BUNDLED).people]

@@ -12,8 +12,8 @@ from model.recognizer import Recognizer
 from model.s3 import SERVING
 from model.store import BUNDLED, current, fetch, recall, remember
 
-# Seconds between two attempts to load a model while there is none, and between two looks at the pointer while there is.
-RETRY, REFRESH = 5, 60
+RETRY = ModelUnavailable.retry_after  # seconds between two attempts to load a model while there is none
+REFRESH = 60  # seconds between two looks at the pointer while there is one
 
 log = logging.getLogger(__name__)
 

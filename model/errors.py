@@ -36,6 +36,7 @@ class NoFace(RecognitionError):
 
 class ModelUnavailable(RecognitionError):
     code = "model_unavailable"
+    retry_after = 5  # seconds after which another try is made, and worth it
 
 
 class SourceUnreachable(ModelUnavailable):

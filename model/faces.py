@@ -11,8 +11,6 @@ from PIL import Image
 
 from model.photo import Photo
 
-LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")  # left as seen in the photo
-
 
 @dataclass(frozen=True)
 class Box:
@@ -38,7 +36,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Face:
-    """One detected face. landmarks: float [5, 2], XY in pixels of the upright photo, in the order of LANDMARKS."""
+    """One detected face.
+
+    landmarks: float [5, 2], XY in pixels of the upright photo: left eye, right eye, nose, left and right of the mouth,
+    left as seen in the photo.
+    """
 
     box: Box
     confidence: float
@@ -48,10 +50,6 @@ class Face:
         """Degrees by which the line through the eyes falls to the right, in the photo."""
         x, y = self.landmarks[1] - self.landmarks[0]
         return math.degrees(math.atan2(y, x))
-
-    def named_landmarks(self) -> dict[str, list[float]]:
-        """Each point's XY by its name, to a tenth of a pixel."""
-        return {name: [round(float(x), 1), round(float(y), 1)] for name, (x, y) in zip(LANDMARKS, self.landmarks)}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from PIL import Image, ImageChops
 
 from model.errors import ImageTooLarge, RecognitionError, UnreadableImage, UnsupportedImage
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # those that Pillow reads by itself: HEIC takes pillow-heif
+# What the files are called; their first bytes tell them apart.
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic", ".heif")
 MAX_PIXELS = 50_000_000  # 200 MB as Pillow holds RGB
 GLANCE = 640  # pixels of the longer side that a JPEG is decoded to at first, or up to twice as many
 # Decoding time grows with pixels times scans, and a scan takes a few bytes: this many are a second and a half.

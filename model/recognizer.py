@@ -62,6 +62,10 @@ class Config:
         return json.dumps(asdict(self))
 
 
+def people_to_json(people: list[Person]) -> str:
+    return json.dumps([asdict(person) for person in people])
+
+
 def parse_people(text: str) -> list[Person]:
     """Raises ModelUnavailable."""
     try:

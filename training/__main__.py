@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from model.errors import ModelUnavailable
 from model.faces import CropSpec
@@ -65,26 +66,26 @@ def _finetune(a: Arguments) -> None:
     finetune(run, a.precision, recipe, _seed(run))
 
 
-def _evaluate(a: Arguments) -> None:
-    if a.model:
-        if not a.data:
-            raise TrainingError("evaluate --model needs --data, a folder of photos, a folder a person.")
-        print(json.dumps(evaluate_unseen(a.model, a.data, a.strangers), indent=1))
-    elif a.out:
-        run = Run(a.out)
-        evaluate(run, a.precision)
-        if a.pairs:
-            verify(run, a.precision, a.pairs)
-        found = {step: run.record(step)["facts"] for step in ("evaluate", "verify") if run.has(step)}
-        print(json.dumps(found, indent=1))
-    else:
+def _measure(a: Arguments) -> str:
+    run = Run(a.out)
+    evaluate(run, a.precision)
+    if a.pairs:
+        verify(run, a.precision, a.pairs)
+    return _json({step: run.record(step)["facts"] for step in ("evaluate", "verify") if run.has(step)})
+
+
+def _evaluate(a: Arguments) -> str:
+    if a.out:
+        return _measure(a)
+    if not (a.model and a.data):
         raise TrainingError("evaluate needs --out, the folder of a training run, or --model and --data.")
+    return _json(evaluate_unseen(a.model, a.data, a.strangers))
 
 
-def _repeat(a: Arguments) -> None:
+def _repeat(a: Arguments) -> str:
     run = Run(a.out)
     repeat(run, a.precision, a.seeds)
-    print(json.dumps(spread(run.record("repeat")["facts"]["runs"]), indent=1))
+    return _json(spread(run.record("repeat")["facts"]["runs"]))
 
 
 def _export(a: Arguments) -> None:
@@ -97,19 +98,25 @@ def _export(a: Arguments) -> None:
     _report(a)
 
 
-def _stress(a: Arguments) -> None:
-    run = Run(a.out)
-    stress(run, a.photos)
-    print(json.dumps(run.record("stress")["facts"], indent=1))
-
-
 def _report(a: Arguments) -> None:
-    write_report(Run(a.out), a.precision)
+    write_report(Run(a.out))
     say(f"report.html and report.json are in {a.out}")
 
 
-def _compare(a: Arguments) -> None:
-    print(compare(a.first, a.second))
+def _all(a: Arguments) -> None:
+    require_serving_torch()
+    for step in (_prepare, _align, _features, _finetune, _measure, _repeat, _export):
+        step(a)
+
+
+def _stress(a: Arguments) -> str:
+    run = Run(a.out)
+    stress(run, a.photos)
+    return _json(run.record("stress")["facts"])
+
+
+def _compare(a: Arguments) -> str:
+    return compare(a.first, a.second)
 
 
 def _publish(a: Arguments) -> None:
@@ -118,8 +125,8 @@ def _publish(a: Arguments) -> None:
     publish(Path(a.model or a.out / "model"), a.to, a.dry_run)
 
 
-def _versions(a: Arguments) -> None:
-    print(table(versions(a.model)))
+def _versions(a: Arguments) -> str:
+    return table(versions(a.model))
 
 
 def _rollback(a: Arguments) -> None:
@@ -130,19 +137,11 @@ def _enrol(a: Arguments) -> None:
     enrol(a.people, a.model, a.out)
 
 
-def _all(a: Arguments) -> None:
-    require_serving_torch()
-    for step in (_prepare, _align, _features, _finetune):
-        step(a)
-    run = Run(a.out)
-    evaluate(run, a.precision)
-    if a.pairs:
-        verify(run, a.precision, a.pairs)
-    repeat(run, a.precision, a.seeds)
-    _export(a)
+def _json(facts: Any) -> str:
+    return json.dumps(facts, indent=1)
 
 
-FUNCTIONS: dict[str, Callable[[Arguments], None]] = {
+FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> what is to be printed
     "prepare": _prepare,
     "align": _align,
     "features": _features,
@@ -150,10 +149,10 @@ FUNCTIONS: dict[str, Callable[[Arguments], None]] = {
     "evaluate": _evaluate,
     "repeat": _repeat,
     "export": _export,
-    "stress": _stress,
     "report": _report,
-    "compare": _compare,
     "all": _all,
+    "stress": _stress,
+    "compare": _compare,
     "publish": _publish,
     "versions": _versions,
     "rollback": _rollback,
@@ -167,7 +166,9 @@ def main(argv: list[str] | None = None) -> int:
     # A shell that starts this in the background has it ignore Ctrl-C, and so would the cleaning up.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        FUNCTIONS[arguments.command](arguments)
+        printed = FUNCTIONS[arguments.command](arguments)
+        if printed is not None:
+            print(printed)
     except (TrainingError, ModelUnavailable) as error:
         say(f"error: {error}")
         return 1

@@ -20,10 +20,9 @@ from model.detector import Detector
 from model.errors import RecognitionError
 from model.faces import CropSpec, crop, nearest_centre
 from model.photo import decode
+from training.dataset import ALIGNED, CROPS, DIGESTS, FACELESS, STATUS, UNREADABLE
 from training.prepare import examples
 from training.steps import Rows, Run
-
-FACELESS, ALIGNED, UNREADABLE = 0, 1, 2  # a photo's status
 
 CHUNK = 32  # photos between two writes
 
@@ -94,9 +93,9 @@ def align(run: Run, spec: CropSpec) -> None:
 
     def work() -> dict[str, Any]:
         size = len(rows)
-        crops = Rows(run.out / "crops.npy", (size, spec.size, spec.size, 3), np.uint8, repr(inputs))
-        status = Rows(run.out / "status.npy", (size,), np.uint8, repr(inputs))
-        digests = Rows(run.out / "digests.npy", (size,), "S16", repr(inputs))
+        crops = Rows(run.out / CROPS, (size, spec.size, spec.size, 3), np.uint8, repr(inputs))
+        status = Rows(run.out / STATUS, (size,), np.uint8, repr(inputs))
+        digests = Rows(run.out / DIGESTS, (size,), "S16", repr(inputs))
         files = (crops, status, digests)
         done = min(file.done for file in files)
         for file in files:
@@ -112,14 +111,14 @@ def align(run: Run, spec: CropSpec) -> None:
         finally:
             for file in files:
                 file.close()
-        found = np.load(run.out / "status.npy")
+        found = np.load(run.out / STATUS)
         return {
             "aligned": int((found == ALIGNED).sum()),
             "faceless": [rows[i].path for i in np.flatnonzero(found == FACELESS)],
             "unreadable": [rows[i].path for i in np.flatnonzero(found == UNREADABLE)],
         }
 
-    run.step("align", inputs, ["crops.npy", "status.npy", "digests.npy"], work)
+    run.step("align", inputs, [CROPS, STATUS, DIGESTS], work)
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from training.steps import TrainingError
 
-LISTS = ("duplicates", "look_alikes", "wrong", "per_person", "held_out.calibration")  # by their length
+LISTS = ("duplicates", "look_alikes", "wrong", "per_person", "cross_validated.calibration")  # by their length
 
 
 def compare(first: Path, second: Path) -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import imagehash
 import numpy as np
-from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from model.photo import FORMATS
+from model.errors import RecognitionError
+from model.photo import decode
 
 HASH_SIDE = 16  # a perceptual hash has HASH_SIDE ** 2 bits
 # On LFW a photo scaled to 0.4-2 times its size or saved again at JPEG quality 40-90 is at most 8 bits away from itself;
@@ -31,24 +29,19 @@ def find_duplicates(paths: Sequence[Path]) -> tuple[list[str], list[int]]:
     """
     digests: list[str] = []
     hashes = np.zeros((len(paths), HASH_SIDE**2), np.int8)
-    with ThreadPool(os.cpu_count()) as pool:
-        found = pool.imap(_hashes, paths, chunksize=8)
-        for i, (digest, bits) in enumerate(tqdm(found, total=len(paths), desc="compare", unit=" photos")):
-            digests.append(digest)
-            hashes[i] = bits
+    for i, path in enumerate(tqdm(paths, desc="compare", unit=" photos")):
+        digest, hashes[i] = _hashes(path)
+        digests.append(digest)
     return digests, _first_alike(digests, hashes)
 
 
 def _hashes(path: Path) -> tuple[str, np.ndarray]:
     """Digest of the bytes, and the perceptual hash, int8 [bits] of -1 and 1, or zeros where there is no image."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()[:16]
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            # A JPEG is then decoded at a fraction of its size: it ends as 64 x 64 pixels all the same.
-            image.draft("L", (8 * HASH_SIDE, 8 * HASH_SIDE))
-            ImageOps.exif_transpose(image, in_place=True)
-            bits = imagehash.phash(image, hash_size=HASH_SIDE).hash.ravel()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        bits = imagehash.phash(decode(data).glance(), hash_size=HASH_SIDE).hash.ravel()
+    except RecognitionError:
         return digest, np.zeros(HASH_SIDE**2, np.int8)
     return digest, np.where(bits, 1, -1).astype(np.int8)
 

@@ -18,13 +18,15 @@ import torch
 from model.errors import ModelUnavailable
 from model.recognizer import Config, Person, Recognizer, load_script
 from model.store import Pointer, fetch
-from training.align import ALIGNED, FACELESS, align_all
-from training.export import require_serving_torch, save_version
+from training.align import align_all
+from training.dataset import ALIGNED, FACELESS
+from training.export import require_serving_torch
 from training.figures import confidence_of
 from training.gallery import Gallery
 from training.probes import cost, read_probes
 from training.sources import merged_folders
 from training.steps import TrainingError, say
+from training.store import save_version
 
 
 @dataclass
@@ -54,13 +56,13 @@ def enrol(folders: Sequence[Path], model: str, models: Path) -> Enrolment:
     result = Enrolment()
     crops = _new_crops(merged_folders(folders), known, recognizer, result)
     roll = Roll(script, config, known)
-    before = Gallery(roll.means, script.hubness.numpy())
+    before = Gallery.published(script)
     for name, found in crops.items():
         embeddings = recognizer.classify(np.stack([crop for crop, _ in found]))[1]
         roll.add(name, embeddings, [digest for _, digest in found])
         result.added[name] = len(found)
     if result.added:
-        gallery = Gallery(roll.means)
+        gallery = Gallery(roll.means, before.normalisation)
         result.look_alikes = roll.look_alikes(gallery, len(before.means))
         text, probes = read_probes(path)
         if text:

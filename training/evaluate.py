@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from training import figures
-from training.features import Dataset, dataset, load_features
+from training.dataset import Dataset, dataset
+from training.features import load_features
 from training.figures import Probes
 from training.finetune import Head, load_head
-from training.gallery import Gallery
+from training.gallery import Gallery, Normalisation
 from training.prepare import STRANGER, TRAIN, VAL
 from training.steps import Run, TrainingError
 
@@ -69,13 +70,12 @@ def assess(head: Head, features: np.ndarray, data: Dataset) -> Assessment:
 
 def summary(found: Assessment, val_images: int) -> dict[str, Any]:
     """The figures of a split. A val photo in which no face was found, of `val_images` in all, counts as wrong."""
-    measured = figures.measure(found.known, found.strangers)
-    share_found = len(found.known) / val_images
+    measured = figures.measure(found.known, found.strangers, val_images)
     return {
-        "val_accuracy": measured["top1"] * share_found,
-        "val_top5": measured["top5"] * share_found,
+        "val_accuracy": measured["top1"],
+        "val_top5": measured["top5"],
         "named_at_strangers_accepted": measured["named_at_strangers_accepted"],
-        "held_out": figures.held_out(found.known, found.strangers),
+        "cross_validated": figures.cross_validated(found.known, found.strangers, val_images),
     }
 
 
@@ -85,6 +85,8 @@ def evaluate(run: Run, precision: str) -> None:
         "finetune": run.identity("finetune"),
         "features": run.identity(f"features-{precision}"),
         "precision": precision,
+        "normalisation": asdict(Normalisation()),
+        "rate": figures.DEFAULT_RATE,
     }
 
     def work() -> dict[str, Any]:
@@ -105,7 +107,6 @@ def evaluate(run: Run, precision: str) -> None:
             "slope": slope,
             "intercept": intercept,
             "threshold": float(figures.confidence_of(score, slope, intercept)),
-            "threshold_score": score,
         }
 
     run.step("evaluate", inputs, ["evaluated.npz"], work)
@@ -118,7 +119,7 @@ def load_assessment(run: Run) -> Assessment:
         known, strangers = (
             Probes(*(file[f"{name}_{field}"] for field in Probes.__annotations__)) for name in ("known", "strangers")
         )
-        return Assessment(Gallery(file["means"], file["hubness"]), known, strangers)
+        return Assessment(Gallery(file["means"], hubness=file["hubness"]), known, strangers)
 
 
 def load_served(run: Run) -> Served:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +10,18 @@ from torch import nn
 from tqdm import tqdm
 
 from model.faces import CropSpec
-from model.recognizer import CONFIG, PEOPLE, Config, Person, Recognizer
+from model.recognizer import Config, Person, Recognizer, to_tensor
 from model.store import POINTER, Pointer
+from training.dataset import BATCH, DIGESTS, Dataset, crops_of, dataset, evenly
 from training.evaluate import Served, embed, load_served
-from training.features import BATCH, INT8, SERVING_TORCH, Dataset, crops_of, dataset, load_features, trunk
+from training.features import INT8, SERVING_TORCH, arithmetic, load_features
 from training.figures import judged
 from training.finetune import Head, load_head
 from training.network import Network
 from training.prepare import STRANGER, TRAIN, VAL
-from training.probes import PROBES, pack_probes
-from training.steps import Run, TrainingError, replacing, say, versions
+from training.probes import pack_probes
+from training.steps import Run, TrainingError, packages, say
+from training.store import save_version
 from training.trunk import Conv, fold, forward, load_pretrained
 
 MAX_LOSS = 0.003  # of val accuracy, int8 against fp32
@@ -40,32 +38,6 @@ def require_serving_torch() -> None:
         )
 
 
-def save_version(
-    script: torch.jit.ScriptModule, config: Config, people: list[Person], models: Path, probes: str = ""
-) -> Pointer:
-    """Write a new version below `models`, then the pointer to it. What is cut off leaves the old version in force.
-
-    probes: as of `pack_probes`, or empty.
-    """
-    extra = torch._C.ExtraFilesMap()
-    extra[CONFIG] = config.to_json()
-    extra[PROBES] = probes
-    extra[PEOPLE] = json.dumps([{"id": p.id, "name": p.name, "photos": list(p.photos)} for p in people])
-    partial = models / ".new"
-    partial.mkdir(parents=True, exist_ok=True)
-    try:
-        script.save(str(partial / "model.pt"), _extra_files=extra)
-        pointer = Pointer.of(partial / "model.pt")
-        target = models / pointer.version
-        if not target.exists():
-            os.replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    with replacing(models / POINTER) as path:
-        path.write_text(pointer.to_json())
-    return pointer
-
-
 def export(run: Run, precision: str) -> None:
     """Write DIR/model. Raises TrainingError where int8 lost more than 0.3 points of accuracy."""
     require_serving_torch()
@@ -74,17 +46,17 @@ def export(run: Run, precision: str) -> None:
     def work() -> dict[str, Any]:
         data, served, head = dataset(run), load_served(run), load_head(run)
         stored = load_features(run, precision)
+        crop = CropSpec(**run.record("align")["inputs"]["crop"])
         scales = run.record(f"features-{precision}")["facts"]["scales"]
         convs = fold(load_pretrained())
         facts = _against_fp32(run, data, convs, served, head, stored) if precision == INT8 else {}
         with torch.no_grad():
-            script = torch.jit.script(
-                Network(convs, scales, head.embedding.weight.data, served.gallery, served.slope, served.intercept)
-            )
+            weight = head.embedding.weight.data
+            network = Network(convs, scales, weight, served.gallery, served.slope, served.intercept, crop.size)
+            script = torch.jit.script(network)
         evaluated = run.record("evaluate")["facts"]
         metrics = {key: evaluated[key] for key in ("val_accuracy", "named_at_strangers_accepted", "stranger_probes")}
-        crop = CropSpec(**run.record("align")["inputs"]["crop"])
-        config = Config(crop, served.threshold, precision, metrics, versions())
+        config = Config(crop, served.threshold, precision, metrics, packages())
         probes = pack_probes(embed(head, stored, data, VAL), embed(head, stored, data, STRANGER))
         pointer = save_version(script, config, _people(run, data), run.out / "model", probes)
         return {**facts, **_as_exported(run, pointer, data), "version": pointer.version, "bytes": pointer.bytes}
@@ -95,7 +67,7 @@ def export(run: Run, precision: str) -> None:
 
 def _people(run: Run, data: Dataset) -> list[Person]:
     """Each with the digests of the photos trained on."""
-    digests = np.load(run.out / "digests.npy")[data.rows]
+    digests = np.load(run.out / DIGESTS)[data.rows]
     of_person: dict[int, list[str]] = {}
     for i in np.flatnonzero(data.splits == TRAIN):
         of_person.setdefault(int(data.labels[i]), []).append(str(digests[i], "ascii"))
@@ -109,12 +81,12 @@ def _against_fp32(
 
     Raises TrainingError where int8 has fewer of them right by more than MAX_LOSS.
     """
-    network, val = trunk(convs, None), np.flatnonzero(data.splits == VAL)
-    val = val[np.unique(np.linspace(0, len(val) - 1, min(COMPARED, len(val))).astype(int))]
+    fp32, val = arithmetic(convs, None), np.flatnonzero(data.splits == VAL)
+    val = val[evenly(len(val), COMPARED)]
     labels = data.labels[val]
     with torch.no_grad():
         batches = tqdm(crops_of(run, data.rows[val]), total=-(-len(val) // BATCH), desc="compare with fp32")
-        exact = torch.cat([forward(network, crops).cpu() for crops in batches])
+        exact = torch.cat([forward(fp32, to_tensor(crops)).cpu() for crops in batches])
         int8 = torch.from_numpy(stored[val])
         cosine = float(nn.functional.cosine_similarity(exact, int8).mean())
         fp32_right, int8_right = (
@@ -135,9 +107,7 @@ def _as_exported(run: Run, pointer: Pointer, data: Dataset) -> dict[str, float]:
     val = np.flatnonzero(data.splits == VAL)
     right = accepted = 0
     for start, crops in zip(range(0, len(val), BATCH), crops_of(run, data.rows[val])):
-        found = judged(
-            recognizer.classify(crops.permute(0, 2, 3, 1).numpy())[0], data.labels[val[start : start + BATCH]]
-        )
+        found = judged(recognizer.classify(crops)[0], data.labels[val[start : start + BATCH]])
         right += int(found.right.sum())
         accepted += int((found.right & (found.best >= recognizer.config.threshold)).sum())
     total = run.record("prepare")["facts"]["val_images"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,13 @@ import torch
 from tqdm import tqdm
 
 from model.recognizer import to_tensor
-from training.align import ALIGNED
-from training.prepare import TRAIN, examples
+from training.dataset import BATCH, crops_of, dataset
+from training.prepare import TRAIN
 from training.quantize import Int8, Scale, calibrate, pack, quantize
 from training.steps import Rows, Run, TrainingError
 from training.trunk import FEATURES, Arithmetic, Conv, Float, fold, forward, load_pretrained
 
 INT8, FP32 = "int8", "fp32"
-BATCH = 256 if torch.cuda.is_available() else 32
 CALIBRATION_CROPS = 128
 SERVING_TORCH = "1.5.0"
 
@@ -29,33 +26,8 @@ def default_precision() -> str:
     return INT8 if torch.__version__.split("+")[0] == SERVING_TORCH else FP32
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """The rows that have a face. labels: int64, class index or -1; splits: str; rows: their place in crops.npy."""
-
-    names: list[str]
-    labels: np.ndarray
-    splits: np.ndarray
-    rows: np.ndarray
-
-
-def dataset(run: Run) -> Dataset:
-    names, rows = examples(run)
-    kept = np.flatnonzero(np.load(run.out / "status.npy") == ALIGNED)
-    labels = np.array([row.person for row in rows], np.int64)
-    splits = np.array([row.split for row in rows])
-    return Dataset(names, labels[kept], splits[kept], kept)
-
-
-def crops_of(run: Run, rows: np.ndarray) -> Iterator[torch.Tensor]:
-    """uint8 crops in batches [N, 3, 160, 160], read from disk as they are needed."""
-    crops = np.load(run.out / "crops.npy", mmap_mode="r")
-    for start in range(0, len(rows), BATCH):
-        yield to_tensor(crops[rows[start : start + BATCH]])
-
-
-def trunk(convs: dict[str, Conv], scales: dict[str, Scale] | None) -> Arithmetic:
-    """The arithmetic of a precision: int8 with scales, else floating point; on a GPU, where there is one, in half."""
+def arithmetic(convs: dict[str, Conv], scales: dict[str, Scale] | None) -> Arithmetic:
+    """To compute the trunk in: int8 with scales, else floating point; on a GPU, where there is one, in half."""
     if scales is not None:
         return Int8(convs, scales, pack(convs, quantize(convs)))
     if torch.cuda.is_available():
@@ -86,14 +58,14 @@ def features(run: Run, precision: str, seed: int) -> None:
             train = data.rows[data.splits == TRAIN]
             chosen = np.random.RandomState(seed).permutation(train)[:CALIBRATION_CROPS]
             batches = tqdm(crops_of(run, np.sort(chosen)), total=-(-len(chosen) // BATCH), desc="calibrate")
-            scales = calibrate(convs, batches)
+            scales = calibrate(convs, map(to_tensor, batches))
         out = Rows(path, (len(data.rows), FEATURES), np.float32, repr(inputs))
-        network = trunk(convs, scales)
+        a = arithmetic(convs, scales)
         todo = data.rows[out.done :]
         try:
             with tqdm(total=len(data.rows), initial=out.done, desc="features", unit=" crops") as bar, torch.no_grad():
                 for crops in crops_of(run, todo):
-                    out.append(forward(network, crops).cpu().numpy())
+                    out.append(forward(a, to_tensor(crops)).cpu().numpy())
                     bar.update(len(crops))
             out.finish()
         finally:

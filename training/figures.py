@@ -70,12 +70,16 @@ def named_at(known: Probes, threshold: float) -> float:
     return float(((known.best >= threshold) & known.right).mean())
 
 
-def measure(known: Probes, strangers: Probes) -> dict[str, Any]:
-    """The figures of a report: top1 and top5, and what is named rightly while so many strangers are accepted."""
-    found: dict[str, Any] = {"top1": float((known.rank < 1).mean()), "top5": float((known.rank < 5).mean())}
+def measure(known: Probes, strangers: Probes, images: int) -> dict[str, Any]:
+    """The figures of a report: top1 and top5, and what is named rightly while so many strangers are accepted.
+
+    images: photos of known people; one in which no face was found, which is no probe, counts as wrong.
+    """
+    share = len(known) / images
+    found: dict[str, Any] = {f"top{n}": float((known.rank < n).mean()) * share for n in (1, 5)}
     if len(strangers):
         found["named_at_strangers_accepted"] = {
-            str(rate): named_at(known, threshold_at(strangers, rate)) for rate in FALSE_ACCEPT_RATES
+            str(rate): named_at(known, threshold_at(strangers, rate)) * share for rate in FALSE_ACCEPT_RATES
         }
     return found
 
@@ -91,10 +95,11 @@ def halves(known: Probes, strangers: Probes) -> list[tuple[Probes, Probes]]:
     return [(known[known.labels % 2 == i], strangers[:middle] if i else strangers[middle:]) for i in range(2)]
 
 
-def held_out(known: Probes, strangers: Probes) -> dict[str, Any]:
+def cross_validated(known: Probes, strangers: Probes, images: int) -> dict[str, Any]:
     """What the threshold and the confidence are worth on people who did not choose them.
 
     Both are chosen on one half of the people, known and strangers, and judged on the other; then the other way round.
+    images: as for `measure`.
     """
     sides = halves(known, strangers)
     accepted, named, confidence, right, weight = [], [], [], [], []
@@ -110,7 +115,7 @@ def held_out(known: Probes, strangers: Probes) -> dict[str, Any]:
     calibration, error = reliability(np.concatenate(confidence), np.concatenate(right), np.concatenate(weight))
     return {
         "strangers_accepted": float(np.concatenate(accepted).mean()),
-        "named": float(np.concatenate(named).mean()),
+        "named": float(np.concatenate(named).sum() / images),
         "calibration_error": error,
         "calibration": calibration,
     }

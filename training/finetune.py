@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 
-from training.features import Dataset, dataset, load_features
+from training.dataset import Dataset, dataset
+from training.features import load_features
 from training.prepare import TRAIN, VAL
 from training.steps import Run, replacing
 from training.trunk import EMBEDDING, FEATURES, load_pretrained, parameters

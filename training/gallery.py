@@ -6,30 +6,45 @@ times people.
 
 from __future__ import annotations
 
-from typing import Iterable, Tuple
+from dataclasses import dataclass
+from typing import Any, Iterable, Tuple
 
 import numpy as np
 
 from training.figures import Probes, judged
 
-COHORT = 5  # people who score highest, less the one in question
-PROBE_WEIGHT, PERSON_WEIGHT = 0.5, 0.2
 ROWS = 1024  # people at a time
 
 Batches = Iterable[Tuple[np.ndarray, np.ndarray]]  # labels int64 [n], embeddings float32 [n, 512] of length 1
 
 
+@dataclass(frozen=True)
+class Normalisation:
+    """How cosines become scores; saved with each model, whose threshold holds for nothing else.
+
+    cohort: people who score highest, less the one in question; probe, person: weights of what the probe, and of what
+    the person, has in common with them.
+    """
+
+    cohort: int = 5
+    probe: float = 0.5
+    person: float = 0.2
+
+
 class Gallery:
     """means: float32 [people, 512], not normalised: their length says how alike a person's photos are.
 
-    hubness: float32 [people], mean cosine between a person and the COHORT others who are most alike.
+    hubness: float32 [people], mean cosine between a person and those of the cohort, who are most alike.
     """
 
-    def __init__(self, means: np.ndarray, hubness: np.ndarray | None = None) -> None:
+    def __init__(
+        self, means: np.ndarray, normalisation: Normalisation | None = None, hubness: np.ndarray | None = None
+    ) -> None:
         """hubness: where it is known already; to find it takes people x people."""
         self.means = means
+        self.normalisation = normalisation or Normalisation()
         self._units = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-        self.hubness = _hubness(self._units) if hubness is None else hubness
+        self.hubness = _hubness(self._units, self.normalisation.cohort) if hubness is None else hubness
 
     @classmethod
     def of(cls, batches: Batches, people: int) -> Gallery:
@@ -41,6 +56,12 @@ class Gallery:
             np.add.at(sums, labels, embeddings)
             counts += np.bincount(labels, minlength=people)
         return cls((sums / np.maximum(counts, 1)[:, None]).astype(np.float32))
+
+    @classmethod
+    def published(cls, script: Any) -> Gallery:
+        """That of a model as it lies on disk."""
+        normalisation = Normalisation(script.cohort, script.probe_weight, script.person_weight)
+        return cls(script.means.numpy(), normalisation, script.hubness.numpy())
 
     def scores(self, embeddings: np.ndarray, without: np.ndarray | None = None) -> np.ndarray:
         """[N, 512] of length 1 -> [N, people]: the cosines, less a part of what they owe to looking like many.
@@ -57,10 +78,10 @@ class Gallery:
         if without is not None:
             found[np.arange(len(found)), without] = -np.inf
             others -= 1
-        cohort = min(COHORT, others)
+        cohort = min(self.normalisation.cohort, others)
         if cohort > 0:
-            found -= PROBE_WEIGHT * _highest(found, cohort + 1)[:, :-1].mean(axis=1, keepdims=True)
-        return found - PERSON_WEIGHT * self.hubness
+            found -= self.normalisation.probe * _highest(found, cohort + 1)[:, :-1].mean(axis=1, keepdims=True)
+        return found - self.normalisation.person * self.hubness
 
     def judge(self, batches: Batches, without_own: bool = False) -> Probes:
         """Name each probe by its scores.
@@ -76,8 +97,8 @@ class Gallery:
         return Probes.joined(parts)
 
 
-def _hubness(units: np.ndarray) -> np.ndarray:
-    cohort = min(COHORT, len(units) - 1)
+def _hubness(units: np.ndarray, cohort: int) -> np.ndarray:
+    cohort = min(cohort, len(units) - 1)
     if cohort < 1:
         return np.zeros(len(units), np.float32)
     parts = []

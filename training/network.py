@@ -11,7 +11,7 @@ from typing import Dict, List, Optional, Tuple
 import torch
 from torch import nn
 
-from training.gallery import COHORT, PERSON_WEIGHT, PROBE_WEIGHT, Gallery
+from training.gallery import Gallery
 from training.quantize import Int8, Scale, pack, quantize
 from training.trunk import Conv, Float, forward
 
@@ -51,8 +51,9 @@ class Network(nn.Module):
         gallery: Gallery,
         slope: float,
         intercept: float,
+        size: int,
     ) -> None:
-        """embedding: [512, 1792]; scales: None for fp32."""
+        """embedding: [512, 1792]; scales: None for fp32; size: of a crop's side, pixels."""
         super().__init__()
         self.int8 = scales is not None
         self.weights = quantize(convs) if self.int8 else [conv.weight for conv in convs.values()]
@@ -65,8 +66,9 @@ class Network(nn.Module):
         self.register_buffer("hubness", torch.from_numpy(gallery.hubness))
         self.register_buffer("units", torch.zeros(0))  # the means, of length 1
         self.slope, self.intercept = slope, intercept
-        self.cohort, self.probe_weight, self.person_weight = COHORT, PROBE_WEIGHT, PERSON_WEIGHT
-        example = torch.zeros(1, 3, 160, 160, dtype=torch.uint8)
+        norm = gallery.normalisation
+        self.cohort, self.probe_weight, self.person_weight = norm.cohort, norm.probe, norm.person
+        example = torch.zeros(1, 3, size, size, dtype=torch.uint8)
         weights = pack(convs, self.weights) if self.int8 else self.weights
         self.trunk = torch.jit.trace(Trunk(convs, scales), (example, weights), check_trace=False)
 

@@ -34,8 +34,8 @@ COMMANDS = {
     ),
     "repeat": Command("the training again with other seeds", ("--out",), ("--precision", "--seeds")),
     "export": Command("everything -> one TorchScript file, and the report", ("--out",), ("--precision",)),
-    "stress": Command("the model on blurred, dark, rolled and hidden faces", ("--out",), ("--precision", "--photos")),
-    "report": Command("report.html and report.json once more", ("--out",), ("--precision",)),
+    "stress": Command("the model on blurred, dark, rolled and hidden faces", ("--out",), ("--photos",)),
+    "report": Command("report.html and report.json once more", ("--out",)),
     "compare": Command("two reports side by side", ("first", "second")),
     "all": Command(
         "prepare, align, features, finetune, evaluate, repeat, export and report",

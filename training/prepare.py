@@ -55,7 +55,8 @@ def prepare(run: Run, data: Path | None, people: Sequence[Path], min_images: int
 
     def work() -> dict[str, Any]:
         known, strangers = _merge(run, data, people, min_images)
-        for group in look_alikes([*known, *strangers]):
+        alike = look_alikes([*known, *strangers])
+        for group in alike:
             say(f"{' / '.join(group)}: if that is one person, give the folders one name")
         found = [(name, path) for group in (known, strangers) for name, paths in group.items() for path in paths]
         digests, first = find_duplicates([path for _, path in found])
@@ -77,7 +78,7 @@ def prepare(run: Run, data: Path | None, people: Sequence[Path], min_images: int
             "strangers": len(strangers),
             "stranger_images": sum(row.split == STRANGER for row in rows),
             "duplicates": [[str(found[i][1]), str(found[j][1])] for i, j in enumerate(first) if i != j],
-            "look_alikes": look_alikes([*known, *strangers]),
+            "look_alikes": alike,
             "digest": digest([[row.digest, row.person, row.split] for row in rows]),
         }
 
@@ -121,7 +122,7 @@ def split(rows: Sequence[Example], names: Sequence[str], val_share: float, seed:
     of_person.pop(-1, None)
     result = list(rows)
     for person, indices in of_person.items():
-        held_out = math.floor(val_share * len(indices))
+        count = math.floor(val_share * len(indices))
         for place, i in enumerate(random.Random(f"{seed}:{names[person]}").sample(indices, len(indices))):
-            result[i] = replace(rows[i], split=VAL if place < held_out else TRAIN)
+            result[i] = replace(rows[i], split=VAL if place < count else TRAIN)
     return result

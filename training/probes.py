@@ -59,7 +59,6 @@ def cost(batches: Batches, gallery: Gallery, threshold: float) -> dict[str, Any]
     known, strangers = found[found.labels >= 0], found[found.labels < 0]
     return {
         "photos": len(known),
-        "right": float(known.right.mean()),
         "right_and_known": named_at(known, threshold),
         "strangers": len(strangers),
         "strangers_accepted": float((strangers.best >= threshold).mean()) if len(strangers) else 0.0,

@@ -10,7 +10,7 @@ from typing import Iterable, Sequence, Tuple
 
 import torch
 
-from training.trunk import Conv, Float, forward
+from training.trunk import Conv, Float, forward, normalised
 
 Scale = Tuple[float, int]  # scale and zero point of a layer's output
 
@@ -76,7 +76,7 @@ class Int8:
 
     def input(self, crops: torch.Tensor) -> torch.Tensor:
         scale, zero_point = self.scales["input"]
-        return torch.quantize_per_tensor((crops.float() - 127.5) / 128, scale, zero_point, torch.quint8)
+        return torch.quantize_per_tensor(normalised(crops), scale, zero_point, torch.quint8)
 
     def conv(self, x: torch.Tensor, name: str) -> torch.Tensor:
         conv = self.convs[name]

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from training.dataset import dataset
 from training.evaluate import assess, summary
-from training.features import dataset, load_features
+from training.features import load_features
 from training.finetune import Recipe, train_head
 from training.prepare import VAL, examples, split
 from training.steps import Run
@@ -47,7 +48,7 @@ def spread(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
             for rate in runs[0]["named_at_strangers_accepted"]
         },
         **{
-            f"held_out {name}": [found["held_out"][name] for found in runs]
+            f"cross_validated {name}": [found["cross_validated"][name] for found in runs]
             for name in ("named", "strangers_accepted", "calibration_error")
         },
     }

@@ -12,21 +12,21 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from training import plots
+from training.dataset import CROPS, Dataset, dataset
 from training.evaluate import Assessment, load_assessment
-from training.features import Dataset, dataset
 from training.figures import confidence_of
 from training.prepare import TRAIN, VAL, examples
 from training.repeat import spread
-from training.steps import Run, replacing, versions, write_json
+from training.steps import Run, packages, replacing, write_json
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 WRONG_SHOWN = 40  # photos on the contact sheet
 
 
-def write_report(run: Run, precision: str) -> None:
+def write_report(run: Run) -> None:
     """From the records of the steps; those that have not been run are left out."""
     data, found = dataset(run), load_assessment(run)
-    content = report(run, precision, data, found)
+    content = report(run, data, found)
     write_json(run.out / "report.json", content)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["percent"] = lambda share: f"{share:.2%}"
@@ -45,16 +45,17 @@ def _in_words(figure: str) -> str:
     return {
         "val_accuracy": "right name first",
         "val_top5": "right name among the first five",
-        "held_out named": "chosen on half of the people, judged on the other half: named rightly",
-        "held_out strangers_accepted": "the same: strangers' photos taken for somebody",
-        "held_out calibration_error": "the same: mean calibration error",
+        "cross_validated named": "chosen on half of the people, judged on the other half: named rightly",
+        "cross_validated strangers_accepted": "the same: strangers' photos taken for somebody",
+        "cross_validated calibration_error": "the same: mean calibration error",
     }[figure]
 
 
-def report(run: Run, precision: str, data: Dataset, found: Assessment) -> dict[str, Any]:
+def report(run: Run, data: Dataset, found: Assessment) -> dict[str, Any]:
     """The content of report.json."""
     prepared, aligned = run.record("prepare"), run.record("align")["facts"]
     evaluated, exported = run.record("evaluate")["facts"], run.record("export")["facts"]
+    precision = run.record("export")["inputs"]["precision"]
     steps = [
         "prepare",
         "align",
@@ -96,7 +97,7 @@ def report(run: Run, precision: str, data: Dataset, found: Assessment) -> dict[s
     content["recipe"] = run.record("finetune")["inputs"]["recipe"]
     content["data_digest"] = prepared["facts"]["digest"]
     content["git_commit"] = git_commit()
-    content["versions"] = versions()
+    content["versions"] = packages()
     content["seconds"] = {step: record["seconds"] for step, record in records.items()}
     return content
 
@@ -149,21 +150,21 @@ def _per_person(data: Dataset, found: Assessment) -> list[dict[str, Any]]:
 
 def _pictures(run: Run, data: Dataset, found: Assessment) -> dict[str, Figure]:
     facts = run.record("evaluate")["facts"]
-    held_out = facts["held_out"]
+    cross_validated = facts["cross_validated"]
     return {
         "curves": plots.curves(run.record("finetune")["facts"]["history"]),
         "open_set": plots.open_set(found.known, found.strangers),
         "thresholds": plots.thresholds(
             found.known, found.strangers, facts["slope"], facts["intercept"], facts["threshold"]
         ),
-        "calibration": plots.calibration(held_out["calibration"], held_out["calibration_error"]),
+        "calibration": plots.calibration(cross_validated["calibration"], cross_validated["calibration_error"]),
         "wrong": contact_sheet(run, data, found),
     }
 
 
 def contact_sheet(run: Run, data: Dataset, found: Assessment) -> Figure:
     """Each photo named wrongly, beside a training photo of the person it was taken for."""
-    crops = np.load(run.out / "crops.npy", mmap_mode="r")
+    crops = np.load(run.out / CROPS, mmap_mode="r")
     val, train = (data.rows[data.splits == split] for split in (VAL, TRAIN))
     train_labels = data.labels[data.splits == TRAIN]
     places = np.flatnonzero(~found.known.right)

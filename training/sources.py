@@ -12,10 +12,9 @@ from typing import IO
 
 from tqdm import tqdm
 
+from model.photo import SUFFIXES
 from model.store import sha256
 from training.steps import TrainingError, digest, say
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 # Photos are compressed already: an archive that grows more than this holds something else.
 MAX_GROWTH = 10
@@ -35,9 +34,16 @@ def people_folders(folder: Path) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder.")
     people: dict[str, list[Path]] = {}
+    others = []
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and path.parent != folder:
+        if path.name.startswith(".") or path.parent == folder or not path.is_file():
+            continue
+        if path.suffix.lower() in SUFFIXES:
             people.setdefault(display(path.parent.name), []).append(path)
+        else:
+            others.append(path)
+    if others:
+        say(f"left out, because they are no photos that can be read here: {len(others)} files, such as {others[0]}")
     if not people:
         raise TrainingError(f"{folder} has no photos: it needs a folder for each person, with {_suffixes()} files.")
     return dict(sorted(people.items()))

@@ -50,8 +50,8 @@ def write_json(path: Path, content: Any) -> None:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def versions() -> dict[str, str]:
-    """Of what decides the numbers."""
+def packages() -> dict[str, str]:
+    """The versions of those that decide the numbers."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -12,12 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
-from botocore.config import Config
+import torch
+from botocore.config import Config as ClientConfig
 from botocore.exceptions import ClientError
 from tqdm import tqdm
 
 from model.errors import ModelUnavailable
+from model.recognizer import CONFIG, PEOPLE, Config, Person, people_to_json
 from model.store import CHUNK, FILE, POINTER, VERSION, Pointer, sha256, split_s3_uri
+from training.probes import PROBES
 from training.s3_errors import S3_ERRORS, sentence
 from training.steps import TrainingError, replacing, say
 
@@ -164,6 +169,29 @@ class S3Store(Store):
             raise
 
 
+def save_version(
+    script: torch.jit.ScriptModule, config: Config, people: list[Person], models: Path, probes: str = ""
+) -> Pointer:
+    """Write a new version below `models`, then the pointer to it. What is cut off leaves the old version in force.
+
+    probes: as of `pack_probes`, or empty.
+    """
+    extra = torch._C.ExtraFilesMap()
+    extra[CONFIG], extra[PEOPLE], extra[PROBES] = config.to_json(), people_to_json(people), probes
+    partial = models / ".new"
+    partial.mkdir(parents=True, exist_ok=True)
+    try:
+        script.save(str(partial / FILE), _extra_files=extra)
+        pointer = Pointer.of(partial / FILE)
+        target = models / pointer.version
+        if not target.exists():
+            os.replace(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    FolderStore(models).point(pointer)
+    return pointer
+
+
 def megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
 
@@ -197,7 +225,7 @@ def open_store(uri: str) -> Iterator[Store]:
 
 def _client() -> Any:
     # In seconds; the standard mode makes 3 attempts, or AWS_MAX_ATTEMPTS. A client writes into its Config.
-    config = Config(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
+    config = ClientConfig(connect_timeout=10, read_timeout=60, retries={"mode": "standard"})
     try:
         return boto3.client("s3", config=config)
     except ValueError as error:

@@ -6,7 +6,6 @@ import functools
 import io
 from typing import Any
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from model.detector import Detector
@@ -14,6 +13,7 @@ from model.faces import nearest_centre
 from model.photo import Photo
 from model.recognizer import Recognizer
 from training.align import Change
+from training.dataset import evenly
 from training.prepare import VAL, examples
 from training.steps import Run
 from training.unseen import judge
@@ -98,7 +98,7 @@ def stress(run: Run, count: int) -> None:
     def work() -> dict[str, Any]:
         recognizer = Recognizer.load(str(run.out / "model"))
         val = [(row.path, row.person) for row in examples(run)[1] if row.split == VAL]
-        chosen = [val[i] for i in np.unique(np.linspace(0, len(val) - 1, min(count, len(val))).astype(int))]
+        chosen = [val[i] for i in evenly(len(val), count)]
         table = []
         for name, change in CHANGES.items():
             found = judge(recognizer, chosen, name, change)

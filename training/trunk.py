@@ -128,6 +128,11 @@ def embed_pretrained(state: State, features: torch.Tensor) -> torch.Tensor:
     return F.normalize(F.linear(features, state["last_linear.weight"] * gain[:, None], bias), dim=1)
 
 
+def normalised(crops: torch.Tensor) -> torch.Tensor:
+    """uint8 -> float32 in [-1, 1], as the pretrained network was trained."""
+    return (crops.float() - 127.5) / 128
+
+
 def forward(a: Arithmetic, crops: torch.Tensor) -> torch.Tensor:
     """uint8 crops [N, 3, 160, 160] RGB -> features float32 [N, 1792]. The comments give C x H x W."""
     x = a.input(crops)
@@ -178,7 +183,7 @@ class Float:
 
     def input(self, crops: torch.Tensor) -> torch.Tensor:
         weight = self.convs["conv2d_1a"].weight
-        return ((crops.to(weight.device).float() - 127.5) / 128).to(weight.dtype)
+        return normalised(crops.to(weight.device)).to(weight.dtype)
 
     def conv(self, x: torch.Tensor, name: str) -> torch.Tensor:
         conv = self.convs[name]

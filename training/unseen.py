@@ -10,8 +10,8 @@ import numpy as np
 
 from model.recognizer import Recognizer
 from training import figures
-from training.align import ALIGNED, Change, align_all, chunks
-from training.features import BATCH
+from training.align import Change, align_all, chunks
+from training.dataset import ALIGNED, BATCH
 from training.figures import Probes
 from training.sources import people_folders
 from training.steps import TrainingError, say
@@ -36,9 +36,9 @@ def evaluate_unseen(uri: str, data: Path, strangers: Path | None) -> dict[str, A
     threshold = recognizer.config.threshold
     images = sum(len(found) for found in paths.values())
     result = {"model": recognizer.version, "people": len(paths), "images": images, "faceless": images - len(known)}
-    result.update(figures.measure(known, outside))
+    result.update(figures.measure(known, outside, images))
     result["threshold"] = threshold
-    result["named_at_threshold"] = figures.named_at(known, threshold)
+    result["named_at_threshold"] = figures.named_at(known, threshold) * len(known) / images
     if len(outside):
         result["strangers"] = len(outside)
         result["strangers_accepted_at_threshold"] = float((outside.best >= threshold).mean())

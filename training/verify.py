@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 
 from model.store import sha256
-from training.features import dataset, load_features
+from training.dataset import dataset
+from training.features import load_features
 from training.prepare import examples
 from training.steps import Run, TrainingError
 from training.trunk import embed_pretrained, load_pretrained
@@ -84,8 +85,8 @@ def verify(run: Run, precision: str, pairs: Path) -> None:
 def cross_validate(scores: np.ndarray, same: np.ndarray, fold: np.ndarray) -> dict[str, float]:
     """Accuracy in each fold with the threshold that is best in the others: mean and standard error. All [pairs]."""
     accuracies = []
-    for held_out in np.unique(fold):
-        others = fold != held_out
+    for judged in np.unique(fold):
+        others = fold != judged
         threshold = _best_threshold(scores[others], same[others])
         accuracies.append(float(((scores >= threshold) == same)[~others].mean()))
     error = float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))) if len(accuracies) > 1 else 0.0

@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.data_classes import ALBEvent, APIGatewayPro
 
 from api import forms, uploads
 from api.errors import ApiError, BadParameter, BadRequest, EmptyUpload, TooLarge
+from api.events import BALANCER, plain
 from api.uploads import MAX_BYTES, Options, Upload, read
 from tests.conftest import request
 
@@ -381,7 +382,7 @@ def test_parameter_given_twice() -> None:
 def test_load_balancer_that_sends_lists() -> None:
     event = request("POST", "/classify", file() + b"--limit--", FORM, top="3")
     del event["headers"], event["queryStringParameters"]
-    assert read(ALBEvent(event)) == Upload("x.jpg", PHOTO, Options(top=3))
+    assert read(ALBEvent(plain(event, BALANCER))) == Upload("x.jpg", PHOTO, Options(top=3))
 
 
 SLOW = {

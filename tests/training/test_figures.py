@@ -4,8 +4,8 @@ import numpy as np
 
 from training.figures import (
     Probes,
+    cross_validated,
     fit_confidence,
-    held_out,
     judged,
     measure,
     named_at,
@@ -32,9 +32,15 @@ def test_judged() -> None:
 
 
 def test_top1_and_top5() -> None:
-    found = measure(judged(SCORES, LABELS), Probes.none())
+    found = measure(judged(SCORES, LABELS), Probes.none(), len(LABELS))
     assert abs(found["top1"] - 2 / 3) < 1e-9
     assert found["top5"] == 1
+
+
+def test_a_photo_without_a_face_counts_as_wrong() -> None:
+    found = measure(judged(SCORES, LABELS), judged(SCORES, np.full(3, -1)), 2 * len(LABELS))
+    assert abs(found["top1"] - 1 / 3) < 1e-9
+    assert max(found["named_at_strangers_accepted"].values()) <= 1 / 3
 
 
 def test_threshold_lets_in_no_more_than_the_rate() -> None:
@@ -67,20 +73,20 @@ def test_confidence_is_high_for_the_known_and_low_for_strangers() -> None:
     assert slope > 0
     assert confidence(0.8) > 0.95
     assert confidence(0.4) < 0.05
-    assert measure(known, others)["named_at_strangers_accepted"]["0.01"] > 0.9
-    found = held_out(known, others)
+    assert measure(known, others, len(known))["named_at_strangers_accepted"]["0.01"] > 0.9
+    found = cross_validated(known, others, len(known))
     assert found["named"] > 0.9
     assert found["strangers_accepted"] < 0.06
     assert found["calibration_error"] < 0.03
 
 
-def test_held_out_shows_a_threshold_that_does_not_carry_over() -> None:
+def test_cross_validated_shows_a_threshold_that_does_not_carry_over() -> None:
     """Half of the strangers look like known people: what the other half chose lets them in."""
     random = np.random.RandomState(0)
     labels = np.arange(400) % 20
     known = Probes(labels, labels, population(random, 0.8, 400), np.zeros(400, int))
     others = strangers(np.concatenate([population(random, 0.2, 100), population(random, 0.8, 100)]))
-    found = held_out(known, others)
+    found = cross_validated(known, others, len(known))
     assert found["strangers_accepted"] > 0.4
     assert found["calibration_error"] > 0.1
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training import gallery
-from training.gallery import PERSON_WEIGHT, PROBE_WEIGHT, Gallery
+from training.gallery import Gallery, Normalisation
 
 
 def test_the_mean_embedding_however_it_is_cut_in_batches() -> None:
@@ -17,10 +17,11 @@ def test_the_mean_embedding_however_it_is_cut_in_batches() -> None:
 def test_a_score_is_the_cosine_less_what_it_owes_to_looking_like_many() -> None:
     means = np.array([[1.0, 0], [1, 1], [0, 1]])
     half = np.sqrt(0.5)
-    found = Gallery(means)
+    norm = Normalisation()
+    found = Gallery(means, norm)
     assert np.abs(found.hubness - [half / 2, half, half / 2]).max() < 1e-6
-    runners_up = PROBE_WEIGHT * (half + 0) / 2
-    expected = np.array([1, half, 0]) - runners_up - PERSON_WEIGHT * np.array([half / 2, half, half / 2])
+    runners_up = norm.probe * (half + 0) / 2
+    expected = np.array([1, half, 0]) - runners_up - norm.person * np.array([half / 2, half, half / 2])
     assert np.abs(found.scores(np.array([[1.0, 0]]))[0] - expected).max() < 1e-6
 
 

@@ -80,8 +80,9 @@ def test_report(trained: Path) -> None:
 
 def test_what_is_served_is_what_was_evaluated(trained: Path) -> None:
     """The scores of the TorchScript file are those that chose its threshold."""
+    from training.dataset import dataset
     from training.evaluate import embed, load_served
-    from training.features import dataset, load_features
+    from training.features import load_features
     from training.finetune import load_head
     from training.prepare import VAL
     from training.steps import Run

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, ImageOps
 
+from model.photo import SUFFIXES
 from tests.conftest import SAMPLES, training
-from training.duplicates import look_alikes
+from training.duplicates import find_duplicates, look_alikes
 from training.prepare import STRANGER, TRAIN, VAL, examples, prepare
 from training.sources import people_folders, unpack
 from training.steps import Run, TrainingError
@@ -41,6 +43,23 @@ def folder_of(people: dict[str, int], root: Path) -> Path:
 def prepared(run: Run, data: Path | None, *people: Path, seed: int = 0) -> dict[str, Any]:
     prepare(run, data, people, min_images=4, val_share=0.3, seed=seed)
     return run.record("prepare")["facts"]
+
+
+def test_photos_of_every_format_that_is_served_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pillow_heif.register_heif_opener()
+    person = tmp_path / "Anna"
+    person.mkdir()
+    for number, suffix in enumerate(SUFFIXES):
+        picture(number).save(person / f"{number}{suffix.upper()}")
+    picture(0).save(person / "0.heic", quality=90)
+    picture(9).save(person / "9.bmp")
+    (person / ".DS_Store").write_bytes(b"")
+    paths = people_folders(tmp_path)["Anna"]
+    assert {path.suffix.lower() for path in paths} == set(SUFFIXES)
+    assert f"1 files, such as {person / '9.bmp'}" in capsys.readouterr().err
+    _, first = find_duplicates(paths)
+    (twice,) = (i for i, j in enumerate(first) if i != j)
+    assert {paths[twice].name, paths[first[twice]].name} == {"0.JPG", "0.heic"}
 
 
 def test_lfw_counts(lfw_archive: Path, tmp_path: Path) -> None:

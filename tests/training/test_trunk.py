@@ -12,10 +12,10 @@ import torch
 
 from model.faces import CropSpec
 from model.recognizer import Config, Person, Recognizer, load_script
-from training.export import save_version
 from training.gallery import Gallery
 from training.network import Network
 from training.quantize import Int8, Scale, calibrate, pack, quantize
+from training.store import save_version
 from training.trunk import Conv, Float, State, fold, forward, load_pretrained, parameters
 
 
@@ -101,7 +101,7 @@ def test_exported_file_computes_what_the_network_computes(
     embedding = torch.from_numpy(random.randn(512, 1792).astype(np.float16)).float()
     gallery = Gallery(random.randn(count, 512).astype(np.float32))
     with torch.no_grad():
-        script = torch.jit.script(Network(convs, scales, embedding, gallery, slope=20.0, intercept=-13.0))
+        script = torch.jit.script(Network(convs, scales, embedding, gallery, slope=20.0, intercept=-13.0, size=160))
         trunk = Int8(convs, scales, pack(convs, quantize(convs))) if scales else Float(convs)
         embeddings = torch.nn.functional.normalize(forward(trunk, crops) @ embedding.T, dim=1).numpy()
     logits = 20 * gallery.scores(embeddings) - 13
