@@ -5,7 +5,7 @@ import { cameraDialog, hasCamera } from "./camera.js";
 import { peopleDialog } from "./people.js";
 import { prepare } from "./photo.js";
 import { complaint, endpoint, key, settingsDialog } from "./settings.js";
-import { percent, showItem, showShelf, summary } from "./view.js";
+import { headcount, percent, showItem, showShelf, summary } from "./view.js";
 
 const PATIENCE = 2500; // ms after which a wait is explained
 
@@ -171,7 +171,7 @@ async function greet() {
   const patience = setTimeout(() => tell("asking", "Waking up …"), PATIENCE);
   try {
     const { model } = await health(asked);
-    tell("up", `Ready, ${model.classes.toLocaleString("en")} people`);
+    tell("up", `Ready, ${headcount(model)}`);
   } catch (error) {
     tell("down", error.code === "offline" ? "Offline" : "Not reachable");
   } finally {
@@ -184,7 +184,7 @@ async function test(address, secret) {
   const { model } = await health(asked);
   // /health needs no key, /people does.
   await people(asked);
-  return `It answers: model ${model.version}, ${model.classes.toLocaleString("en")} people.`;
+  return `It answers: model ${model.version}, ${headcount(model)}.`;
 }
 
 function offerSamples() {
@@ -237,6 +237,9 @@ function takeFiles() {
 function start() {
   offerSamples();
   takeFiles();
+  for (const close of document.querySelectorAll("dialog .close")) {
+    close.addEventListener("click", () => close.closest("dialog").close());
+  }
   const camera = cameraDialog(find("#camera-dialog"), (photo) => add([photo]));
   find("#camera").hidden = !hasCamera();
   find("#camera").addEventListener("click", camera.open);

@@ -19,7 +19,7 @@
  * @param {Record<string, unknown>} properties set on the element; those with a dash as attributes
  * @param {...(Node | string)} children
  */
-function make(tag, properties, ...children) {
+export function make(tag, properties, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.includes("-")) element.setAttribute(name, String(value));
@@ -32,12 +32,15 @@ function make(tag, properties, ...children) {
 const button = (text, onclick, className = "") => make("button", { type: "button", className, onclick }, text);
 
 /**
- * Less than certainty is never shown as 100 %, nor more than nothing as 0 %.
+ * Rounded down: less than certainty is never shown as 100 %.
  * @param {number} share
  */
 export function percent(share) {
   return `${(Math.floor(share * 1000) / 10).toFixed(1)} %`;
 }
+
+/** @param {{classes: number}} model */
+export const headcount = (model) => `${model.classes.toLocaleString("en")} people`;
 
 /** @param {object} face openapi.yaml's NamedFace */
 const nameOf = (face) => (face.known ? face.predicted_name : "Unknown person");
@@ -158,7 +161,7 @@ function cutOut(item, { face: { box } }) {
 }
 
 function bars(face) {
-  const rows = face.candidates.slice(0, 5).map(({ id, name, confidence }) => {
+  const rows = face.candidates.map(({ id, name, confidence }) => {
     const fill = make("span", { className: "fill" });
     fill.style.width = `${100 * confidence}%`;
     return make(
@@ -178,7 +181,7 @@ function bars(face) {
 function entry(item, face, index, several, light) {
   const detail = face.known
     ? `ID ${face.predicted_id}, ${percent(face.confidence)} sure`
-    : `None of the ${item.answer.model.classes.toLocaleString("en")} people it knows`;
+    : `None of the ${headcount(item.answer.model)} it knows`;
   const words = make(
     "span",
     { className: "text" },
@@ -209,7 +212,7 @@ function facts({ answer, ms }) {
   const [decode, detect, classify] = ["decode", "detect", "classify"].map((step) => Math.round(answer.timings_ms[step]));
   const pairs = {
     Time: `${(ms / 1000).toFixed(2)} s there and back: ${decode} ms to read the photo, ${detect} to find faces, ${classify} to name them`,
-    Model: `${answer.model.version}, ${answer.model.classes.toLocaleString("en")} people`,
+    Model: `${answer.model.version}, ${headcount(answer.model)}`,
     Photo: `${answer.image.width} × ${answer.image.height} pixels as sent`,
   };
   return make("dl", {}, ...Object.entries(pairs).flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
