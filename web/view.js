@@ -6,7 +6,7 @@
  * @property {string} name of the file as it was given
  * @property {"waiting" | "preparing" | "sending" | "looking" | "done" | "failed"} state
  * @property {{blob: Blob, name: string, drawable: boolean} | null} photo once prepared
- * @property {string} url of the photo's picture, or ""
+ * @property {string} url of the photo's picture, or "" where this browser cannot draw it
  * @property {number} sent share of the upload, 0 to 1
  * @property {boolean} slow whether the answer takes so long that somebody wonders
  * @property {object | null} answer openapi.yaml's Classification
@@ -125,7 +125,7 @@ function tag(text, { face: { box } }, image) {
 /** The photo as large as it fits, and what lies on it. */
 function picture(item) {
   const plate = make("div", { className: "plate" });
-  if (item.photo?.drawable) plate.append(make("img", { src: item.url, alt: `The photo ${item.name}` }));
+  if (item.url) plate.append(make("img", { src: item.url, alt: `The photo ${item.name}` }));
   else if (item.photo) plate.append(make("p", { className: "blank" }, "This browser cannot draw this photo."));
   const size = item.answer?.image;
   if (!size) return plate;
@@ -191,7 +191,7 @@ function entry(item, face, index, several, light) {
   const list = bars(face);
   const open = !several || index === 0;
   const head = button("", () => expand(head.getAttribute("aria-expanded") === "false"), "head");
-  if (item.photo.drawable) head.append(cutOut(item, face));
+  if (item.url) head.append(cutOut(item, face));
   head.append(words);
 
   function expand(wanted) {
@@ -267,7 +267,7 @@ function answered(item, curl, plate) {
   ];
 }
 
-function noFace(again) {
+function noFace() {
   return [
     make("h2", {}, "No face found"),
     make("p", {}, "There is no face in this photo, or none that could be seen well enough."),
@@ -278,7 +278,6 @@ function noFace(again) {
       make("li", {}, "Faces from the front, in even light, are found best."),
       make("li", {}, "Of a wide photo, try the part with the person."),
     ),
-    make("div", { className: "ways" }, button("Try again", again)),
   ];
 }
 
@@ -327,11 +326,11 @@ export function showItem(result, item, { curl, again, cancel }) {
   let update = () => {};
   let parts;
   if (item.state === "done") parts = answered(item, curl, plate);
-  else if (item.state === "failed") parts = item.failure.code === "no_face" ? noFace(again) : failed(item, again);
+  else if (item.state === "failed") parts = item.failure.code === "no_face" ? noFace() : failed(item, again);
   else ({ parts, update } = working(item, cancel));
   const panel = make("div", { className: `card panel ${tone(item)}` }, ...parts);
   // A file that could not be opened leaves nothing to be looked at.
-  result.replaceChildren(...(item.state === "failed" && !item.photo?.drawable ? [panel] : [plate, panel]));
+  result.replaceChildren(...(item.state === "failed" && !item.url ? [panel] : [plate, panel]));
   // The button that was pressed may be gone, and with it the place of who goes by keyboard.
   if (held) result.focus();
   return update;
