@@ -17,9 +17,9 @@ COPY requirements.txt constraints.txt ./
 # Lambda's disk is read-only and the image's times are not kept everywhere: the byte code has to do without either.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     grep -vE '^(torch|torchvision|facenet-pytorch)==' requirements.txt > serving.txt \
-    && python -m pip install -q --root-user-action=ignore --no-cache-dir --no-compile --target /packages -c constraints.txt ${WHEELS:+-f ${WHEELS}} \
-        "torch==${TORCH}" awslambdaric -r serving.txt \
-    && python -m pip install -q --root-user-action=ignore --no-cache-dir --no-compile --target /packages --no-deps -c constraints.txt facenet-pytorch \
+    && install="python -m pip install -q --root-user-action=ignore --no-cache-dir --no-compile --target /packages -c constraints.txt" \
+    && $install ${WHEELS:+-f ${WHEELS}} "torch==${TORCH}" awslambdaric -r serving.txt \
+    && $install --no-deps facenet-pytorch \
     && rm -rf /packages/bin /packages/caffe2 /packages/torch/include /packages/torch/share /packages/torch/bin/protoc* \
         /packages/numpy/tests /packages/numpy/*/tests \
     && python -m compileall -q --invalidation-mode unchecked-hash /packages
@@ -37,7 +37,8 @@ ARG MODEL=model/bundled
 COPY ${MODEL} /model
 # Of the versions that may be there, the one that is pointed to.
 RUN mkdir /baked && if [ "$WEIGHTS" = baked ]; then \
-        version=$(sed -n 's/.*"version": "\(.*\)".*/\1/p' /model/latest.json) && cp -r /model/latest.json "/model/$version" /baked; fi
+        version=$(python -c 'import json; print(json.load(open("/model/latest.json"))["version"])') \
+        && cp -r /model/latest.json "/model/$version" /baked; fi
 
 # What changes most often comes last: a change of the code pushes its own layer and nothing else.
 FROM ${BASE}

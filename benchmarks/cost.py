@@ -22,6 +22,7 @@ from PIL import Image
 
 from api.metrics import NAMESPACE
 from benchmarks.functions import jpeg
+from model.source import REFRESH
 from tests.conftest import SAMPLES, upload
 from tests.emulator import Emulator
 
@@ -42,7 +43,6 @@ REQUESTS = (1_000, 100_000, 10_000_000)
 IMAGE_GB = 0.4  # compressed, without CUDA
 LOG_BYTES = 700  # a request's line and Lambda's own three
 COLD_SHARE = 0.01  # of the requests start a runtime, as with some traffic all day
-REFRESH = 60  # seconds between two looks at latest.json in a busy runtime
 METRICS, ALARMS = 14, 4
 
 

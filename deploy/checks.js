@@ -6,7 +6,7 @@ const { APIGatewayClient, UpdateStageCommand } = require("@aws-sdk/client-api-ga
 const { CloudFormationClient, DescribeStackResourceCommand } = require("@aws-sdk/client-cloudformation");
 const { S3Client, GetObjectCommand, HeadBucketCommand } = require("@aws-sdk/client-s3");
 const { STSClient, GetCallerIdentityCommand } = require("@aws-sdk/client-sts");
-const { address, inS3, folder } = require("./model");
+const { address, inS3, split, folder } = require("./model");
 
 const LONGEST_STAGE = 23; // characters, for the role's name has 64 at most
 const SWITCH = ["off", "on"];
@@ -51,7 +51,7 @@ function checkModelHere(uri) {
     /^(models|model\/bundled|runs\/[^/]+\/model)$/.test(path),
     `MODEL_URI=${uri} cannot be baked into the image: that is models, runs/NAME/model or a model in S3.`,
   );
-  demand(fs.existsSync(`${path}/latest.json`), `There is no model in ${uri}: latest.json is missing.`);
+  demand(fs.existsSync(`${path}/latest.json`), `There is no model in ${path}: latest.json is missing.`);
 }
 
 function checkDocker() {
@@ -115,10 +115,10 @@ class Account {
   }
 
   async checkModel(uri) {
-    const [, bucket, prefix] = /^s3:\/\/([^/]+)\/*(.*?)\/*$/.exec(uri);
-    const Key = prefix ? `${prefix}/latest.json` : "latest.json";
+    const { bucket, prefix } = split(uri);
+    const command = new GetObjectCommand({ Bucket: bucket, Key: `${prefix}latest.json` });
     try {
-      await this.send(S3Client, new GetObjectCommand({ Bucket: bucket, Key }), { followRegionRedirects: true });
+      await this.send(S3Client, command, { followRegionRedirects: true });
     } catch (error) {
       const how = `publish one: .venv/bin/python -m training publish --model model/bundled --to ${uri}`;
       throw new Wrong(`There is no model at ${uri} (${error.name}): ${how}`);
@@ -169,7 +169,7 @@ module.exports = class Checks {
   async before(command) {
     if (!["deploy", "package"].includes(command)) return;
     demand(this.value.where === "aws", "--param where=local is for `make run`, and cannot be deployed.");
-    checkModelHere(this.uri || "model/bundled");
+    checkModelHere(this.uri);
     if (command === "package") return;
     checkDocker();
     this.account = new Account(this.serverless.getProvider("aws"));

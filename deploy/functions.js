@@ -8,7 +8,7 @@ module.exports = async ({ resolveVariable }) => {
   const param = (name) => resolveVariable(`param:${name}`);
   const uri = process.env.IMAGE_URI || (process.argv.includes("package") ? NOWHERE : "");
   const image = uri ? { uri } : { name: "service" };
-  const concurrency = async (name) => ((await param(name)) === "" ? undefined : Number(await param(name)));
+  const concurrency = async (name) => Number(await param(name)) || undefined;
   const classify = {
     image,
     reservedConcurrency: await concurrency("reserved"),

@@ -2,7 +2,15 @@
 //
 // MODEL_URI: in S3, or a folder here, which is baked into the image. With `--param bucket=NAME` it is in S3: below faces/
 // there, unless said otherwise.
+const path = require("path");
+
 const inS3 = (uri) => uri.startsWith("s3://");
+
+/** @returns bucket and prefix, the latter "" or with a slash at its end */
+const split = (uri) => {
+  const [, bucket, prefix] = /^s3:\/\/([^/]*)\/*(.*?)\/*$/.exec(uri);
+  return { bucket, prefix: prefix && `${prefix}/` };
+};
 
 const address = (bucket) => {
   const uri = process.env.MODEL_URI || "";
@@ -12,15 +20,13 @@ const address = (bucket) => {
 const found = async (resolveVariable) => address(await resolveVariable("param:bucket"));
 
 // The whole path of a folder below this one, as Docker wants it.
-const folder = (uri) => require("path").relative(".", uri || "model/bundled");
-
-// Without CUDA the image is a gigabyte smaller, but that wheel lies on a page of PyTorch's own.
-const WITHOUT_CUDA = { TORCH: "1.5.0+cpu", WHEELS: "https://download.pytorch.org/whl/torch_stable.html" };
+const folder = (uri) => path.relative(".", uri || "model/bundled");
 
 module.exports = {
   address,
   found,
   inS3,
+  split,
   folder,
 
   // The baked model needs no address.
@@ -29,9 +35,10 @@ module.exports = {
     return inS3(uri) ? uri : "";
   },
 
+  // What is not said here, the Dockerfile says.
   buildArguments: async ({ resolveVariable }) => {
     const uri = await found(resolveVariable);
-    const torch = process.env.TORCH ? { TORCH: process.env.TORCH, WHEELS: process.env.WHEELS || "" } : WITHOUT_CUDA;
-    return { ...torch, ...(inS3(uri) ? { WEIGHTS: "none" } : { WEIGHTS: "baked", MODEL: folder(uri) }) };
+    const { TORCH, WHEELS = "" } = process.env;
+    return { ...(TORCH && { TORCH, WHEELS }), ...(inS3(uri) ? { WEIGHTS: "none" } : { MODEL: folder(uri) }) };
   },
 };

@@ -1,13 +1,12 @@
 // What the functions may do in S3, and nothing else there: serverless.yml asks here.
 //
 // The model: read below its prefix, if it is in S3. PHOTOS_BUCKET, with `--param bulk=on`: read photos, write answers.
-const { found } = require("./model");
+const { found, inS3, split } = require("./model");
 
 function model(uri) {
-  const parts = /^s3:\/\/([^/]+)\/*(.*?)\/*$/.exec(uri);
-  if (!parts) return [];
-  const [, bucket, prefix] = parts;
-  const below = prefix ? `${prefix}/*` : "*";
+  if (!inS3(uri)) return [];
+  const { bucket, prefix } = split(uri);
+  const below = `${prefix}*`;
   return [
     { Effect: "Allow", Action: "s3:GetObject", Resource: arn(`${bucket}/${below}`) },
     // Without it S3 says 403 instead of 404 of what is not there, and the log would blame the wrong thing.

@@ -25,10 +25,10 @@ EVENT, NAME = ROOT / "tests" / "events" / "rest-known-person.json", "Kofi Annan"
 TAG = "face-recognition"
 
 # The Dockerfile's build arguments that are set in the environment.
-ARGUMENTS = {name: os.environ[name] for name in ("TORCH", "WHEELS", "WEIGHTS", "MODEL") if name in os.environ}
+ARGUMENTS = {name: os.environ[name] for name in ("BASE", "TORCH", "WHEELS", "WEIGHTS", "MODEL") if name in os.environ}
 
 # Of what comes upon the base image, in MB. The libraries for CUDA are 1,087 MB of the larger one.
-LIMIT = 520 if ARGUMENTS.get("TORCH", "1.5.0+cpu").endswith("+cpu") else 1600
+LIMIT = 520 if ARGUMENTS.get("TORCH", "+cpu").endswith("+cpu") else 1600
 LAYERS = ("packages", "model", "code")  # the last ones of the Dockerfile
 
 
@@ -53,12 +53,15 @@ def pip_settings() -> Path:
     return file
 
 
+def build(*command: str, **more: str) -> None:
+    """more: build arguments that count for more than those of the environment."""
+    arguments = [f"--build-arg={name}={value}" for name, value in {**ARGUMENTS, **more}.items()]
+    output(*command, f"--tag={TAG}", f"--secret=id=pip,src={pip_settings()}", *arguments, ".")
+
+
 class Docker:
     def build(self) -> None:
-        given = {**ARGUMENTS, **({"BASE": os.environ["BASE"]} if "BASE" in os.environ else {})}
-        arguments = [f"--build-arg={name}={value}" for name, value in given.items()]
-        secret = f"--secret=id=pip,src={pip_settings()}"
-        output("docker", "build", "--platform=linux/amd64", f"--tag={TAG}", secret, *arguments, ".")
+        build("docker", "build", "--platform=linux/amd64")
 
     def layers(self) -> list[float]:
         """Megabytes, uncompressed."""
@@ -85,9 +88,7 @@ class Buildah:
     def build(self) -> None:
         if not output("buildah", "images", "--quiet", "--filter", f"reference={TAG}-base"):
             self._make_base()
-        arguments = [f"--build-arg={name}={value}" for name, value in {**ARGUMENTS, "BASE": f"{TAG}-base"}.items()]
-        secret = f"--secret=id=pip,src={pip_settings()}"
-        output("buildah", "build", "--isolation=chroot", "--layers", "--quiet", f"--tag={TAG}", secret, *arguments, ".")
+        build("buildah", "build", "--isolation=chroot", "--layers", "--quiet", BASE=f"{TAG}-base")
 
     def _make_base(self) -> None:
         root = BUILD / "debian"

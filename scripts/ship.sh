@@ -27,5 +27,5 @@ else
     [ -f $model/latest.json ] || { echo "ship: nobody new, so $MODEL_URI stays as it is" && exit; }
 fi
 $python -m training publish --model "$model" --to "$MODEL_URI"
-version=$(sed -n 's/.*"version": "\(.*\)".*/\1/p' "$model/latest.json")
+version=$($python -c 'import sys; from model.store import current; print(current(sys.argv[1]).version)' "$model")
 exec $python scripts/smoke.py --version "$version"

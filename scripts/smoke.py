@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import requests
-from endpoint import NoEndpoint, deployed
+from endpoint import NoEndpoint, add_options, chosen
 
 SAMPLE = Path(__file__).resolve().parent.parent / "web" / "samples" / "Kofi_Annan_0006.jpg"
 SAMPLE_NAME = "Kofi Annan"
@@ -28,7 +28,7 @@ class Wrong(Exception):
 
 class Endpoint:
     def __init__(self, url: str, key: str, photo: Path) -> None:
-        self.url = url.rstrip("/")
+        self.url = url
         self.photo = photo
         self.session = requests.Session()
         if key:
@@ -102,8 +102,7 @@ class Endpoint:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", default=os.environ.get("URL"), help="what /classify comes after")
-    parser.add_argument("--stage", default=os.environ.get("STAGE") or "dev", help="of the deployed service")
+    add_options(parser)
     parser.add_argument("--photo", type=Path, default=os.environ.get("PHOTO") or SAMPLE)
     parser.add_argument("--version", default="", help="that has to be served")
     parser.add_argument(
@@ -114,7 +113,7 @@ def main() -> int:
         print(f"smoke: there is no photo {options.photo}", file=sys.stderr)
         return 1
     try:
-        url = options.url or deployed(options.stage)
+        url = chosen(options)
     except NoEndpoint as error:
         print(f"smoke: {error}", file=sys.stderr)
         return 1

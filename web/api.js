@@ -2,7 +2,7 @@
 
 const TIMEOUT = 60_000; // ms; a gateway gives up after 30 s, a slow line needs its time on top
 
-/** Why there is no answer. `code` is the API's, or `cancelled`, `offline`, `silent`, `slow`, `gateway`. */
+/** Why there is no answer. `code` is the API's, or `unsendable`, `cancelled`, `offline`, `silent`, `slow`, `gateway`, `page`. */
 export class Failure extends Error {
   /**
    * @param {string} code
@@ -56,12 +56,11 @@ function read(request) {
  * @param {string} method
  * @param {string} path
  * @param {{body?: FormData, onSent?: (share: number) => void, signal?: AbortSignal}} [options]
- * @returns {Promise<object>} the answer; rejects with a Failure
+ * @returns {Promise<object>} the answer; rejects with a Failure, or the signal's reason
  */
 function ask(service, method, path, { body, onSent, signal } = {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    const cancelled = () => reject(new Failure("cancelled", "Cancelled."));
     const settle = () => {
       try {
         resolve(read(request));
@@ -69,10 +68,6 @@ function ask(service, method, path, { body, onSent, signal } = {}) {
         reject(failure);
       }
     };
-    if (signal?.aborted) {
-      cancelled();
-      return;
-    }
     try {
       request.open(method, service.endpoint + path);
       if (service.key) request.setRequestHeader("x-api-key", service.key);
@@ -83,7 +78,7 @@ function ask(service, method, path, { body, onSent, signal } = {}) {
     request.timeout = TIMEOUT;
     request.addEventListener("load", settle);
     request.addEventListener("error", () => reject(silent(service)));
-    request.addEventListener("abort", cancelled);
+    request.addEventListener("abort", () => reject(signal.reason));
     request.addEventListener("timeout", () =>
       reject(new Failure("slow", "The service has not answered within a minute. It may be overloaded: try again later.")),
     );

@@ -3,9 +3,9 @@
 import { Failure, classify, curl, health, people } from "./api.js";
 import { cameraDialog, hasCamera } from "./camera.js";
 import { peopleDialog } from "./people.js";
-import { Unsendable, prepare } from "./photo.js";
+import { prepare } from "./photo.js";
 import { complaint, endpoint, key, settingsDialog } from "./settings.js";
-import { percent, showItem, showShelf, summary } from "./view.js";
+import { headcount, percent, showItem, showShelf, summary } from "./view.js";
 
 const PATIENCE = 2500; // ms after which a wait is explained
 
@@ -62,6 +62,8 @@ function change(item, state) {
   if (item === selected) show();
 }
 
+const attempt = () => ({ sent: 0, slow: false, failure: null, stop: new AbortController() });
+
 function add(files) {
   complain("");
   const added = [...files].map((file) => ({
@@ -70,12 +72,9 @@ function add(files) {
     state: "waiting",
     photo: null,
     url: "",
-    sent: 0,
-    slow: false,
     answer: null,
-    failure: null,
     ms: 0,
-    stop: new AbortController(),
+    ...attempt(),
   }));
   if (!added.length) return;
   items = [...added, ...items];
@@ -86,14 +85,16 @@ function add(files) {
 }
 
 function enqueue(item) {
-  Object.assign(item, { failure: null, sent: 0, slow: false, stop: new AbortController() });
+  Object.assign(item, attempt());
   change(item, "waiting");
   work();
 }
 
+const cancelled = () => new Failure("cancelled", "Cancelled.");
+
 function cancel(item) {
   item.stop.abort();
-  if (item.state === "waiting") fail(item, new Failure("cancelled", "Cancelled."));
+  if (item.state === "waiting") fail(item, cancelled());
 }
 
 function fail(item, failure) {
@@ -135,16 +136,14 @@ async function send(item) {
     item.ms = performance.now() - started;
     change(item, "done");
   } catch (error) {
-    if (error instanceof Unsendable) fail(item, new Failure("unsendable", error.message));
+    if (item.stop.signal.aborted) fail(item, cancelled());
     else if (error instanceof Failure) fail(item, error);
-    else if (item.stop.signal.aborted) fail(item, new Failure("cancelled", "Cancelled."));
     else fail(item, new Failure("page", `The page has a mistake (${error.message}).`));
   } finally {
     clearTimeout(patience);
   }
   if (!items.includes(item)) return;
-  if (item.failure?.code === "cancelled") say("Cancelled.");
-  else if (item.failure) say(`${item.name}: ${item.failure.message}`);
+  if (item.failure) say(`${item.name}: ${item.failure.message}`);
   else say(`${item.name}: ${summary(item)}${item.answer.known ? `, ${percent(item.answer.confidence)} sure` : ""}.`);
 }
 
@@ -172,7 +171,7 @@ async function greet() {
   const patience = setTimeout(() => tell("asking", "Waking up …"), PATIENCE);
   try {
     const { model } = await health(asked);
-    tell("up", `Ready, ${model.classes.toLocaleString("en")} people`);
+    tell("up", `Ready, ${headcount(model)}`);
   } catch (error) {
     tell("down", error.code === "offline" ? "Offline" : "Not reachable");
   } finally {
@@ -185,7 +184,7 @@ async function test(address, secret) {
   const { model } = await health(asked);
   // /health needs no key, /people does.
   await people(asked);
-  return `It answers: model ${model.version}, ${model.classes.toLocaleString("en")} people.`;
+  return `It answers: model ${model.version}, ${headcount(model)}.`;
 }
 
 function offerSamples() {
@@ -238,6 +237,9 @@ function takeFiles() {
 function start() {
   offerSamples();
   takeFiles();
+  for (const close of document.querySelectorAll("dialog .close")) {
+    close.addEventListener("click", () => close.closest("dialog").close());
+  }
   const camera = cameraDialog(find("#camera-dialog"), (photo) => add([photo]));
   find("#camera").hidden = !hasCamera();
   find("#camera").addEventListener("click", camera.open);

@@ -32,7 +32,6 @@ export function cameraDialog(dialog, taken) {
   }
 
   dialog.addEventListener("close", stop);
-  dialog.querySelector(".close").addEventListener("click", () => dialog.close());
   take.addEventListener("click", async () => {
     const blob = await draw(video, video.videoWidth, video.videoHeight);
     const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "");

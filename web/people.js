@@ -1,5 +1,7 @@
 /** Everybody the model knows, to be searched. */
 
+import { make } from "./view.js";
+
 const STEP = 100; // shown at once: 60,000 rows would take the browser seconds, and nobody reads them
 
 const MARKS = /\p{M}/gu;
@@ -29,18 +31,9 @@ export function peopleDialog(dialog, fetchPeople) {
   let all = [];
   let found = [];
 
-  function row({ id, name }) {
-    const item = document.createElement("li");
-    const number = document.createElement("span");
-    number.className = "muted";
-    number.textContent = `ID ${id}`;
-    item.append(name, number);
-    return item;
-  }
-
   function grow() {
     const shown = list.childElementCount;
-    list.append(...found.slice(shown, shown + STEP).map(row));
+    list.append(...found.slice(shown, shown + STEP).map(({ id, name }) => make("li", {}, name, make("span", { className: "muted" }, `ID ${id}`))));
     more.hidden = list.childElementCount >= found.length;
     const total = `${found.length.toLocaleString("en")} of ${all.length.toLocaleString("en")}`;
     count.textContent = more.hidden ? total : `${total}, the first ${list.childElementCount.toLocaleString("en")} are shown`;
@@ -73,7 +66,6 @@ export function peopleDialog(dialog, fetchPeople) {
   search.addEventListener("input", narrow);
   more.addEventListener("click", grow);
   again.addEventListener("click", load);
-  dialog.querySelector(".close").addEventListener("click", () => dialog.close());
   return {
     open() {
       search.value = "";

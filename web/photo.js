@@ -1,5 +1,7 @@
 /** From the file somebody gives to the photo that is sent: upright, small enough, without what it tells of place and time. */
 
+import { Failure } from "./api.js";
+
 const LONGEST = 1600; // pixels of the longer side; the detector does not see more
 const MOST_BYTES = 4_400_000; // the service takes 4.5 MB, from which the form around it goes
 const QUALITIES = [0.92, 0.8, 0.6];
@@ -7,8 +9,8 @@ const WHAT = "JPEG, PNG, WebP, GIF or HEIC";
 // Where cameras and programs write what they know: EXIF, XMP, Photoshop's.
 const METADATA = /exif|ns\.adobe\.com\/xap|photoshop 3/i;
 
-/** The photo cannot be sent; the message says why, in a sentence. */
-export class Unsendable extends Error {}
+/** @param {string} why a sentence */
+const unsendable = (why) => new Failure("unsendable", why);
 
 /** @typedef {{blob: Blob, name: string, drawable: boolean}} Photo */
 
@@ -50,14 +52,14 @@ export async function draw(source, width, height) {
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
     if (blob && blob.size <= MOST_BYTES) return blob;
   }
-  throw new Unsendable("The photo stays too large however it is drawn.");
+  throw unsendable("The photo stays too large however it is drawn.");
 }
 
 /** A file that this browser cannot open, but perhaps the service can. */
 function unopened(file, is) {
-  if (!is && !file.type.startsWith("image/")) throw new Unsendable(`${file.name} is not a photo: ${WHAT} are taken.`);
+  if (!is && !file.type.startsWith("image/")) throw unsendable(`${file.name} is not a photo: ${WHAT} are taken.`);
   if (file.size > MOST_BYTES) {
-    throw new Unsendable(
+    throw unsendable(
       is === "heic"
         ? "This browser cannot open HEIC, and the photo is too large to be sent as it is: 4.4 MB at most. Save it as JPEG first."
         : `${file.name} cannot be opened here, and is too large to be sent as it is: 4.4 MB at most.`,
@@ -68,10 +70,10 @@ function unopened(file, is) {
 
 /**
  * @param {File} file
- * @returns {Promise<Photo>} throws Unsendable
+ * @returns {Promise<Photo>} throws Failure
  */
 export async function prepare(file) {
-  if (!file.size) throw new Unsendable(`${file.name} is empty.`);
+  if (!file.size) throw unsendable(`${file.name} is empty.`);
   const is = kind(text(new Uint8Array(await file.slice(0, 16).arrayBuffer())));
   let bitmap;
   try {

@@ -32,7 +32,7 @@ export function key(address) {
  * @param {string} address "" for the one of config.js
  * @param {string} secret "" for none
  */
-export function save(address, secret) {
+function save(address, secret) {
   const chosen = tidy(address);
   if (chosen && chosen !== tidy(window.ENDPOINT)) storage("localStorage")?.setItem(ENDPOINT, chosen);
   else storage("localStorage")?.removeItem(ENDPOINT);
@@ -83,7 +83,6 @@ export function settingsDialog(dialog, test, changed) {
     changed();
   }
 
-  dialog.querySelector(".close").addEventListener("click", () => dialog.close());
   form.querySelector(".reset").addEventListener("click", () => store("", ""));
   form.querySelector(".test").addEventListener("click", async () => {
     const address = tidy(fields.endpoint.value);

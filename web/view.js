@@ -6,7 +6,7 @@
  * @property {string} name of the file as it was given
  * @property {"waiting" | "preparing" | "sending" | "looking" | "done" | "failed"} state
  * @property {{blob: Blob, name: string, drawable: boolean} | null} photo once prepared
- * @property {string} url of the photo's picture, or ""
+ * @property {string} url of the photo's picture, or "" where this browser cannot draw it
  * @property {number} sent share of the upload, 0 to 1
  * @property {boolean} slow whether the answer takes so long that somebody wonders
  * @property {object | null} answer openapi.yaml's Classification
@@ -19,7 +19,7 @@
  * @param {Record<string, unknown>} properties set on the element; those with a dash as attributes
  * @param {...(Node | string)} children
  */
-function make(tag, properties, ...children) {
+export function make(tag, properties, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.includes("-")) element.setAttribute(name, String(value));
@@ -32,12 +32,15 @@ function make(tag, properties, ...children) {
 const button = (text, onclick, className = "") => make("button", { type: "button", className, onclick }, text);
 
 /**
- * Less than certainty is never shown as 100 %, nor more than nothing as 0 %.
+ * Rounded down: less than certainty is never shown as 100 %.
  * @param {number} share
  */
 export function percent(share) {
   return `${(Math.floor(share * 1000) / 10).toFixed(1)} %`;
 }
+
+/** @param {{classes: number}} model */
+export const headcount = (model) => `${model.classes.toLocaleString("en")} people`;
 
 /** @param {object} face openapi.yaml's NamedFace */
 const nameOf = (face) => (face.known ? face.predicted_name : "Unknown person");
@@ -122,7 +125,7 @@ function tag(text, { face: { box } }, image) {
 /** The photo as large as it fits, and what lies on it. */
 function picture(item) {
   const plate = make("div", { className: "plate" });
-  if (item.photo?.drawable) plate.append(make("img", { src: item.url, alt: `The photo ${item.name}` }));
+  if (item.url) plate.append(make("img", { src: item.url, alt: `The photo ${item.name}` }));
   else if (item.photo) plate.append(make("p", { className: "blank" }, "This browser cannot draw this photo."));
   const size = item.answer?.image;
   if (!size) return plate;
@@ -158,7 +161,7 @@ function cutOut(item, { face: { box } }) {
 }
 
 function bars(face) {
-  const rows = face.candidates.slice(0, 5).map(({ id, name, confidence }) => {
+  const rows = face.candidates.map(({ id, name, confidence }) => {
     const fill = make("span", { className: "fill" });
     fill.style.width = `${100 * confidence}%`;
     return make(
@@ -178,7 +181,7 @@ function bars(face) {
 function entry(item, face, index, several, light) {
   const detail = face.known
     ? `ID ${face.predicted_id}, ${percent(face.confidence)} sure`
-    : `None of the ${item.answer.model.classes.toLocaleString("en")} people it knows`;
+    : `None of the ${headcount(item.answer.model)} it knows`;
   const words = make(
     "span",
     { className: "text" },
@@ -188,7 +191,7 @@ function entry(item, face, index, several, light) {
   const list = bars(face);
   const open = !several || index === 0;
   const head = button("", () => expand(head.getAttribute("aria-expanded") === "false"), "head");
-  if (item.photo.drawable) head.append(cutOut(item, face));
+  if (item.url) head.append(cutOut(item, face));
   head.append(words);
 
   function expand(wanted) {
@@ -209,7 +212,7 @@ function facts({ answer, ms }) {
   const [decode, detect, classify] = ["decode", "detect", "classify"].map((step) => Math.round(answer.timings_ms[step]));
   const pairs = {
     Time: `${(ms / 1000).toFixed(2)} s there and back: ${decode} ms to read the photo, ${detect} to find faces, ${classify} to name them`,
-    Model: `${answer.model.version}, ${answer.model.classes.toLocaleString("en")} people`,
+    Model: `${answer.model.version}, ${headcount(answer.model)}`,
     Photo: `${answer.image.width} × ${answer.image.height} pixels as sent`,
   };
   return make("dl", {}, ...Object.entries(pairs).flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
@@ -264,7 +267,7 @@ function answered(item, curl, plate) {
   ];
 }
 
-function noFace(again) {
+function noFace() {
   return [
     make("h2", {}, "No face found"),
     make("p", {}, "There is no face in this photo, or none that could be seen well enough."),
@@ -275,7 +278,6 @@ function noFace(again) {
       make("li", {}, "Faces from the front, in even light, are found best."),
       make("li", {}, "Of a wide photo, try the part with the person."),
     ),
-    make("div", { className: "ways" }, button("Try again", again)),
   ];
 }
 
@@ -324,11 +326,11 @@ export function showItem(result, item, { curl, again, cancel }) {
   let update = () => {};
   let parts;
   if (item.state === "done") parts = answered(item, curl, plate);
-  else if (item.state === "failed") parts = item.failure.code === "no_face" ? noFace(again) : failed(item, again);
+  else if (item.state === "failed") parts = item.failure.code === "no_face" ? noFace() : failed(item, again);
   else ({ parts, update } = working(item, cancel));
   const panel = make("div", { className: `card panel ${tone(item)}` }, ...parts);
   // A file that could not be opened leaves nothing to be looked at.
-  result.replaceChildren(...(item.state === "failed" && !item.photo?.drawable ? [panel] : [plate, panel]));
+  result.replaceChildren(...(item.state === "failed" && !item.url ? [panel] : [plate, panel]));
   // The button that was pressed may be gone, and with it the place of who goes by keyboard.
   if (held) result.focus();
   return update;
