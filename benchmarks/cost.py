@@ -22,7 +22,7 @@ from PIL import Image
 
 from api.metrics import NAMESPACE
 from benchmarks.functions import jpeg
-from model.source import REFRESH
+from model.current import REFRESH
 from tests.conftest import SAMPLES, upload
 from tests.emulator import Emulator
 

@@ -20,7 +20,7 @@ function kind(head) {
   if (head.startsWith("\x89PNG")) return "png";
   if (head.startsWith("GIF8")) return "gif";
   if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return "webp";
-  if (/^....ftyp(hei[cfmsvx]|hev[cmsx]|mif1|msf1)/s.test(head)) return "heic";
+  if (/^....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)/s.test(head)) return "heic";
   return "";
 }
 

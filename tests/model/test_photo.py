@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -374,3 +375,9 @@ print(before, "pillow_heif" in sys.modules)
 """
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[] True"
+
+
+def test_the_page_takes_for_heic_what_is_heic_here() -> None:
+    brands = re.search(r"ftyp(\(.*?\))", (ROOT / "web" / "photo.js").read_text())
+    assert brands
+    assert brands[1].encode() in photo._SIGNATURES["HEIF"].pattern
