@@ -116,13 +116,15 @@ def test_dry_run_writes_nothing(uri: str, tmp_path: Path, capsys: pytest.Capture
     assert state() == before
 
 
-def test_dry_run_checks_what_it_can(uri: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_is_checked_first(dry_run: bool, uri: str, tmp_path: Path) -> None:
     pointer = model(tmp_path / "m", b"weights")
     with pytest.raises(TrainingError, match=r"no bucket no-such-bucket \(NoSuchBucket\)"):
-        publish(tmp_path / "m", "s3://no-such-bucket/faces", dry_run=True)
+        publish(tmp_path / "m", "s3://no-such-bucket/faces", dry_run)
     (tmp_path / "m" / pointer.file).write_bytes(b"half")
     with pytest.raises(TrainingError, match="checksum"):
-        publish(tmp_path / "m", uri, dry_run=True)
+        publish(tmp_path / "m", uri, dry_run)
+    assert state() == {}
 
 
 def test_a_broken_pointer_is_replaced(uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
