@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "web" / "samples"
 EVENTS = ROOT / "tests" / "events"
 DATA = Path(os.getenv("DATA_DIR") or ROOT.parent / "shared")
+# torch's threads spin while they wait for each other. Where other processes want the processors as well, a photo takes
+# seconds so. This is read when torch is loaded, here and in what the tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def recorded(name: str) -> dict[str, Any]:
