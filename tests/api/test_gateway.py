@@ -199,22 +199,11 @@ PRIVATE = ["Kofi", "Annan", "secret-name", "Alicia", "none.jpg", base64.b64encod
 INTERNAL = ["Traceback", ".py", "site-packages", "/work", "/tmp", "ZeroDivision", "line "]
 
 
-def requests_of_all_kinds() -> list[dict[str, Any]]:
-    named = upload(PHOTO, "secret-name.jpg")
-    broken = upload(PHOTO[:2000], "secret-name.jpg")
-    part_missing = request("POST", "/classify", b"secret-name " + PHOTO, "multipart/form-data; boundary=x")
-    return [
-        recorded("rest-known-person"),
-        recorded("rest-stranger"),
-        recorded("rest-no-face"),
-        named,
-        broken,
-        part_missing,
-    ]
-
-
 def test_log_and_metrics_name_nobody(context: Any, lines: Any) -> None:
-    statuses = [handler.handle(event, context)["statusCode"] for event in requests_of_all_kinds()]
+    part_missing = request("POST", "/classify", b"secret-name " + PHOTO, "multipart/form-data; boundary=x")
+    events = [recorded(f"rest-{name}") for name in ("known-person", "stranger", "no-face")]
+    events += [upload(PHOTO, "secret-name.jpg"), upload(PHOTO[:2000], "secret-name.jpg"), part_missing]
+    statuses = [handler.handle(event, context)["statusCode"] for event in events]
     assert statuses == [200, 200, 422, 200, 422, 400]
     written = json.dumps(lines(), ensure_ascii=False)
     assert written.count('"answered"') == 6
