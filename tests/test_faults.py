@@ -436,19 +436,6 @@ def test_a_model_that_was_withdrawn_is_served_only_until_s3_is_back(
     )
 
 
-def test_the_same_place_written_otherwise(place: Place, start: Start, down: Callable[[], None]) -> None:
-    start(URI)
-    down()
-    assert start(f"{URI}/").health() == (200, OLD)
-
-
-@pytest.mark.parametrize("uri", [f"s3://{BUCKET}", f"s3://{BUCKET}/other", "s3://other/faces"])
-def test_never_the_model_of_another_address(place: Place, start: Start, down: Callable[[], None], uri: str) -> None:
-    start()
-    down()
-    assert start(uri).health()[0] == 503
-
-
 def test_a_model_whose_note_cannot_be_written_is_served(place: Place, start: Start) -> None:
     Copies(URI).note.mkdir()
     assert start().health() == (200, OLD)
