@@ -321,8 +321,8 @@ OF_NO_USE = {
         [cut(HALF), says(206, FILE[HALF:], Content_Range=f"bytes {HALF}-{SIZE - 2}/{SIZE - 1}")],
         f"more than the {SIZE - 1:,} bytes",
     ),
-    "stalls": ([stalled] * 4, "nothing arrived for 0.1 s"),
-    "never answers": ([lambda handler, site: bool(site.over.wait(5))] * 4, "nothing arrived for 0.1 s"),
+    "stalls": ([stalled] * 4, "nothing arrived for 0.5 s"),
+    "never answers": ([lambda handler, site: bool(site.over.wait(5))] * 4, "nothing arrived for 0.5 s"),
     "hangs up": ([lambda handler, site: None] * 4, r"no answer \(ConnectionError\)"),
     "goes in circles": ([says(302, Location="/official.tgz")] * 40, r"no answer \(TooManyRedirects\)"),
 }
@@ -333,7 +333,7 @@ def test_addresses_that_are_of_no_use(
     script: list[Answer], reason: str, sites: tuple[Site, Site], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     official, mirror = sites
-    read_timeout = 0.1 if "for 0.1 s" in reason else 5
+    read_timeout = 0.5 if "for 0.5 s" in reason else 5
     official.script = script * 4
     assert get(sites, tmp_path, read_timeout).read_bytes() == FILE
     assert re.search(rf"{official.url}: .*{reason}", capsys.readouterr().err)
