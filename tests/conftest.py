@@ -28,6 +28,14 @@ DATA = Path(os.getenv("DATA_DIR") or ROOT.parent / "shared")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process, and in one after another where Serverless writes to .serverless."""
+    for item in items:
+        shared = item.path.parent.name == "web" or item.path.name in ("test_deploy.py", "test_run.py")
+        item.add_marker(pytest.mark.xdist_group("serverless" if shared else item.path.name))
+
+
 def recorded(name: str) -> dict[str, Any]:
     """An event as serverless-offline passed it on for a `curl -F file=@...`."""
     return json.loads((EVENTS / f"{name}.json").read_text())
