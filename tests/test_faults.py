@@ -28,7 +28,7 @@ from training.export import save_version
 
 BUCKET = "faulty"
 URI = f"s3://{BUCKET}/faces"
-HURRIED = Patience(connect=0.5, read=0.3, attempts=2, total=1)
+HURRIED = Patience(connect=1, read=0.6, attempts=2, total=3)
 
 
 class Clock:
