@@ -32,7 +32,7 @@ test-web: setup-dev ## those of the page alone, in Chromium; pictures of each of
 	@$(PYTHON) -m pytest tests/web $(ARGS)
 
 lighthouse: setup-dev ## how Lighthouse, 180 MB that are fetched for it, rates the page
-	@LIGHTHOUSE=1 $(PYTHON) -m pytest tests/web/test_lighthouse.py -s $(ARGS)
+	@LIGHTHOUSE=1 $(PYTHON) -m pytest tests/web/test_lighthouse.py -n 0 -s $(ARGS)
 
 train: setup ## PEOPLE=folder, DATA=archive or folder instead of LFW: a model and its report in OUT
 	@exec $(PYTHON) -m training all $(if $(DATA),--data "$(DATA)",--source lfw) $(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"

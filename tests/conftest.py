@@ -23,6 +23,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "web" / "samples"
 EVENTS = ROOT / "tests" / "events"
 DATA = Path(os.getenv("DATA_DIR") or ROOT.parent / "shared")
+# torch's threads spin while they wait for each other. Where other processes want the processors as well, a photo takes
+# seconds so. This is read when torch is loaded, here and in what the tests start.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests run in one process, and in one after another where Serverless writes to .serverless."""
+    for item in items:
+        shared = item.path.parent.name == "web" or item.path.name in ("test_deploy.py", "test_run.py")
+        item.add_marker(pytest.mark.xdist_group("serverless" if shared else item.path.name))
 
 
 def recorded(name: str) -> dict[str, Any]:

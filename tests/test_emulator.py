@@ -30,6 +30,7 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         ("rest-no-face", 422, "no_face"),
         ("rest-not-an-image", 415, "unsupported_media_type"),
         ("rest-empty-body", 400, "bad_request"),
+        ("rest-empty-file", 400, "empty_upload"),
         ("http-known-person", 200, {"predicted_name": "Kofi Annan", "known": True}),
     ],
 )

@@ -17,8 +17,6 @@ from tests.test_handler import ask
 
 FRONTS = sorted(path.stem for path in EVENTS.glob("*-known-person.json"))
 
-Change = Callable[[str], str]
-
 
 def with_json(event: dict[str, Any], image: bytes, coded: bool) -> dict[str, Any]:
     """The same request with the photo as JSON, its body in base64 or not."""
@@ -27,12 +25,6 @@ def with_json(event: dict[str, Any], image: bytes, coded: bool) -> dict[str, Any
     for kind, value in (("headers", "application/json"), ("multiValueHeaders", ["application/json"])):
         if kind in event:
             event[kind] = {k: value if k.lower() == "content-type" else v for k, v in event[kind].items()}
-    return event
-
-
-def renamed(event: dict[str, Any], change: Change) -> dict[str, Any]:
-    for kind in {"headers", "multiValueHeaders"} & set(event):
-        event[kind] = {change(name): value for name, value in event[kind].items()}
     return event
 
 
@@ -70,10 +62,12 @@ def test_bodies_with_and_without_base64(front: str, coded: bool, context: Any) -
     assert (status, answer["error"]["code"]) == (415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize("change", [str.lower, str.upper, str.title, str.swapcase])
+@pytest.mark.parametrize("change", [str.lower, str.upper])
 @pytest.mark.parametrize("front", FRONTS)
-def test_header_names_in_any_case(front: str, change: Change, context: Any) -> None:
-    event = renamed(with_json(recorded(front), b"no image", True), change)
+def test_header_names_in_any_case(front: str, change: Callable[[str], str], context: Any) -> None:
+    event = with_json(recorded(front), b"no image", True)
+    for kind in {"headers", "multiValueHeaders"} & set(event):
+        event[kind] = {change(name): value for name, value in event[kind].items()}
     assert ask(event, context)[1]["error"]["code"] == "unsupported_media_type"
 
 

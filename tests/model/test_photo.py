@@ -231,6 +231,7 @@ def test_broken_colour_profile_leaves_the_photo_as_it_is(kind: str, profile: byt
 
 @pytest.mark.parametrize("data", [b"", b"not an image", b"\xff\xd8", b"%PDF-1.7\n" + encoded(PIXELS, "JPEG"), b"II*\0"])
 def test_not_an_image(data: bytes) -> None:
+    """What it is is said by its first bytes, whatever follows."""
     with pytest.raises(UnsupportedImage, match="JPEG, PNG, WebP, GIF or HEIC"):
         decode(data)
 

@@ -10,7 +10,7 @@ import pytest
 from model.errors import ModelUnavailable
 from model.recognizer import Recognizer
 from model.store import BUNDLED, FILE, POINTER, Copies, Pointer, fetch, recall, remember, split_s3_uri
-from tests.conftest import training
+from training.publish import publish
 
 
 @pytest.fixture()
@@ -89,19 +89,10 @@ def test_publish_and_fetch_through_s3(
     with pytest.raises(ModelUnavailable):
         Recognizer.load(uri)
 
-    done = training("publish", "--model", BUNDLED, "--to", uri)
-    assert done.returncode == 0, done.stderr
-    assert "upload" in done.stderr
-    version = Recognizer.load(uri).version
-    keys = {entry["Key"] for entry in s3.list_objects_v2(Bucket="models")["Contents"]}
-    assert keys == {f"faces/{version}/{FILE}", f"faces/{POINTER}"}
-
-    again = training("publish", "--model", BUNDLED, "--to", uri)
-    assert again.returncode == 0
-    assert "is there already" in again.stderr
+    version = publish(Path(BUNDLED), uri).version
+    assert Recognizer.load(uri).version == version
 
     # Somebody has put another file in the model's place: refused, unless a good copy lies here already.
-    assert Recognizer.load(uri).version == version
     s3.put_object(Bucket="models", Key=f"faces/{version}/{FILE}", Body=b"something else")
     assert Recognizer.load(uri).version == version
     # A copy that was cut off or spoiled here is fetched again.
@@ -112,29 +103,6 @@ def test_publish_and_fetch_through_s3(
     s3.upload_file(str(fetch(BUNDLED)[0]), "models", f"faces/{version}/{FILE}")
     assert Recognizer.load(uri).version == version
     assert len(list(tmp_path.iterdir())) == 1
-
-
-@pytest.mark.parametrize(
-    ("uri", "sentence"), [("s3://no-such-bucket/faces", "NoSuchBucket"), ("models/faces", "s3://bucket/prefix")]
-)
-def test_publish_says_why_it_cannot(s3_environment: dict[str, str], uri: str, sentence: str) -> None:
-    done = training("publish", "--model", BUNDLED, "--to", uri)
-    assert done.returncode == 1
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_publish_refuses_a_damaged_model(s3_environment: dict[str, str], published: Path) -> None:
-    pointer = fetch(str(published))[1]
-    (published / pointer.file).write_bytes(b"half")
-    done = training("publish", "--model", published, "--to", "s3://models/damaged")
-    assert done.returncode == 1
-    assert "checksum" in done.stderr
-
-
-def test_pointer_survives_its_json() -> None:
-    pointer = Pointer("20260101-01234567", "20260101-01234567/model.pt", "0" * 64, 1, "2026-01-01T00:00:00+00:00")
-    assert Pointer.parse(pointer.to_json().encode()) == pointer
 
 
 # Copies in the temp folder

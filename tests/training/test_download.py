@@ -250,21 +250,6 @@ def test_servers_that_do_not_go_on(answer: Answer, sites: tuple[Site, Site], tmp
     assert not mirror.requests
 
 
-def test_file_that_changed_in_between(sites: tuple[Site, Site], tmp_path: Path) -> None:
-    official, mirror = sites
-    official.content, official.headers = OTHER, {"ETag": '"old"'}
-
-    def changed(handler: Handler, site: Site) -> None:
-        site.content, site.headers = FILE, {"ETag": '"new"'}
-        properly(handler, site)
-
-    official.script = [cut(HALF), changed]
-    assert get(sites, tmp_path).read_bytes() == FILE
-    assert official.requests[1]["If-Range"] == '"old"'
-    assert len(official.requests) == 2
-    assert not mirror.requests
-
-
 def test_progress_earns_more_tries_but_not_endlessly(
     sites: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,14 +266,6 @@ def test_progress_earns_more_tries_but_not_endlessly(
     official.script = [a_little_more, *[says(500)] * 2, a_little_more, *[says(500)] * 3]
     get(sites, tmp_path)
     assert official.ranges() == [None, *["bytes=1000-"] * 3, *["bytes=2000-"] * 2]
-    assert mirror.ranges() == [None]
-
-
-def test_same_break_again_and_again(sites: tuple[Site, Site], tmp_path: Path) -> None:
-    official, mirror = sites
-    official.script = [cut(HALF)] * 9
-    get(sites, tmp_path)
-    assert len(official.requests) == 4
     assert mirror.ranges() == [None]
 
 
@@ -332,7 +309,6 @@ def test_chunked_answer_without_a_length(
 
 OF_NO_USE = {
     "404": ([says(404, b"no", Content_Type="text/html")], "it answers 404 Not Found"),
-    "403": ([says(403)], "it answers 403 Forbidden"),
     "500": ([says(500)] * 4, "it answers 500 Internal Server Error"),
     "waits for a browser": ([says(202)], "it answers 202 Accepted"),
     "web page": ([says(200, b"<html>", Content_Type="text/html; charset=utf-8")], "a web page instead of the file"),
@@ -345,8 +321,8 @@ OF_NO_USE = {
         [cut(HALF), says(206, FILE[HALF:], Content_Range=f"bytes {HALF}-{SIZE - 2}/{SIZE - 1}")],
         f"more than the {SIZE - 1:,} bytes",
     ),
-    "stalls": ([stalled] * 4, "nothing arrived for 0.1 s"),
-    "never answers": ([lambda handler, site: bool(site.over.wait(5))] * 4, "nothing arrived for 0.1 s"),
+    "stalls": ([stalled] * 4, "nothing arrived for 0.5 s"),
+    "never answers": ([lambda handler, site: bool(site.over.wait(5))] * 4, "nothing arrived for 0.5 s"),
     "hangs up": ([lambda handler, site: None] * 4, r"no answer \(ConnectionError\)"),
     "goes in circles": ([says(302, Location="/official.tgz")] * 40, r"no answer \(TooManyRedirects\)"),
 }
@@ -357,7 +333,7 @@ def test_addresses_that_are_of_no_use(
     script: list[Answer], reason: str, sites: tuple[Site, Site], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     official, mirror = sites
-    read_timeout = 0.1 if "for 0.1 s" in reason else 5
+    read_timeout = 0.5 if "for 0.5 s" in reason else 5
     official.script = script * 4
     assert get(sites, tmp_path, read_timeout).read_bytes() == FILE
     assert re.search(rf"{official.url}: .*{reason}", capsys.readouterr().err)

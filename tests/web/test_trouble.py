@@ -50,7 +50,7 @@ def serving(origins: str = "*", api_key: str = "") -> Iterator[str]:
 def test_upload_progress_and_cancel(page: Page, address: str, endpoint: str) -> None:
     visit(page, address, endpoint)
     line = page.context.new_cdp_session(page)
-    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 300_000}
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000}
     line.send("Network.enable")
     line.send("Network.emulateNetworkConditions", slow)
     noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
