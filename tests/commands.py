@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _SHOWN = ("README.md", "CONTRIBUTING.md", "docs/*.md", "model/bundled/README.md")
 DOCUMENTS = [document for pattern in _SHOWN for document in sorted(ROOT.glob(pattern))]
 LOOP = re.compile(r"^(for|while|until|if) ", re.MULTILINE)
+COMMENT = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|(?:^|\s+)#.*""")  # but not between quotes
 # What git ignores, or somebody who clones does not get. What setup makes is linked to.
 NOT_CLONED = (".git", "build", "runs", "models", ".serverless", ".*_cache", ".hypothesis", ".uv", ".node")
 MADE = (".venv", ".venv-notebook", ".venv-peers", ".venv-engine", "node_modules")
@@ -52,7 +53,7 @@ def commands_of(block: str) -> Iterator[tuple[int, str]]:
     begun, before = "", 0
     for number, line in enumerate(block.splitlines()):
         before = before if begun else number
-        begun += re.sub(r"(^|\s+)#\s.*$", "", line).strip()
+        begun += COMMENT.sub(lambda found: found[1] or "", line).strip()
         if begun.endswith("\\"):
             begun = f"{begun[:-1].rstrip()} "
         elif begun:
@@ -76,12 +77,12 @@ def inline(document: Path) -> list[str]:
 
 
 def documented(command: str, replace: Mapping[str, str] | None = None, extra: str = "") -> str:
-    """The command as a document has it, to be run: in a ```sh block or between backticks, without the comment behind it.
+    """The command as a document has it, in a ```sh block or between backticks, less the comment behind it, to be run.
 
     replace: what only stands for something, such as a port, and what it is here. extra: what shortens a command that
-    takes long, put behind it, as `ARGS="--requests 2"` or an option. tests/test_docs.py looks for calls of this with the
-    command in so many words: a command in a block that none names is an error there. Raises AssertionError where no
-    document has it.
+    takes long, put behind it, as `ARGS="--requests 2"` or an option. tests/test_docs.py looks for calls of this with
+    the command in so many words: a command in a block that none names is an error there. Raises AssertionError where
+    no document has it.
     """
     shown = {found.name: found.text for found in commands()}
     shown.update((text, text) for document in DOCUMENTS for text in inline(document))

@@ -15,7 +15,6 @@ from tests.conftest import SAMPLES, some_of
 from tests.emulator import Emulator
 from tests.front import serving
 
-
 BUCKET = "our-models"
 MODELS = f"s3://{BUCKET}/faces"
 
@@ -62,7 +61,9 @@ def test_ship(published: dict[str, str], endpoint: str, checkout: Path) -> None:
     assert f"nobody new, so {MODELS} stays as it is" in again.stdout
 
     bundled = json.loads(Path(BUNDLED, "latest.json").read_text())["version"]
-    listed = shell(documented(".venv/bin/python -m training versions --model s3://our-models/faces"), checkout, **published)
+    listed = shell(
+        documented(".venv/bin/python -m training versions --model s3://our-models/faces"), checkout, **published
+    )
     assert bundled in listed.stdout
     assert f"* {bundled}" not in listed.stdout
     back = documented(
@@ -106,7 +107,8 @@ def test_ways_to_send_a_photo(endpoint: str, checkout: Path) -> None:
     shutil.copy(SAMPLES / "Kofi_Annan_0006.jpg", checkout / "photo.jpg")
     raw = documented('curl --data-binary @photo.jpg -H "Content-Type: image/jpeg" "$URL/classify"')
     in_json = documented(
-        'echo "{\\"image\\": \\"$(base64 -w0 photo.jpg)\\"}" | curl -d @- -H "Content-Type: application/json" "$URL/classify"'
+        'echo "{\\"image\\": \\"$(base64 -w0 photo.jpg)\\"}" | '
+        'curl -d @- -H "Content-Type: application/json" "$URL/classify"'
     )
     three = documented('curl -F file=@photo.jpg "$URL/classify?top=3"')
     everybody = documented('curl -F file=@photo.jpg -F faces=all "$URL/classify"')
