@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from typing import Any, Iterator
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.commands import ROOT, clone
+
 SAMPLES = ROOT / "web" / "samples"
 EVENTS = ROOT / "tests" / "events"
 DATA = Path(os.getenv("DATA_DIR") or ROOT.parent / "shared")
@@ -90,22 +92,56 @@ def by_person(pack: tarfile.TarFile) -> dict[str, list[tarfile.TarInfo]]:
     return photos
 
 
+# Whom docs/training.md takes for the course project's own ten.
+TEN = [
+    *("Abdullah_Gul", "Amelie_Mauresmo", "Andy_Roddick", "Angelina_Jolie", "Bill_Clinton"),
+    *("Carlos_Moya", "David_Beckham", "Halle_Berry", "Jackie_Chan", "Jiri_Novak"),
+]
+
+
 @pytest.fixture(scope="session")
 def lfw_small(lfw_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of LFW the 12 people with 10 photos who come first, and 60 strangers."""
+    """Of LFW the ten and two others with ten photos each, and 60 strangers, 20 of them with two photos."""
     folder = tmp_path_factory.mktemp("lfw")
     with tarfile.open(lfw_archive) as pack:
         photos = by_person(pack)
-        known = [name for name in sorted(photos) if len(photos[name]) == 10][:12]
-        strangers = [name for name in sorted(photos) if len(photos[name]) == 1][:60]
-        for name in known + strangers:
-            for member in photos[name]:
-                target = folder / name / Path(member.name).name
-                target.parent.mkdir(exist_ok=True)
+
+        def first(people: int, count: int) -> list[str]:
+            return [name for name in sorted(photos) if len(photos[name]) == count][:people]
+
+        for name in [*TEN, *first(2, 10), *first(40, 1), *first(20, 2)]:
+            (folder / name).mkdir()
+            for member in photos[name][:10]:
                 content = pack.extractfile(member)
                 assert content is not None
-                target.write_bytes(content.read())
+                (folder / name / Path(member.name).name).write_bytes(content.read())
     return folder
+
+
+def some_of(lfw_small: Path, folder: Path, known: int, photos: int, strangers: int = 2) -> Path:
+    """So many people of it with so many photos, the ten first, and strangers with one."""
+    counts = {path.name: len(list(path.iterdir())) for path in sorted(lfw_small.iterdir())}
+    others = [name for name in counts if counts[name] == 10 and name not in TEN]
+    chosen = dict.fromkeys([*TEN, *others][:known], photos)
+    chosen.update(dict.fromkeys([name for name in counts if counts[name] == 1][:strangers], 1))
+    for name, count in chosen.items():
+        (folder / name).mkdir(parents=True)
+        for path in sorted((lfw_small / name).iterdir())[:count]:
+            shutil.copy2(path, folder / name)
+    return folder
+
+
+def archive_of(folder: Path, path: Path) -> Path:
+    """The same as LFW's own archive has it."""
+    with tarfile.open(path, "w:gz", compresslevel=1) as pack:
+        pack.add(folder, "lfw-deepfunneled")
+    return path
+
+
+@pytest.fixture()
+def checkout(tmp_path: Path) -> Path:
+    """A clone of the repository, in which the documents' commands can leave what they leave."""
+    return clone(tmp_path / "clone")
 
 
 def training(*arguments: object, home: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

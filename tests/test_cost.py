@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.cost import Milliseconds, main, month, ready
+from benchmarks.cost import Milliseconds, month, ready
+from tests.commands import documented, shell
 
 
 def test_a_month() -> None:
@@ -21,8 +24,7 @@ def test_a_runtime_kept_ready() -> None:
     assert saved == pytest.approx(0.694, abs=0.001)
 
 
-def test_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--ms", "90", "60"]) == 0
-    printed = capsys.readouterr().out
+def test_the_tables(checkout: Path) -> None:
+    printed = shell(documented("python -m benchmarks.cost", extra="--ms 90 60"), checkout).stdout
     assert printed.count("| 1,769 |") == printed.count("| 3,538 |") == 3
     assert "`warm=1` at 1,769 MB" in printed

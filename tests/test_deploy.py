@@ -8,8 +8,11 @@ from __future__ import annotations
 import ast
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -17,12 +20,14 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.commands import begin, clone, documented, shell
 from tests.conftest import ROOT, moto, sls
 
 IMAGE = f"000000000000.dkr.ecr.eu-central-1.amazonaws.com/face-recognition@sha256:{'0' * 64}"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
 CLASSIFY = "face-recognition-dev-classify"
 ALL = ["bucket=our-models", "alarms=ops@example.com", "reserved=3", "warm=1", "keys=on", "rate=5", "burst=9"]
+AS_DEPLOYED = " ".join(f"--param {setting}" for setting in ALL)
 
 
 def params(*settings: str) -> list[str]:
@@ -39,6 +44,11 @@ def aws() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
+def cloned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return clone(tmp_path_factory.mktemp("deploy") / "clone")
+
+
+@pytest.fixture(scope="module")
 def client(aws: dict[str, str]) -> Callable[[str], Any]:
     keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
     return lambda service: boto3.client(service, "eu-central-1", endpoint_url=aws["AWS_ENDPOINT_URL"], **keys)
@@ -46,6 +56,13 @@ def client(aws: dict[str, str]) -> Callable[[str], Any]:
 
 def call(aws: dict[str, str], *arguments: str, **environment: str) -> str:
     done = sls(*arguments, **{**aws, "IMAGE_URI": IMAGE, **environment})
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def told(command: str, folder: Path, aws: dict[str, str], **environment: str) -> str:
+    """What a command of the documents says."""
+    done = shell(command, folder, **{**aws, "IMAGE_URI": IMAGE, **environment})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -76,9 +93,12 @@ def allowed_on_s3(iam: Any, role: str) -> list[tuple[list[str], Any]]:
 class TestEverything:
     """With every parameter at work, in the order of a service's life."""
 
-    def test_deploy(self, aws: dict[str, str], client: Any) -> None:
+    def test_deploy(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
         # `make` names the model in the repository: a bucket for models says more.
-        said = call(aws, "deploy", *params(*ALL), CORS_ORIGIN="https://page.example", MODEL_URI="model/bundled")
+        command = documented(
+            'make deploy ARGS="--param bucket=our-models"', replace={"bucket=our-models": " --param ".join(ALL)}
+        )
+        said = told(command, cloned, aws, CORS_ORIGIN="https://page.example")
         assert "The bucket is empty, so publish a model: make publish MODEL_URI=s3://our-models/faces" in said
         (stack,) = client("cloudformation").describe_stacks(StackName="face-recognition-dev")["Stacks"]
         assert stack["StackStatus"] == "UPDATE_COMPLETE"  # it is created with its deployment bucket alone
@@ -153,33 +173,42 @@ class TestEverything:
         (filtered,) = client("logs").describe_metric_filters(logGroupName=f"/aws/lambda/{CLASSIFY}")["metricFilters"]
         assert filtered["filterPattern"] == "{ $.status >= 500 }"
 
-    def test_a_model_is_published_there(self, aws: dict[str, str]) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "training",
-            "publish",
-            "--model",
-            "model/bundled",
-            "--to",
-            "s3://our-models/faces",
-        ]
-        subprocess.run(command, cwd=ROOT, env={**os.environ, **aws}, check=True, timeout=120)
+    def test_a_model_is_published_there(self, aws: dict[str, str], cloned: Path) -> None:
+        told(documented("make publish MODEL_URI=s3://our-models/faces"), cloned, aws)
 
-    def test_an_update_info_and_a_rollback(self, aws: dict[str, str], client: Any) -> None:
+    def test_an_update_info_and_a_rollback(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
         assert "stack: face-recognition-dev" in call(aws, "info", *params(*ALL), MODEL_URI="")
-        updated = call(
-            aws, "deploy", *params(*ALL), CORS_ORIGIN="https://other.example", MODEL_URI="s3://our-models/faces"
-        )
+        deploy = documented("make deploy", extra=f'ARGS="{AS_DEPLOYED}"')
+        updated = told(deploy, cloned, aws, CORS_ORIGIN="https://other.example", MODEL_URI="s3://our-models/faces")
         assert "publish a model" not in updated
         assert variables(client)["CORS_ORIGIN"] == "https://other.example"
-        times = re.findall(r"Timestamp: (\d+)", call(aws, "deploy", "list", *params(*ALL), MODEL_URI=""))
+        listed = told(documented("npx sls deploy list", extra=AS_DEPLOYED), cloned, aws)
+        times = re.findall(r"Timestamp: (\d+)", listed)
         assert len(times) == 2
-        call(aws, "rollback", "--timestamp", times[0], *params(*ALL), MODEL_URI="")
+        back = documented(
+            "npx sls rollback --timestamp 1795540806067", replace={"1795540806067": times[0]}, extra=AS_DEPLOYED
+        )
+        told(back, cloned, aws)
         assert variables(client)["CORS_ORIGIN"] == "https://page.example"
 
-    def test_remove_leaves_the_models(self, aws: dict[str, str], client: Any) -> None:
-        call(aws, "remove", *params(*ALL), MODEL_URI="")
+    def test_the_log(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
+        """Until Ctrl-C."""
+        group = {"logGroupName": f"/aws/lambda/{CLASSIFY}", "logStreamName": "one"}
+        client("logs").create_log_stream(**group)
+        now = int(time.time() * 1000)
+        client("logs").put_log_events(**group, logEvents=[{"timestamp": now, "message": "a line of the log"}])
+        with begin(documented("npx sls logs -f classify --tail", extra=AS_DEPLOYED), cloned, **aws) as process:
+            assert process.stdout is not None
+            end = threading.Timer(60, os.killpg, (process.pid, signal.SIGINT))
+            end.start()
+            found = any("a line of the log" in line for line in process.stdout)
+            end.cancel()
+            if found:
+                os.killpg(process.pid, signal.SIGINT)
+            assert found, process.communicate()[1]
+
+    def test_remove_leaves_the_models(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
+        told(documented("npx sls remove", extra=AS_DEPLOYED), cloned, aws)
         assert client("lambda").list_functions()["Functions"] == []
         assert client("apigateway").get_rest_apis()["items"] == []
         stacks = client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])
@@ -204,6 +233,13 @@ def test_a_function_url(aws: dict[str, str], client: Any) -> None:
     call(aws, "deploy", *params("front=url"), "--stage", "third")
     found = client("lambda").get_function_url_config(FunctionName="face-recognition-third-classify")
     assert found["AuthType"] == "NONE"
+
+
+def test_photos_in_a_bucket(aws: dict[str, str], cloned: Path, client: Any) -> None:
+    client("s3").create_bucket(Bucket="my-photos", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    command = documented("PHOTOS_BUCKET=my-photos npx sls deploy --param bulk=on", extra="--stage fourth")
+    told(command, cloned, aws)
+    assert client("lambda").get_function(FunctionName="face-recognition-fourth-bulk")
 
 
 class TestRefused:
@@ -285,10 +321,9 @@ class TestThePage:
     ENDPOINT = "https://abc.execute-api.eu-central-1.amazonaws.com/dev"
 
     @pytest.fixture(scope="class")
-    def bucket(self, aws: dict[str, str], client: Any) -> str:
-        done = script("deploy_web", URL=self.ENDPOINT, **aws)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert f"the page calls {self.ENDPOINT}" in done.stdout
+    def bucket(self, aws: dict[str, str], cloned: Path, client: Any) -> str:
+        said = told(documented("make deploy-web"), cloned, aws, URL=self.ENDPOINT)
+        assert f"the page calls {self.ENDPOINT}" in said
         return self.outputs(client)["Bucket"]
 
     def outputs(self, client: Any) -> dict[str, str]:

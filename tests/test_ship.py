@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
-from tests.conftest import ROOT, SAMPLES, training
+from model.store import BUNDLED
+from tests.commands import documented, shell
+from tests.conftest import SAMPLES, some_of
 from tests.emulator import Emulator
 from tests.front import serving
 
-
-def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["make", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+BUCKET = "our-models"
+MODELS = f"s3://{BUCKET}/faces"
 
 
 @pytest.fixture()
-def published(s3_environment: dict[str, str], s3_server: str, request: pytest.FixtureRequest) -> str:
+def published(checkout: Path, s3_environment: dict[str, str]) -> dict[str, str]:
+    """The environment in which the documents' bucket is there, with the bundled model in it."""
     import boto3
 
-    bucket = request.node.name.replace("_", "-")
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    uri = f"s3://{bucket}/faces"
-    assert training("publish", "--model", "model/bundled", "--to", uri).returncode == 0
-    return uri
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    done = shell(documented("make publish MODEL_URI=s3://our-models/faces"), checkout, **s3_environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return s3_environment
 
 
 @pytest.fixture()
-def endpoint(published: str, tmp_path: Path) -> Iterator[str]:
+def endpoint(published: dict[str, str], tmp_path: Path) -> Iterator[str]:
     """The function that serves what is published. It starts with the first request."""
-    emulator = Emulator(tmp_path / "log", MODEL_URI=published)
+    emulator = Emulator(tmp_path / "log", MODEL_URI=MODELS)
     try:
         with serving(emulator.answer) as url:
             yield url
@@ -49,41 +41,85 @@ def endpoint(published: str, tmp_path: Path) -> Iterator[str]:
         emulator.close()
 
 
-def test_ship(published: str, endpoint: str, tmp_path: Path) -> None:
-    (tmp_path / "people/Eileen_Collins").mkdir(parents=True)
-    shutil.copy(SAMPLES / "astronaut.jpg", tmp_path / "people/Eileen_Collins")
-    settings = {"PEOPLE": str(tmp_path / "people"), "MODEL_URI": published, "URL": endpoint}
-    photo = str(SAMPLES / "astronaut.jpg")
-    done = make("ship", **settings, PHOTO=photo)
+def photos(folder: Path) -> None:
+    """Somebody new, in the clone's folder of the documents' name."""
+    (folder / "photos/Eileen_Collins").mkdir(parents=True)
+    shutil.copy(SAMPLES / "astronaut.jpg", folder / "photos/Eileen_Collins")
+
+
+def test_ship(published: dict[str, str], endpoint: str, checkout: Path) -> None:
+    photos(checkout)
+    command = documented("make ship PEOPLE=photos MODEL_URI=s3://our-models/faces")
+    settings = {**published, "URL": endpoint, "PHOTO": str(SAMPLES / "astronaut.jpg")}
+    done = shell(command, checkout, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "knows 611 people" in done.stdout
     assert "astronaut.jpg: Eileen Collins" in done.stdout
     assert "WRONG" not in done.stdout
-    again = make("ship", **settings, PHOTO=photo)
+    again = shell(command, checkout, **settings)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert f"nobody new, so {published} stays as it is" in again.stdout
+    assert f"nobody new, so {MODELS} stays as it is" in again.stdout
+
+    bundled = json.loads(Path(BUNDLED, "latest.json").read_text())["version"]
+    listed = shell(
+        documented(".venv/bin/python -m training versions --model s3://our-models/faces"), checkout, **published
+    )
+    assert bundled in listed.stdout
+    assert f"* {bundled}" not in listed.stdout
+    back = documented(
+        ".venv/bin/python -m training rollback 20261124-f8545707 --model s3://our-models/faces",
+        replace={"20261124-f8545707": bundled},
+    )
+    done = shell(back, checkout, **published)
+    assert f"now serves {bundled}" in done.stderr
 
 
-def test_ship_says_what_it_needs(tmp_path: Path) -> None:
-    done = make("ship", PEOPLE=str(tmp_path), MODEL_URI="models")
+def test_ship_of_a_new_training(
+    published: dict[str, str], endpoint: str, checkout: Path, weights: Path, lfw_small: Path
+) -> None:
+    some_of(lfw_small, checkout / "photos", known=2, photos=4)
+    command = documented("make ship DATA=photos MODEL_URI=s3://our-models/faces")
+    done = shell(command, checkout, **published, URL=endpoint, TORCH_HOME=str(weights))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "knows 2 people" in done.stdout
+    assert "WRONG" not in done.stdout
+
+
+def test_ship_says_what_it_needs(checkout: Path) -> None:
+    done = shell("make ship PEOPLE=photos MODEL_URI=models", checkout)
     assert done.returncode != 0
     assert "MODEL_URI=s3://bucket/prefix is where the model goes" in done.stderr
-    assert "PEOPLE=folder adds people" in make("ship", MODEL_URI="s3://bucket/faces", PEOPLE="", DATA="").stderr
+    assert "PEOPLE=folder adds people" in shell("make ship MODEL_URI=s3://bucket/faces", checkout).stderr
 
 
-def test_smoke(endpoint: str) -> None:
-    done = make("smoke", URL=endpoint)
+def test_smoke(endpoint: str, checkout: Path) -> None:
+    done = shell(documented("make smoke"), checkout, URL=endpoint)
     assert done.returncode == 0, done.stdout + done.stderr
     for found in ("knows 610 people", "Kofi_Annan_0006.jpg: Kofi Annan, 100.0%", "is taken, too", "pages of *"):
         assert found in done.stdout
-    script = [str(ROOT / ".venv/bin/python"), "scripts/smoke.py", "--url", endpoint, "--version", "x", "--wait", "0"]
-    other = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    other = shell(f".venv/bin/python scripts/smoke.py --url {endpoint} --version x --wait 0", checkout)
     assert other.returncode == 1
     assert "still not x" in other.stdout
 
 
-def test_smoke_where_nothing_answers(tmp_path: Path) -> None:
-    done = make("smoke", URL="http://127.0.0.1:1")
+def test_ways_to_send_a_photo(endpoint: str, checkout: Path) -> None:
+    """docs/api.md has them."""
+    shutil.copy(SAMPLES / "Kofi_Annan_0006.jpg", checkout / "photo.jpg")
+    raw = documented('curl --data-binary @photo.jpg -H "Content-Type: image/jpeg" "$URL/classify"')
+    in_json = documented(
+        'echo "{\\"image\\": \\"$(base64 -w0 photo.jpg)\\"}" | '
+        'curl -d @- -H "Content-Type: application/json" "$URL/classify"'
+    )
+    three = documented('curl -F file=@photo.jpg "$URL/classify?top=3"')
+    everybody = documented('curl -F file=@photo.jpg -F faces=all "$URL/classify"')
+    found = [json.loads(shell(way, checkout, URL=endpoint).stdout) for way in (raw, in_json, three, everybody)]
+    assert [answer["predicted_name"] for answer in found] == ["Kofi Annan"] * 4
+    assert [len(answer["candidates"]) for answer in found] == [5, 5, 3, 5]
+    assert ["faces" in answer for answer in found] == [False, False, False, True]
+
+
+def test_smoke_where_nothing_answers(checkout: Path) -> None:
+    done = shell("make smoke", checkout, URL="http://127.0.0.1:1")
     assert done.returncode != 0
     assert "WRONG  health       nothing answers at http://127.0.0.1:1" in done.stdout
-    assert "there is no photo" in make("smoke", URL="http://127.0.0.1:1", PHOTO=str(tmp_path / "none.jpg")).stderr
+    assert "there is no photo" in shell("make smoke", checkout, URL="http://127.0.0.1:1", PHOTO="none.jpg").stderr

@@ -63,7 +63,7 @@ def prepare(run: Run, data: Path | None, people: Sequence[Path], min_images: int
         _tell_duplicates(found, first)
         ids = {name: i for i, name in enumerate(known)}
         rows = [
-            Example(str(path), ids.get(name, -1), STRANGER, digests[i])
+            Example(str(path.absolute()), ids.get(name, -1), STRANGER, digests[i])
             for i, (name, path) in enumerate(found)
             if first[i] == i
         ]

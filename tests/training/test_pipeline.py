@@ -19,31 +19,47 @@ import pytest
 
 from model.recognizer import Recognizer
 from model.store import BUNDLED
-from tests.conftest import ROOT, SAMPLES, training
+from tests.commands import begin, clone, documented, shell
+from tests.conftest import ROOT, SAMPLES, TEN, archive_of, some_of, training
+
+ARCHIVE = "lfw-deepfunneled-subset.tgz"
 
 
 @pytest.fixture(scope="module")
-def trained(lfw_small: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cloned(lfw_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the repository with the small archive under the name of the large one."""
+    folder = clone(tmp_path_factory.mktemp("training") / "clone")
+    archive_of(lfw_small, folder / ARCHIVE)
+    return folder
+
+
+def everything(out: Path) -> str:
+    """The whole training, into a folder that is found from elsewhere, too."""
+    return documented(
+        ".venv/bin/python -m training all --data lfw-deepfunneled-subset.tgz --out runs/lfw",
+        replace={"runs/lfw": str(out)},
+        extra="--seeds 2",
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(cloned: Path, weights: Path) -> Path:
     """The output folder of a run that was interrupted while it aligned, and then finished."""
-    out = tmp_path_factory.mktemp("run")
-    command = [sys.executable, "-m", "training", "all", "--data", str(lfw_small), "--out", str(out)]
-    command += ["--seeds", "2"]
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "TORCH_HOME": str(weights)}, stderr=subprocess.PIPE, text=True
-    ) as first:
+    out = cloned / "runs/lfw"
+    with begin(everything(out), cloned, TORCH_HOME=str(weights)) as first:
         for _ in range(600):
             partial = out / "crops.npy.partial"
             if partial.exists() and partial.stat().st_size > 40 * 160 * 160 * 3:
                 break
             time.sleep(0.1)
-        first.send_signal(signal.SIGINT)
+        os.killpg(first.pid, signal.SIGINT)
         error = first.communicate(timeout=60)[1]
     assert first.returncode == 130, error
     assert "Traceback" not in error
     assert not (out / "crops.npy").exists()
     assert not (out / "align.json").exists()
 
-    done = training("all", "--data", lfw_small, "--out", out, "--seeds", 2, home=weights)
+    done = shell(everything(out), cloned, TORCH_HOME=str(weights))
     assert done.returncode == 0, done.stderr
     assert "prepare: unchanged, skipped" in done.stderr
     assert "align: unchanged" not in done.stderr
@@ -58,7 +74,7 @@ def test_report(trained: Path) -> None:
     found = report(trained)
     assert (found["classes"], found["people"]) == (12, 12)
     assert (found["train_images"], found["val_images"]) == (84, 36)
-    assert (found["strangers"], found["stranger_images"]) == (60, 60)
+    assert (found["strangers"], found["stranger_images"]) == (60, 80)
     assert found["parameters"] == 23_799_660 - (620 - 12) * 513
     assert found["val_accuracy"] >= 0.97
     assert found["named_at_strangers_accepted"]["0.01"] >= 0.9
@@ -95,10 +111,10 @@ def test_what_is_served_is_what_was_evaluated(trained: Path) -> None:
     assert np.abs(Recognizer.load(str(trained / "model")).classify(crops)[0] - served).max() < 0.01
 
 
-def test_the_same_again_gives_the_same(trained: Path, lfw_small: Path, weights: Path, tmp_path: Path) -> None:
+def test_the_same_again_gives_the_same(trained: Path, cloned: Path, weights: Path, tmp_path: Path) -> None:
     """Same seed, data and versions: the same report and the same model, to the last bit."""
     out = tmp_path / "again"
-    done = training("all", "--data", lfw_small, "--out", out, "--seeds", 2, home=weights)
+    done = shell(everything(out), cloned, TORCH_HOME=str(weights))
     assert done.returncode == 0, done.stderr
     first, second = report(trained), report(out)
     for found in (first, second):
@@ -121,31 +137,20 @@ def test_compare_shows_what_differs(trained: Path, tmp_path: Path) -> None:
     assert training("compare", trained, tmp_path / "nothing").returncode == 1
 
 
-def test_verification(trained: Path, weights: Path, tmp_path: Path) -> None:
-    """Pairs in the form of LFW's pairs.txt, made of the photos that are there, and one that is not."""
-    from training.prepare import examples
-    from training.steps import Run
-
-    names, rows = examples(Run(trained))
-    numbers: dict[int, list[int]] = {}
-    for row in rows:
-        numbers.setdefault(row.person, []).append(int(Path(row.path).stem[-4:]))
-    folders = [name.replace(" ", "_") for name in names]
-    lines = ["3\t4"]
-    for fold in range(3):
-        people = range(4 * fold, 4 * fold + 4)
-        lines += [f"{folders[i]}\t{numbers[i][0]}\t{numbers[i][1]}" for i in people]
-        lines += [f"{folders[i]}\t{numbers[i][0]}\t{folders[(i + 5) % 12]}\t{numbers[(i + 5) % 12][2]}" for i in people]
-    lines[-1] = "Nobody\t1\tNowhere\t2"
-    pairs = tmp_path / "pairs.txt"
-    pairs.write_text("\n".join(lines) + "\n")
-    done = training("evaluate", "--out", trained, "--pairs", pairs, home=weights)
+def test_verification(trained: Path, cloned: Path, weights: Path) -> None:
+    """Pairs in the form of LFW's pairs.txt, of which one is of photos that are not there."""
+    drawn = shell(documented(".venv/bin/python -m benchmarks.pairs lfw-deepfunneled-subset.tgz > pairs.txt"), cloned)
+    assert drawn.returncode == 0, drawn.stderr
+    pairs = cloned / "pairs.txt"
+    pairs.write_text("\n".join([*pairs.read_text().splitlines()[:-1], "Nobody\t1\tNowhere\t2"]) + "\n")
+    verify = documented(".venv/bin/python -m training evaluate --out runs/lfw --pairs pairs.txt")
+    done = shell(verify, cloned, TORCH_HOME=str(weights))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["verify"]
-    assert (found["pairs"], found["missing"], found["folds"]) == (23, 1, 3)
+    assert (found["pairs"], found["missing"], found["folds"]) == (5999, 1, 10)
     assert found["accuracy"] >= 0.95
     pairs.write_text("10 300\nAnna 1 2\n")
-    done = training("evaluate", "--out", trained, "--pairs", pairs, home=weights)
+    done = shell(verify, cloned, TORCH_HOME=str(weights))
     assert done.returncode == 1
     assert "is not a list of pairs" in done.stderr
 
@@ -162,9 +167,9 @@ def test_stress(trained: Path) -> None:
     assert "rolled by 45 degrees" in (trained / "report.html").read_text()
 
 
-def test_nothing_is_done_twice(trained: Path, lfw_small: Path, weights: Path) -> None:
+def test_nothing_is_done_twice(trained: Path, cloned: Path, weights: Path) -> None:
     before = (trained / "model" / "latest.json").read_text()
-    done = training("all", "--data", lfw_small, "--out", trained, "--seeds", 2, home=weights)
+    done = shell(everything(trained), cloned, TORCH_HOME=str(weights))
     assert done.returncode == 0
     assert "started" not in done.stderr
     assert (trained / "model" / "latest.json").read_text() == before
@@ -208,6 +213,30 @@ def test_other_settings_do_only_what_depends_on_them(trained: Path, weights: Pat
     assert len(json.loads((out / "finetune.json").read_text())["facts"]["history"]) == 2
 
 
+def test_train_of_ones_own_people(lfw_small: Path, checkout: Path, weights: Path) -> None:
+    """With an archive in place of LFW, which is downloaded otherwise: two people with four photos, and two strangers."""
+    archive_of(some_of(lfw_small, checkout / "unpacked", known=2, photos=4), checkout / ARCHIVE)
+    shutil.copytree(lfw_small / "Jiri_Novak", checkout / "photos/Jiri_Novak")
+    command = documented("make train PEOPLE=photos OUT=runs/mine", extra=f"DATA={ARCHIVE}")
+    done = shell(command, checkout, TORCH_HOME=str(weights))
+    assert done.returncode == 0, done.stderr
+    assert (report(checkout / "runs/mine")["classes"], report(checkout / "runs/mine")["strangers"]) == (3, 2)
+    assert (checkout / "runs/mine/report.html").exists()
+    assert (checkout / "runs/mine/model/latest.json").exists()
+
+
+def test_the_course_projects_protocol(lfw_small: Path, checkout: Path, weights: Path) -> None:
+    archive_of(some_of(lfw_small, checkout / "unpacked", known=12, photos=4), checkout / ARCHIVE)
+    command = documented(
+        "mkdir lfw custom && tar xzf lfw-deepfunneled-subset.tgz -C lfw", extra="--seeds 1 --precision fp32"
+    )
+    done = shell(command, checkout, TORCH_HOME=str(weights))
+    assert done.returncode == 0, done.stderr
+    people = [person.name for person in Recognizer.load(str(checkout / "runs/620/model")).people]
+    assert people[2:] == [name.replace("_", " ") for name in TEN]
+    assert report(checkout / "runs/620")["images"] == 48
+
+
 def test_steps_say_what_they_need(tmp_path: Path) -> None:
     done = training("align", "--out", tmp_path)
     assert done.returncode == 1
@@ -240,28 +269,29 @@ def test_full_disk(trained: Path, weights: Path, tmp_path: Path) -> None:
     assert np.abs(whole() - continued).max() < 1e-4
 
 
-def test_enrol(tmp_path: Path) -> None:
-    people = tmp_path / "people"
+def test_enrol(checkout: Path) -> None:
+    people, models = checkout / "photos", checkout / "models"
     for person, photo in (("Eileen_Collins", "astronaut"), ("Kofi_Annan", "Kofi_Annan_0006")):
         (people / person).mkdir(parents=True)
         shutil.copy(SAMPLES / f"{photo}.jpg", people / person)
     shutil.copy(SAMPLES / "astronaut.jpg", people / "Eileen_Collins" / "again.jpg")
     (people / "Eileen_Collins" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
-    done = training("enrol", "--people", people, "--model", BUNDLED, "--out", tmp_path / "models")
+    enrol = documented("make enrol PEOPLE=photos")
+    done = shell(enrol, checkout)
     assert done.returncode == 0, done.stderr
     assert "Eileen Collins: ID 610, 1 photo added" in done.stderr
     assert "astronaut.jpg: known already, left out" in done.stderr
     assert "broken.jpg: cannot be read, left out" in done.stderr
 
-    before, after = Recognizer.load(BUNDLED), Recognizer.load(str(tmp_path / "models"))
+    before, after = Recognizer.load(BUNDLED), Recognizer.load(str(models))
     assert [(p.id, p.name) for p in after.people[:610]] == [(p.id, p.name) for p in before.people]
     known = {person.name: person for person in before.people}["Kofi Annan"]
     assert len(after.people[known.id].photos) == len(known.photos) + 1
 
-    again = training("enrol", "--people", people, "--model", tmp_path / "models", "--out", tmp_path / "models")
+    again = shell(enrol, checkout)
     assert again.returncode == 0
     assert "nothing new" in again.stderr
-    assert Recognizer.load(str(tmp_path / "models")).version == after.version
+    assert Recognizer.load(str(models)).version == after.version
 
 
 def test_enrol_says_what_it_costs_and_who_looks_alike(trained: Path, lfw_small: Path, tmp_path: Path) -> None:
@@ -286,7 +316,7 @@ def test_enrol_says_what_it_costs_and_who_looks_alike(trained: Path, lfw_small: 
     # Two of the same are told apart badly, and that is what is to be seen.
     assert before > 90
     assert now < before
-    assert "60 photos of strangers: taken for somebody" in done.stderr
+    assert "80 photos of strangers: taken for somebody" in done.stderr
     assert [person.name for person in Recognizer.load(str(tmp_path / "models")).people[12:]] == [
         "Eileen Collins",
         "Somebody Else",
