@@ -14,7 +14,7 @@ from model.recognizer import Recognizer
 from model.store import BUNDLED
 from tests.conftest import SAMPLES
 from training.align import Aligner
-from training.prepare import STRANGER, TRAIN, VAL, Photo
+from training.prepare import STRANGER, TRAIN, VAL, Example
 
 NOTHING = np.full(2, np.nan, np.float32)
 KNOWN = np.array([[1, 0], [0.6, 0.8], [0, -1]], np.float32)
@@ -36,7 +36,7 @@ def test_a_photo_without_a_face_is_wrong_and_not_accepted() -> None:
 
 def test_the_cells_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
     splits, people = [TRAIN] * 3 + [VAL] * 4 + [STRANGER] * 2, [0, 0, 1, 0, 0, 1, 1, -1, -1]
-    rows = [Photo("", person, split, str(i)) for i, (split, person) in enumerate(zip(splits, people))]
+    rows = [Example("", person, split, str(i)) for i, (split, person) in enumerate(zip(splits, people))]
     asked = [[1, 0], NOTHING, [0, -1], [0, 1]]  # 0.45 away from their own, no face, 0 away, and nearer to another
     found = np.array([*KNOWN, *asked, [0.6, -0.8], NOTHING], np.float32)
     monkeypatch.setattr(peers, "embeddings", lambda *_: found)

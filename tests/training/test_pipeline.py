@@ -214,7 +214,7 @@ def test_other_settings_do_only_what_depends_on_them(trained: Path, weights: Pat
 
 
 def test_train_of_ones_own_people(lfw_small: Path, checkout: Path, weights: Path) -> None:
-    """With an archive in place of LFW, which is downloaded otherwise: two people with four photos, and two strangers."""
+    """With an archive in place of LFW, which would be downloaded: two people with four photos, and two strangers."""
     archive_of(some_of(lfw_small, checkout / "unpacked", known=2, photos=4), checkout / ARCHIVE)
     shutil.copytree(lfw_small / "Jiri_Novak", checkout / "photos/Jiri_Novak")
     command = documented("make train PEOPLE=photos OUT=runs/mine", extra=f"DATA={ARCHIVE}")
@@ -228,7 +228,8 @@ def test_train_of_ones_own_people(lfw_small: Path, checkout: Path, weights: Path
 def test_the_course_projects_protocol(lfw_small: Path, checkout: Path, weights: Path) -> None:
     archive_of(some_of(lfw_small, checkout / "unpacked", known=12, photos=4), checkout / ARCHIVE)
     command = documented(
-        "mkdir lfw custom && tar xzf lfw-deepfunneled-subset.tgz -C lfw", extra="--seeds 1 --precision fp32"
+        "mkdir lfw custom && tar xzf lfw-deepfunneled-subset.tgz -C lfw",
+        extra="--seeds 1 --precision fp32",  # calibrating int8 takes most of the time
     )
     done = shell(command, checkout, TORCH_HOME=str(weights))
     assert done.returncode == 0, done.stderr
