@@ -26,8 +26,8 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.bundled import rows_of
 from benchmarks.functions import jpeg
-from benchmarks.peers import rows_of
 from model.detector import SMALLEST_FACE, SMALLEST_SHARE, Detector
 from model.faces import CropSpec, Face
 from model.photo import Photo

@@ -53,7 +53,7 @@ install() { # folder, stamp, then pip's arguments: install once for each state o
     python=$1/bin/python
     stamp=$1/$2.installed
     shift 2
-    state=$(cat requirements.txt training/requirements*.txt requirements-dev.txt benchmarks/requirements*.txt constraints.txt |
+    state=$(cat requirements.txt training/requirements*.txt requirements-dev.txt benchmarks/*/requirements.txt constraints.txt |
         cksum)
     [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && return
     echo "setup: installing Python packages (torch alone is 750 MB)" >&2
@@ -82,14 +82,14 @@ install .venv base -c constraints.txt -r requirements.txt -r training/requiremen
 if [ "${1:-}" = peers ]; then
     # dlib's wheels are for later Pythons. Without dependencies: face-recognition asks for the dlib that is compiled.
     [ -x .venv-peers/bin/python ] || make_venv .venv-peers 3.12 "$(current_python 10)"
-    install .venv-peers base --no-deps -r benchmarks/requirements-peers.txt
+    install .venv-peers base --no-deps -r benchmarks/peers/requirements.txt
     exit
 fi
 if [ "${1:-}" = engine ]; then
     install .venv dev -c constraints.txt -r requirements-dev.txt
     emulator
     [ -x .venv-engine/bin/python ] || make_venv .venv-engine 3.12 "$(current_python 11)"
-    install .venv-engine base -r benchmarks/requirements-engine.txt
+    install .venv-engine base -r benchmarks/engine/requirements.txt
     exit
 fi
 if [ "${1:-}" = dev ]; then

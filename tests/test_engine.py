@@ -9,8 +9,8 @@ import pytest
 from packaging.utils import canonicalize_name
 from PIL import Image
 
-from benchmarks.engine import ENGINES, cells, disk, needed
-from benchmarks.engine_networks import Sampler
+from benchmarks.engine.__main__ import ENGINES, cells, disk, needed
+from benchmarks.engine.networks import Sampler
 from model import sampling
 
 

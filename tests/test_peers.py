@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import peers
-from benchmarks.peers import Worker, accuracy, as_served, cosine_to_means, distance_to_means, judge, systems
+from benchmarks.bundled import as_served, judge
+from benchmarks.peers import __main__ as peers
+from benchmarks.peers.__main__ import Worker, accuracy, cosine_to_means, distance_to_means, systems
 from model.recognizer import Recognizer
 from model.store import BUNDLED
 from tests.conftest import SAMPLES

@@ -1,10 +1,10 @@
-"""handler.py without torch: the handler `benchmarks.engine_serving.handle`, under a current Python.
+"""handler.py without torch: the handler `benchmarks.engine.serving.handle`, under a current Python.
 
-Three modules of model/ use torch. Their stand-ins (benchmarks/engine_networks.py) are put in place before handler.py is
+Three modules of model/ use torch. Their stand-ins (benchmarks/engine/networks.py) are put in place before handler.py is
 imported, and all the rest is the service as it is: events and answers, decoding, MTCNN's cascade, the crop, and the
 check of the bundled model's checksum, which is of much the same size.
 
-    python -m benchmarks.engine_serving CROPS EMBEDDINGS    those of crops: uint8 [N, size, size, 3], float32 [N, 512]
+    python -m benchmarks.engine.serving CROPS EMBEDDINGS    those of crops: uint8 [N, size, size, 3], float32 [N, 512]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.engine_networks import FOLDER, Network, Networks, Sampler
+from benchmarks.engine.networks import FOLDER, Network, Networks, Sampler
 
 
 def stand_in() -> None:

@@ -3,7 +3,7 @@
     make bench-peers DATA=lfw-deepfunneled-subset.tgz
     .venv/bin/python -m benchmarks.peers --data lfw-deepfunneled-subset.tgz --people 10
 
-The second is a quick look at ten people. Each system runs in a process of its own (benchmarks/peers_worker.py), knows
+The second is a quick look at ten people. Each system runs in a process of its own (benchmarks/peers/worker.py), knows
 people by the photos that the bundled model was trained on and is asked for the val photos of the same split. It takes
 the face nearest the centre, since LFW's photos were taken of somebody; where it finds none, a val photo counts as wrong
 and a stranger's as not accepted. A face is compared with each person's mean embedding: for facenet-pytorch by cosine,
@@ -27,33 +27,18 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from model.photo import decode
-from model.recognizer import Recognizer, load_script
+from benchmarks.bundled import ONE_THREAD, ROOT, Scores, as_served, judge, percent, rows_of
+from model.recognizer import load_script
 from model.store import BUNDLED, fetch
 from training import figures
-from training.align import pixels_digest
 from training.dataset import evenly
-from training.figures import Probes
 from training.gallery import Gallery
-from training.prepare import STRANGER, TRAIN, VAL, Example, examples, prepare
-from training.steps import Run, replacing
+from training.prepare import STRANGER, TRAIN, VAL, Example
+from training.steps import replacing
 
-ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "peers"
-MIN_IMAGES, VAL_SHARE, SEED = 4, 0.3, 0  # what the bundled model was trained with: its README says so
 TIMED = 100  # photos
 SAVED = 500  # photos between two writes
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "DLIB_NUM_THREADS": "1"}
-
-Scores = Callable[[np.ndarray], np.ndarray]  # embeddings float32 [N, D] -> [N, people], more is more alike
-
-
-def as_served(known: np.ndarray, labels: np.ndarray, people: int) -> Scores:
-    """The log odds that the bundled model answers with, by the means that lie in it: of the same photos."""
-    script, _, _ = load_script(fetch(BUNDLED)[0])
-    whole = Gallery.published(script)
-    gallery = Gallery(whole.means[:people], whole.normalisation)
-    return lambda embeddings: script.slope * gallery.scores(embeddings) + script.intercept
 
 
 def cosine_to_means(known: np.ndarray, labels: np.ndarray, people: int) -> Scores:
@@ -94,7 +79,7 @@ class Worker:
 
     def __init__(self, system: System) -> None:
         self._process = subprocess.Popen(
-            [str(system.python), "-W", "ignore", "-m", "benchmarks.peers_worker", system.name],
+            [str(system.python), "-W", "ignore", "-m", "benchmarks.peers.worker", system.name],
             cwd=ROOT,
             env={**os.environ, **ONE_THREAD},
             stdin=subprocess.PIPE,
@@ -129,26 +114,6 @@ class Worker:
         return json.loads(line)
 
 
-def rows_of(data: Path, people: int | None) -> tuple[int, list[Example]]:
-    """How many people, and their photos and the strangers'; of fewer people, strangers in proportion."""
-    run = Run(OUT)
-    prepare(run, data, [], MIN_IMAGES, VAL_SHARE, SEED)
-    names, rows = examples(run)
-    recognizer = Recognizer.load(BUNDLED)
-    if names != [person.name for person in recognizer.people]:
-        raise SystemExit("The bundled model knows other people than these: give the data it was trained on.")
-    some = min(people or len(names), len(names))
-    known = [row for row in rows if 0 <= row.person < some]
-    trained = {photo for person in recognizer.people for photo in person.photos}
-    for row in tqdm(known, desc="split", unit=" photos"):
-        if (pixels_digest(decode(Path(row.path).read_bytes()).view()) in trained) != (row.split == TRAIN):
-            raise SystemExit(
-                f"{row.path}: the bundled model was not trained on this split, so its figures would not hold."
-            )
-    strangers = [row for row in rows if row.split == STRANGER]
-    return some, known + strangers[: len(strangers) * some // len(names)]
-
-
 def embeddings(system: System, rows: Sequence[Example]) -> np.ndarray:
     """float32 [rows, D]; those of an earlier run are not computed again."""
     with closing(Worker(system)) as worker:
@@ -174,17 +139,6 @@ def save(path: Path, known: dict[str, np.ndarray]) -> None:
         np.savez(file, digests=np.array(list(known)), embeddings=np.stack(list(known.values())))
 
 
-def judge(scores: Scores, found: np.ndarray, labels: np.ndarray, people: int) -> Probes:
-    """found: embeddings [N, D], not a number where no face was found: nobody is named then, and nobody accepted."""
-    nobody = np.full(len(found), people)
-    probes = Probes(labels, nobody, np.full(len(found), -np.inf), nobody.copy())
-    faces = ~np.isnan(found[:, 0])
-    said = figures.judged(scores(found[faces]), labels[faces])
-    for field in ("named", "best", "rank"):
-        getattr(probes, field)[faces] = getattr(said, field)
-    return probes
-
-
 def accuracy(system: System, rows: Sequence[Example], people: int) -> list[str]:
     """Cells of the table, down to the threshold."""
     if system.compare is as_served:  # what it knows of the train photos lies in the model
@@ -204,10 +158,6 @@ def accuracy(system: System, rows: Sequence[Example], people: int) -> list[str]:
         return [*cells, "it has none", ""]
     accepted = (strangers.best >= system.threshold).mean()
     return [*cells, percent(figures.named_at(known, system.threshold), 1), percent(accepted, 1)]
-
-
-def percent(share: float, digits: int = 2) -> str:
-    return f"{100 * share:.{digits}f} %"
 
 
 def cost(all_systems: Sequence[System], rows: Sequence[Example]) -> list[list[str]]:

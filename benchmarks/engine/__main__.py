@@ -3,7 +3,7 @@
     make bench-engine DATA=lfw-deepfunneled-subset.tgz
 
 The same handler answers in all of them, under AWS's Lambda emulator, a request to one after a request to the others; of
-the model/ modules only those that use torch are replaced (benchmarks/engine_serving.py). Prints a Markdown table of
+the model/ modules only those that use torch are replaced (benchmarks/engine/serving.py). Prints a Markdown table of
 medians, with their ratio to torch's: the median of the ratios of neighbouring requests. What is exported, quantized and
 embedded stays in build/engine and is not made again: delete the folder to begin anew.
 """
@@ -26,10 +26,10 @@ import numpy as np
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmarks.engine_export import OUT, PYTHON, ROOT, Faces, prepare
+from benchmarks.bundled import ONE_THREAD, ROOT, as_served, judge, percent
+from benchmarks.engine.export import OUT, PYTHON, Faces, prepare
 from benchmarks.functions import Function, event, machine, photos, table
-from benchmarks.peers import ONE_THREAD, as_served, judge, percent
-from benchmarks.peers_worker import CUDA
+from benchmarks.peers.worker import CUDA
 from model.recognizer import Recognizer
 from model.store import BUNDLED, fetch
 from training import figures
@@ -75,7 +75,7 @@ def embeddings(engine: Engine, faces: Faces) -> np.ndarray:
         found = np.concatenate([recognizer.classify(crops[i : i + 32])[1] for i in range(0, len(crops), 32)])
         np.save(path, found)
         return found
-    command = [engine.python, "-m", "benchmarks.engine_serving", str(faces.crops), str(path)]
+    command = [engine.python, "-m", "benchmarks.engine.serving", str(faces.crops), str(path)]
     subprocess.run(command, cwd=ROOT, env={**os.environ, **engine.environment(), **ONE_THREAD}, check=True)
     return np.load(path)
 
@@ -103,7 +103,7 @@ class Timed(Function):
     """A function whose answers are looked into."""
 
     def __init__(self, engine: Engine, folder: Path, threads: int) -> None:
-        handler = "ours" if engine.ours else "benchmarks.engine_serving.handle"
+        handler = "ours" if engine.ours else "benchmarks.engine.serving.handle"
         super().__init__(handler, folder, threads, MODEL_URI=BUNDLED, python=engine.python, **engine.environment())
 
     def who(self, request: bytes) -> tuple[Any, ...]:

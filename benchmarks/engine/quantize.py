@@ -1,6 +1,6 @@
 """recognizer.onnx in int8, by ONNX Runtime: static, per channel, the scales from crops of train photos.
 
-python -m benchmarks.engine_quantize FOLDER    under .venv-engine: FOLDER has recognizer.onnx and calibration.npy
+python -m benchmarks.engine.quantize FOLDER    under .venv-engine: FOLDER has recognizer.onnx and calibration.npy
 """
 
 from __future__ import annotations

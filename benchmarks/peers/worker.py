@@ -1,6 +1,6 @@
-"""One face recognition system in a process of its own, for benchmarks/peers.py; Python 3.8 and later, Linux.
+"""One face recognition system in a process of its own, for benchmarks/peers; Python 3.8 and later, Linux.
 
-    python -m benchmarks.peers_worker ours|facenet|dlib
+    python -m benchmarks.peers.worker ours|facenet|dlib
 
 Reads the path of a photo from each line and answers with a line of JSON: `embedding` of the face nearest the photo's
 centre, null where no face was found, and `ms`, the CPU's time from the file to the embedding, which other work on the

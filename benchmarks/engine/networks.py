@@ -1,6 +1,6 @@
 """What in model/ uses torch, without it: on ONNX Runtime or OpenVINO, for benchmarks/engine.py.
 
-ENGINE_RUNTIME is onnxruntime or openvino, ENGINE_MODEL the folder that benchmarks/engine_export.py has filled,
+ENGINE_RUNTIME is onnxruntime or openvino, ENGINE_MODEL the folder that benchmarks/engine/export.py has filled,
 ENGINE_NETWORK the recognizer's file in it, and OMP_NUM_THREADS the threads.
 """
 

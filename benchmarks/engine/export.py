@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.peers import rows_of
+from benchmarks.bundled import ROOT, rows_of
 from model.recognizer import CONFIG, PEOPLE, Recognizer, load_script, people_to_json
 from model.store import BUNDLED, fetch
 from training.align import align_all
@@ -24,7 +24,6 @@ from training.dataset import ALIGNED
 from training.prepare import STRANGER, TRAIN, VAL
 from training.trunk import Float, fold, forward, load_pretrained
 
-ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "engine"
 PYTHON = ROOT / ".venv-engine" / "bin" / "python"
 CALIBRATION = 256  # train crops
@@ -137,5 +136,5 @@ def prepare(data: Path) -> Faces:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the trace, whose shapes are always the same
             export(OUT)
-        subprocess.run([str(PYTHON), "-m", "benchmarks.engine_quantize", str(OUT)], cwd=ROOT, check=True)
+        subprocess.run([str(PYTHON), "-m", "benchmarks.engine.quantize", str(OUT)], cwd=ROOT, check=True)
     return Faces(crops, np.load(labels))
