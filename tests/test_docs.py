@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 from pathlib import Path
 from typing import Iterator
 
 import pytest
 
+from api import contract
 from tests.commands import DOCUMENTS, ROOT, blocks, commands, commands_of, documented, inline
 from training.options import COMMANDS
 
 # Command, and why no test runs it.
 NOT_RUN = {
+    "make setup": "who runs the tests has run it",
+    "make test": "is what runs this",
+    'make test ARGS="tests/api -k upload"': "is what runs this",
+    "make check": "is what runs this",
     "make bench-engine DATA=lfw-deepfunneled-subset.tgz": "takes other packages, seven minutes, and no less data than "
     "the bundled model was trained on; tests/test_engine.py has its parts",
 }
@@ -129,3 +135,10 @@ def test_modules_are_there(document: Path) -> None:
 
 def test_the_readme_stays_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < README_LINES
+
+
+def test_the_version_stands_in_four_places() -> None:
+    (changelog, *_) = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    citation = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    package = json.loads((ROOT / "package.json").read_text())["version"]
+    assert [changelog] * 3 == [package, contract.document()["info"]["version"], citation and citation[1]]
