@@ -52,14 +52,15 @@ class Milliseconds(NamedTuple):
 
 
 def portrait() -> bytes:
-    photo = Image.open(SAMPLES / "astronaut.jpg").resize((1600, 1600), Image.LANCZOS)
+    photo = Image.open(SAMPLES / "astronaut.jpg").resize((1600, 1600), Image.Resampling.LANCZOS)
     return jpeg(photo)
 
 
 def measure(threads: int, requests: int = 30, starts: int = 3) -> Milliseconds:
     """Medians, one request at a time."""
     event = upload(portrait())
-    cold, warm = [], []
+    cold: list[float] = []
+    warm: list[float] = []
     for _ in range(starts):
         with tempfile.TemporaryDirectory() as folder, closing(
             Emulator(Path(folder) / "log", OMP_NUM_THREADS=str(threads), MODEL_URI="")

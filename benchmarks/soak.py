@@ -100,10 +100,13 @@ class Function:
         self._done += len(took)
         memory, cpu = process.memory_full_info(), sum(process.cpu_times()[:2])
         used, self._cpu = cpu - self._cpu, cpu
+        p50, p95, p99 = np.percentile(took, (50, 95, 99))
         return Window(
             self._done,
             wrong,
-            *np.percentile(took, (50, 95, 99)),
+            p50,
+            p95,
+            p99,
             used / len(took) * 1000,
             rss / MB,
             memory.uss / MB,

@@ -165,7 +165,7 @@ def free_port() -> int:
 def until_up(url: str, process: subprocess.Popen[Any], seconds: float = 60) -> None:
     """Wait until something answers there, whatever it says."""
     for _ in range(int(seconds * 10)):
-        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+        assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
         try:
             urllib.request.urlopen(url, timeout=10).close()
             return

@@ -24,7 +24,7 @@ def python_report(*names: str) -> dict[str, Any]:
     return {"dependencies": [{"name": "pillow", "version": "10.4.0", "vulns": [vulnerability]}], "fixes": []}
 
 
-NOTHING = {"vulnerabilities": {}}
+NOTHING: dict[str, Any] = {"vulnerabilities": {}}
 NODE = {
     "vulnerabilities": {
         "tar": {"via": [{"title": "Escape", "url": "https://github.com/advisories/GHSA-aaaa-bbbb-cccc"}]},

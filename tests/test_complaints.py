@@ -64,7 +64,7 @@ def test_strangers_are_not_taken_for_somebody_nor_after_people_were_added(
     done = training("enrol", "--people", tmp_path / "people", "--out", tmp_path / "models")
     assert done.returncode == 0, done.stderr
     enrolled = Recognizer.load(str(tmp_path / "models"))
-    monkeypatch.setattr(handler.models, "get", lambda: enrolled)
+    monkeypatch.setattr(handler.current, "get", lambda: enrolled)
     assert ask(upload((SAMPLES / "astronaut.jpg").read_bytes()), context)[1]["predicted_name"] == "Eileen Collins"
     assert taken_for_somebody(photos, context) <= before + 1
 

@@ -17,7 +17,7 @@ import handler
 from api import forms, uploads
 from api.answers import LANDMARKS
 from api.contract import document
-from api.errors import STATUS
+from api.errors import STATUS, BadParameter
 from api.gateway import KEYLESS
 from api.uploads import Options
 from model import detector, photo
@@ -138,7 +138,7 @@ def test_parameters_are_those_of_the_code() -> None:
         for value in good:
             assert uploads._options({name: [str(value)]})
         for value in bad:
-            with pytest.raises(uploads.BadParameter):
+            with pytest.raises(BadParameter):
                 uploads._options({name: [str(value)]})
 
 
@@ -214,7 +214,13 @@ def test_schemathesis_finds_no_violation(tmp_path: Path) -> None:
     function = Emulator(tmp_path / "log", MODEL_URI="")
     try:
         with serving(function.answer) as url:
-            command = [tool, "--config-file", ROOT / "tests" / "schemathesis.toml", "run", f"{url}/openapi.json"]
+            command: list[Any] = [
+                tool,
+                "--config-file",
+                ROOT / "tests" / "schemathesis.toml",
+                "run",
+                f"{url}/openapi.json",
+            ]
             command += ["--url", url, "--max-examples", "200", "--seed", "0", "--continue-on-failure", "--no-color"]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     finally:

@@ -117,13 +117,20 @@ def test_api_imports_no_torch() -> None:
 
 def test_training_and_serving_see_the_same_tensor(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The original trained with one normalisation and served with another."""
+    import torch
+
     from model.recognizer import to_tensor
     from training.align import Aligner
 
     fed: list[np.ndarray] = []
     recognizer = handler.current.get()
     script = recognizer._script
-    monkeypatch.setattr(recognizer, "_script", lambda crops: fed.append(crops.numpy()) or script(crops))
+
+    def run(crops: torch.Tensor) -> Any:
+        fed.append(crops.numpy())
+        return script(crops)
+
+    monkeypatch.setattr(recognizer, "_script", run)
     for name in ("Kofi_Annan_0006", "astronaut"):
         path = SAMPLES / f"{name}.jpg"
         ask(upload(path.read_bytes()), context)

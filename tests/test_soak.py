@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_two_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
         ({"requests": 2500}, "Only 2,500 of 3,000 requests were done in time."),
     ],
 )
-def test_what_is_wrong_with_a_life(change: dict[str, float], sentence: str | None) -> None:
+def test_what_is_wrong_with_a_life(change: dict[str, Any], sentence: str | None) -> None:
     # Memory still settles in the first window: 350, 369 and 372 MB were seen of a healthy life.
     windows = [GOOD._replace(rss=280), GOOD._replace(requests=2000), GOOD._replace(**{"requests": 3000, **change})]
     assert problems(windows, 3000) == ([sentence] if sentence else [])

@@ -20,11 +20,11 @@ import tempfile
 from contextlib import ExitStack, closing
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence
+from typing import Any, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 from benchmarks.bundled import ONE_THREAD, ROOT, as_served, judge, percent
 from benchmarks.engine.export import OUT, PYTHON, Faces, prepare
@@ -89,7 +89,7 @@ def accuracy(faces: Faces) -> list[list[str]]:
     for engine in ENGINES:
         found = embeddings(engine, faces)
         probes = [judge(scores, found[which], faces.labels[which], people) for which in (known, ~known)]
-        measured = figures.measure(*probes, len(probes[0]))
+        measured = figures.measure(probes[0], probes[1], len(probes[0]))
         alike = (found * ours).sum(axis=1)
         shares = measured["named_at_strangers_accepted"]
         named = [percent(shares[rate], 1) for rate in ("0.01", "0.001")]
@@ -104,7 +104,8 @@ class Timed(Function):
 
     def __init__(self, engine: Engine, folder: Path, threads: int) -> None:
         handler = "ours" if engine.ours else "benchmarks.engine.serving.handle"
-        super().__init__(handler, folder, threads, MODEL_URI=BUNDLED, python=engine.python, **engine.environment())
+        environment = {"MODEL_URI": BUNDLED, "python": engine.python, **engine.environment()}
+        super().__init__(handler, folder, threads, None, **environment)
 
     def who(self, request: bytes) -> tuple[Any, ...]:
         """The name and the face's box, to a pixel of 250."""
@@ -159,9 +160,9 @@ def warm(folder: Path, asked: dict[str, bytes], threads: int, rounds: int) -> li
     return rows
 
 
-def needed(installed: dict[str, Distribution], roots: Sequence[str]) -> set[str]:
+def needed(installed: Mapping[NormalizedName, Distribution], roots: Sequence[str]) -> set[NormalizedName]:
     """What `roots` and all that they require are called."""
-    names: set[str] = set()
+    names: set[NormalizedName] = set()
     todo = list(roots)
     while todo:
         name = canonicalize_name(todo.pop())

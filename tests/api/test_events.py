@@ -108,7 +108,7 @@ def test_a_balancer_leaves_the_query_encoded(context: Any) -> None:
         assert ask(event, context)[1]["error"]["code"] == "bad_parameter"
 
 
-NO_REQUESTS = [
+NO_REQUESTS: list[Any] = [
     {},
     [],
     None,
@@ -150,7 +150,7 @@ def test_fields_may_be_null(front: str, context: Any) -> None:
 
 
 def test_what_should_be_a_table_and_is_not_counts_as_empty(context: Any) -> None:
-    for wrong in ("text", [], 7):
+    for wrong in ("text", [], 7):  # type: ignore[var-annotated]
         tables = dict.fromkeys(("headers", "multiValueHeaders", "queryStringParameters", "pathParameters"), wrong)
         event = {"httpMethod": "GET", "path": "/health", "requestContext": {}, **tables}
         assert plain(event, front_of(event))["headers"] == {}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def detector() -> Detector:
 
 
 @pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.stem)
-def test_finds_what_facenet_pytorch_finds(path: object, detector: Detector) -> None:
+def test_finds_what_facenet_pytorch_finds(path: Path, detector: Detector) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from facenet_pytorch import MTCNN

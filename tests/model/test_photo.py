@@ -178,7 +178,11 @@ def turned(orientation: int, upright: Image.Image = UPRIGHT) -> tuple[Image.Imag
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_all_exif_orientations_end_upright(orientation: int, kind: str) -> None:
     stored, exif = turned(orientation)
-    options = {"WEBP": {"lossless": True}, "HEIF": {"quality": -1, "chroma": 444}, "JPEG": {"quality": 100}}
+    options: dict[str, dict[str, object]] = {
+        "WEBP": {"lossless": True},
+        "HEIF": {"quality": -1, "chroma": 444},
+        "JPEG": {"quality": 100},
+    }
     image = decode(encoded(stored, kind, exif=exif, **options.get(kind, {})))
     assert image.size == UPRIGHT.size
     assert difference(image, UPRIGHT) <= (8 if kind == "JPEG" else 1)

@@ -43,6 +43,8 @@ class Site:
 
 
 class Handler(BaseHTTPRequestHandler):
+    server: Server
+
     def do_GET(self) -> None:
         site: Site = self.server.sites[self.path]
         site.requests.append(dict(self.headers.items()))
@@ -187,7 +189,7 @@ def test_goes_on_in_a_later_call(sites: tuple[Site, Site], tmp_path: Path) -> No
 
 
 def test_goes_on_after_ctrl_c(sites: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Interrupted(download.tqdm):
+    class Interrupted(download.tqdm):  # type: ignore[name-defined]
         def update(self, n: float = 1) -> None:
             raise KeyboardInterrupt
 
@@ -385,7 +387,8 @@ def test_full_disk_is_no_fault_of_the_address(sites: tuple[Site, Site], tmp_path
 def test_default_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
     assert default_cache() == Path("/somewhere/face-recognition")
-    for unset in (lambda: monkeypatch.setenv("XDG_CACHE_HOME", ""), lambda: monkeypatch.delenv("XDG_CACHE_HOME")):
-        unset()
-        monkeypatch.setenv("HOME", "/home/someone")
-        assert default_cache() == Path("/home/someone/.cache/face-recognition")
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert default_cache() == Path("/home/someone/.cache/face-recognition")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_cache() == Path("/home/someone/.cache/face-recognition")

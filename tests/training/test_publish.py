@@ -6,7 +6,7 @@ import os
 import threading
 from datetime import datetime
 from pathlib import Path
-from typing import Callable, Iterator, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Iterator, Mapping, NamedTuple, Optional
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
@@ -61,7 +61,7 @@ def uri(s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 @contextlib.contextmanager
-def client() -> Iterator[object]:
+def client() -> Iterator[Any]:
     with contextlib.closing(boto3.client("s3")) as s3:
         yield s3
 
@@ -288,7 +288,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
-        found = self.server.rule(self.command, self.path, self.headers)
+        found = self.server.rule(self.command, self.path, dict(self.headers.items()))
         self.server.requests.append(f"{self.command} {self.path}")
         self.rfile.read(length // 2 if found is CUT else length)
         if found is CUT:

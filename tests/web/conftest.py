@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.server
 import io
+import os
 import shutil
 import signal
 import threading
@@ -19,6 +20,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect, sync_playwright
 
+from tests.commands import clone
 from tests.conftest import ROOT, SAMPLES, free_port
 from tests.test_run import printed_until_ready, start
 
@@ -66,14 +68,14 @@ def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="package")
-def port(chromium: str) -> Iterator[int]:
+def port(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Of the service as `make run` starts it; the page is on the next."""
     number = free_port()
-    with start(number) as process:
+    with start(clone(tmp_path_factory.mktemp("page") / "clone"), number) as process:
         printed_until_ready(process)
         yield number
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=20)
 
 
 @pytest.fixture(scope="package")
