@@ -47,7 +47,8 @@ def start(port: int) -> subprocess.Popen[bytes]:
     model = environment.get("MODEL_URI", "")
     if model and "://" not in model:
         environment["MODEL_URI"] = str(Path(model).resolve())
-    command = [str(ROOT / "node_modules/.bin/sls"), "offline", "--param", "where=local"]
+    command = ["node", "--require", str(ROOT / "scripts/spawn.cjs"), str(ROOT / "node_modules/.bin/sls")]
+    command += ["offline", "--param", "where=local"]
     command += ["--host", "localhost", "--httpPort", str(port), "--lambdaPort", str(port + 2)]
     # In a session of its own, so that Ctrl-C comes here first and everything it started can be ended together.
     return subprocess.Popen(
@@ -87,10 +88,6 @@ def main() -> int:
         print(f"PORT={text} is not a port", file=sys.stderr)
         return 1
     port = int(text)
-    if " " in str(ROOT):
-        # serverless-offline starts Python through a shell, its own path unquoted.
-        print(f"serverless-offline cannot run below a path with spaces: move {ROOT} elsewhere", file=sys.stderr)
-        return 1
     taken = [number for number in (port, port + 1, port + 2) if busy(number)]
     if taken:
         print(

@@ -36,7 +36,7 @@ def printed_until_ready(process: subprocess.Popen[str]) -> str:
 
 @pytest.fixture(scope="module")
 def cloned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clone(tmp_path_factory.mktemp("run") / "clone")
+    return clone(tmp_path_factory.mktemp("run") / "a folder (1) & more")
 
 
 @pytest.fixture(scope="module")
