@@ -1,7 +1,7 @@
 """Known vulnerabilities of what is served, less those that docs/security.md has judged.
 
-Asks pip-audit and npm audit. Ends with 1 for a finding without a judgement and else with 0, also where the services
-could not be asked: then it says so.
+Asks pip-audit; of Node nothing is served. Ends with 1 for a finding without a judgement and else with 0, also where the
+service could not be asked: then it says so.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def served(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def python_findings(report: dict[str, Any]) -> tuple[list[tuple[str, set[str]]], list[str]]:
+def findings_of(report: dict[str, Any]) -> tuple[list[tuple[str, set[str]]], list[str]]:
     """pip-audit's report: each finding with all its names, and what nothing could be learned about."""
     packages = report["dependencies"]
     unknown = [package["name"] for package in packages if "skip_reason" in package]
@@ -52,16 +52,6 @@ def python_findings(report: dict[str, Any]) -> tuple[list[tuple[str, set[str]]],
         for vulnerability in package.get("vulns", [])
     ]
     return found, unknown
-
-
-def node_findings(report: dict[str, Any]) -> list[tuple[str, set[str]]]:
-    """npm audit's report. Entries of `via` that are mere names point to another package's finding."""
-    return [
-        (name, set(ID.findall(via["url"])) or {via["title"]})
-        for name, package in report["vulnerabilities"].items()
-        for via in package["via"]
-        if isinstance(via, dict)
-    ]
 
 
 def ask_pip_audit() -> dict[str, Any]:
@@ -87,16 +77,11 @@ def run(command: list[str]) -> dict[str, Any]:
 def main() -> int:
     findings: list[tuple[str, set[str]]] = []
     try:
-        found, unknown = python_findings(ask_pip_audit())
-        findings += found
+        findings, unknown = findings_of(ask_pip_audit())
         if unknown:
             print(f"audit: NOT CHECKED, for the service gave no answer: {', '.join(unknown)}", file=sys.stderr)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        print(f"audit: Python packages NOT CHECKED, pip-audit gives no answer: {error}", file=sys.stderr)
-    try:
-        findings += node_findings(run(["npm", "audit", "--omit=dev", "--json"]))
-    except (OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-        print(f"audit: Node packages NOT CHECKED, npm audit gives no answer: {error}", file=sys.stderr)
+        print(f"audit: NOT CHECKED, pip-audit gives no answer: {error}", file=sys.stderr)
     known = judged()
     new = [(package, names) for package, names in findings if not names & known]
     for package, names in new:
