@@ -155,6 +155,14 @@ def test_verification(trained: Path, cloned: Path, weights: Path) -> None:
     assert "is not a list of pairs" in done.stderr
 
 
+def test_groups(trained: Path, cloned: Path) -> None:
+    done = shell(documented("python -m benchmarks.groups runs/lfw"), cloned)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines() if line]
+    assert sum(int(row[2]) for row in rows if len(row) == 7 and row[2].isdigit()) == report(trained)["val_images"]
+    assert [row[0] for row in rows if len(row) == 5][2:] == ["1 to 3", "4 to 9", "10 and more"]
+
+
 def test_stress(trained: Path) -> None:
     done = training("stress", "--out", trained, "--photos", 12)
     assert done.returncode == 0, done.stderr
