@@ -13,6 +13,7 @@ from model.sampling import Sampler
 
 PYRAMID_FACTOR = 0.709
 CANDIDATE_THRESHOLD, REFINED_THRESHOLD, FACE_THRESHOLD = 0.6, 0.7, 0.7
+OVERLAP_IN_LEVEL, OVERLAP = 0.5, 0.7  # by more than which of two boxes only the better one stays
 LARGEST_SIDE = 512  # pixels: the cost follows them, and a face of 4 % of the longer side still has 20 of them
 SMALLEST_FACE = 20  # pixels of the photo as given
 SMALLEST_SHARE = 0.04  # of the photo's longer side
@@ -134,8 +135,8 @@ class Detector:
         candidates = np.concatenate(found)
         # Those of a level compete with each other first. Far apart, levels do so all at once.
         apart = candidates[:, 9:] * (2 * LARGEST_SIDE)
-        candidates = candidates[suppress(candidates[:, :4] + apart, candidates[:, 4], 0.5)]
-        candidates = candidates[suppress(candidates[:, :4], candidates[:, 4], 0.7)]
+        candidates = candidates[suppress(candidates[:, :4] + apart, candidates[:, 4], OVERLAP_IN_LEVEL)]
+        candidates = candidates[suppress(candidates[:, :4], candidates[:, 4], OVERLAP)]
         return _square(_shift(candidates[:, :4], candidates[:, 5:9], inclusive=0))
 
     def _refined(self, sampler: Sampler, boxes: np.ndarray) -> np.ndarray:
@@ -145,7 +146,7 @@ class Detector:
             return boxes[inside]
         scores, offsets = self._networks.refine(sampler.patches(edges, 24))
         good = np.flatnonzero(scores > REFINED_THRESHOLD)
-        good = good[suppress(boxes[inside[good]], scores[good], 0.7)]
+        good = good[suppress(boxes[inside[good]], scores[good], OVERLAP)]
         return _square(_shift(boxes[inside[good]], offsets[good]))
 
     def _located(self, sampler: Sampler, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -159,5 +160,5 @@ class Detector:
         sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
         landmarks = boxes[:, None, :2] - 1 + points[good].reshape(-1, 2, 5).transpose(0, 2, 1) * sides
         boxes = _shift(boxes, offsets)
-        keep = suppress(boxes, scores, 0.7, by_smaller=True)
+        keep = suppress(boxes, scores, OVERLAP, by_smaller=True)
         return boxes[keep], scores[keep], landmarks[keep]
