@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+
+if __name__ == "__main__":
+    # Until there is something to stop, Ctrl-C ends this without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import functools
 import http.server
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,8 +20,6 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # until there is something to stop
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / ".serverless" / "run.log"

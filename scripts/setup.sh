@@ -46,7 +46,7 @@ make_venv() { # folder, version, a Python of that version where there is one
     uv=$(command -v uv) || {
         echo "setup: no Python $2 here, fetching one with uv" >&2
         python3 -m venv .uv && .uv/bin/pip install --quiet uv && uv=.uv/bin/uv
-    } || fail "this needs Python $2, or uv, which fetches it: see https://docs.astral.sh/uv, then run this again"
+    } || fail "this needs Python $2, or uv, which fetches it (https://docs.astral.sh/uv), or python3-venv, with which uv is fetched"
     "$uv" venv --quiet --seed --python "$2" "$1" ||
         fail "uv found no Python $2 and could not fetch one, as it says above: install Python $2 (pyenv install $2), or have \
 UV_PYTHON_INSTALL_MIRROR point to where one can be fetched, then run this again"
