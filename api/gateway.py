@@ -157,7 +157,7 @@ class Gateway:
         headers: dict[str, str | list[str]] = {}
         if status == 401:
             headers["WWW-Authenticate"] = "ApiKey"
-        if hasattr(error, "retry_after"):
+        if status == 503 and hasattr(error, "retry_after"):  # others' errors, which are bugs here, may have one as well
             headers["Retry-After"] = str(error.retry_after)
         body = answers.failure(code, message, self._seen.request_id)
         return Response(status, "application/json", json.dumps(body), headers)

@@ -16,6 +16,8 @@ from typing import NamedTuple, Sequence
 import numpy as np
 from gender_guesser.detector import Detector
 
+from benchmarks.bundled import percent
+from benchmarks.functions import table
 from training.dataset import Dataset, dataset
 from training.evaluate import load_assessment
 from training.figures import Probes, confidence_of
@@ -33,9 +35,9 @@ def usual_genders(names: Sequence[str]) -> np.ndarray:
     return np.array([GENDERS.get(detector.get_gender(name.split()[0]), "either's, or not known") for name in names])
 
 
-def percent(part: np.ndarray) -> str:
-    """Share of those that are true."""
-    return f"{part.mean():.1%}" if len(part) else ""
+def share(part: np.ndarray) -> str:
+    """Of those that are true, empty where there are none at all."""
+    return percent(part.mean(), 1) if len(part) else ""
 
 
 class Judged(NamedTuple):
@@ -47,7 +49,7 @@ class Judged(NamedTuple):
     def cells(self, which: np.ndarray) -> list[str]:
         """Of some known people's: how many, named rightly, and above the threshold as well."""
         right = self.probes.right[which]
-        return [f"{which.sum()}", percent(right), percent(right & self.known[which])]
+        return [f"{which.sum()}", share(right), share(right & self.known[which])]
 
 
 def judged(run: Run, probes: Probes) -> Judged:
@@ -62,7 +64,7 @@ def by_name(names: Sequence[str], people: Judged, strangers: Sequence[str], othe
     for group in sorted({*genders, *theirs}):
         cells = people.cells(genders[people.probes.labels] == group)
         outside = others.known[theirs == group]
-        rows.append([group, f"{(genders == group).sum()}", *cells, f"{len(outside)}", percent(outside)])
+        rows.append([group, f"{(genders == group).sum()}", *cells, f"{len(outside)}", share(outside)])
     return rows
 
 
@@ -76,12 +78,6 @@ def by_photos(data: Dataset, people: Judged) -> list[list[str]]:
     return rows
 
 
-def show(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    for cells in (header, ["---"] * len(header), *rows):
-        print(f"| {' | '.join(cells)} |")
-    print()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a training run")
@@ -92,8 +88,8 @@ def main() -> None:
     strangers = [display(Path(listed[row].path).parent.name) for row in data.rows[data.splits == STRANGER]]
     header = ["people", "val photos", "right name", "and known"]
     usually = ["a first name that is usually", *header, "strangers' photos", "taken for somebody"]
-    show(usually, by_name(data.names, people, strangers, others))
-    show(["photos trained with", *header], by_photos(data, people))
+    print(table(usually, by_name(data.names, people, strangers, others)), end="\n\n")
+    print(table(["photos trained with", *header], by_photos(data, people)))
 
 
 if __name__ == "__main__":

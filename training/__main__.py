@@ -79,11 +79,13 @@ def _measure(a: Arguments) -> str:
 
 
 def _evaluate(a: Arguments) -> str:
+    if a.model and not a.data:
+        raise TrainingError("evaluate --model needs --data, a folder of photos, a folder a person.")
+    if a.model:
+        return _json(evaluate_unseen(a.model, a.data, a.strangers))
     if a.out:
         return _measure(a)
-    if not (a.model and a.data):
-        raise TrainingError("evaluate needs --out, the folder of a training run, or --model and --data.")
-    return _json(evaluate_unseen(a.model, a.data, a.strangers))
+    raise TrainingError("evaluate needs --out, the folder of a training run, or --model and --data.")
 
 
 def _repeat(a: Arguments) -> str:

@@ -248,6 +248,20 @@ def test_the_message_of_a_bug_is_there_for_who_asks(level: int, there: bool, con
     assert ("division by zero" in json.dumps(lines())) is there
 
 
+def test_a_bug_does_not_say_when_to_try_again(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors of other libraries have a `retry_after` too, which is about their servers."""
+
+    def broken(_: object) -> None:
+        error = ZeroDivisionError()
+        error.retry_after = 5  # type: ignore[attr-defined]
+        raise error
+
+    monkeypatch.setattr(handler.detector, "detect", broken)
+    answer = handler.handle(upload(PHOTO), context)
+    assert answer["statusCode"] == 500
+    assert "Retry-After" not in answer["multiValueHeaders"]
+
+
 def test_no_debugging_switch_prints_the_photo(
     context: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

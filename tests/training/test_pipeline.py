@@ -250,6 +250,9 @@ def test_steps_say_what_they_need(tmp_path: Path) -> None:
     done = training("align", "--out", tmp_path)
     assert done.returncode == 1
     assert "run `python -m training prepare` first" in done.stderr
+    done = training("evaluate", "--model", BUNDLED, "--out", tmp_path)
+    assert done.returncode == 1
+    assert "evaluate --model needs --data" in done.stderr
 
 
 def test_full_disk(trained: Path, weights: Path, tmp_path: Path) -> None:
