@@ -1,7 +1,7 @@
 # Each target sets up what it needs, from nothing. `make help` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help setup lfw run test test-web lighthouse train enrol check audit soak bench bench-check bench-served bench-peers \
-	bench-engine fuzz image deploy deploy-local deploy-web publish smoke ship
+	fuzz image deploy deploy-local deploy-web publish smoke ship
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
@@ -65,9 +65,6 @@ bench-served: lfw setup-dev ## DATA=archive or folder of LFW, deep-funneled: doe
 
 bench-peers: lfw setup-peers ## DATA=archive or folder of LFW, deep-funneled: face_recognition and facenet-pytorch beside us, an hour
 	@exec $(PYTHON) -m benchmarks.peers --data "$(DATA)" $(ARGS)
-
-bench-engine: lfw setup-engine ## DATA=archive or folder of LFW, deep-funneled: ONNX Runtime and OpenVINO in torch's place, ten minutes
-	@exec $(PYTHON) -m benchmarks.engine --data "$(DATA)" $(ARGS)
 
 fuzz: setup-dev ## a million odd requests and 20,000 damaged photos, and as many led by coverage
 	@$(PYTHON) -m tests.fuzz.fuzz

@@ -16,10 +16,10 @@ from api import answers, bulk, contract, uploads
 from api.answers import Stopwatch
 from api.gateway import Gateway
 from api.uploads import Upload
+from model.crop import crop
 from model.current import CurrentModel
-from model.detector import Detector
+from model.detection.detector import Detector
 from model.errors import ModelUnavailable, NoFace
-from model.faces import crop
 from model.photo import decode
 from model.processor import use_threads
 from model.store import BUNDLED

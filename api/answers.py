@@ -14,7 +14,7 @@ from api.uploads import Options, Upload
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 
 if TYPE_CHECKING:  # model imports torch, and this module has no need of it
-    from model.faces import Face
+    from model.face import Face
     from model.photo import Photo
     from model.recognizer import Recognizer
 

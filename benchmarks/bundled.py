@@ -11,12 +11,12 @@ from tqdm import tqdm
 from model.photo import decode
 from model.recognizer import Recognizer, load_script
 from model.store import BUNDLED, fetch
-from training import figures
-from training.align import pixels_digest
-from training.figures import Probes
-from training.gallery import Gallery
-from training.prepare import STRANGER, TRAIN, Example, examples, prepare
-from training.steps import Run
+from training.data.align import pixels_digest
+from training.data.prepare import STRANGER, TRAIN, Example, examples, prepare
+from training.evaluation import metrics
+from training.evaluation.gallery import Gallery
+from training.evaluation.metrics import Probes
+from training.records import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SPLIT = ROOT / "build" / "split"
@@ -59,7 +59,7 @@ def judge(scores: Scores, found: np.ndarray, labels: np.ndarray, people: int) ->
     nobody = np.full(len(found), people)
     probes = Probes(labels, nobody, np.full(len(found), -np.inf), nobody.copy())
     faces = ~np.isnan(found[:, 0])
-    said = figures.judged(scores(found[faces]), labels[faces])
+    said = metrics.evaluate_scores(scores(found[faces]), labels[faces])
     for field in ("named", "best", "rank"):
         getattr(probes, field)[faces] = getattr(said, field)
     return probes

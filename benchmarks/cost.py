@@ -23,8 +23,9 @@ from PIL import Image
 from api.metrics import NAMESPACE
 from benchmarks.functions import jpeg
 from model.current import REFRESH
-from tests.conftest import SAMPLES, upload
-from tests.emulator import Emulator
+from testing.emulator import Emulator
+from testing.events import upload
+from testing.paths import SAMPLES
 
 # US dollars in us-east-1 (N. Virginia), x86, the first tier of each, without free tiers; as published in November 2026
 # at aws.amazon.com/lambda/pricing, /api-gateway/pricing, /s3/pricing, /ecr/pricing and /cloudwatch/pricing.

@@ -23,8 +23,10 @@ import psutil
 from PIL import Image
 
 from model.store import BUNDLED, POINTER, fetch
-from tests.conftest import DATA, SAMPLES, moto, upload
-from tests.emulator import Emulator
+from testing.emulator import Emulator
+from testing.events import upload
+from testing.paths import DATA, SAMPLES
+from testing.servers import moto
 
 HANDLERS = {"plain": "benchmarks.plain.handle", "ours": "handler.handle"}
 PLAIN_FILE = Path("build/plain.pt")

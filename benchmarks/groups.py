@@ -18,12 +18,12 @@ from gender_guesser.detector import Detector
 
 from benchmarks.bundled import percent
 from benchmarks.functions import table
-from training.dataset import Dataset, dataset
-from training.evaluate import load_assessment
-from training.figures import Probes, confidence_of
-from training.prepare import STRANGER, TRAIN, examples
-from training.sources import display
-from training.steps import Run
+from training.data.dataset import Dataset, dataset
+from training.data.prepare import STRANGER, TRAIN, examples
+from training.data.sources import display
+from training.evaluation.evaluate import load_assessment
+from training.evaluation.metrics import Probes, confidence_of
+from training.records import Run
 
 GENDERS = {"male": "a man's", "mostly_male": "a man's", "female": "a woman's", "mostly_female": "a woman's"}
 MANY = 1_000_000
@@ -52,7 +52,7 @@ class Judged(NamedTuple):
         return [f"{which.sum()}", share(right), share(right & self.known[which])]
 
 
-def judged(run: Run, probes: Probes) -> Judged:
+def evaluate_scores(run: Run, probes: Probes) -> Judged:
     facts = run.record("evaluate")["facts"]
     return Judged(probes, confidence_of(probes.best, facts["slope"], facts["intercept"]) >= facts["threshold"])
 
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     run = Run(parser.parse_args().run)
     data, found = dataset(run), load_assessment(run)
-    people, others = judged(run, found.known), judged(run, found.strangers)
+    people, others = evaluate_scores(run, found.known), evaluate_scores(run, found.strangers)
     _, listed = examples(run)
     strangers = [display(Path(listed[row].path).parent.name) for row in data.rows[data.splits == STRANGER]]
     header = ["people", "val photos", "right name", "and known"]

@@ -12,7 +12,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from training.sources import unpack
+from training.data.sources import unpack
 
 FOLDS, EACH = 10, 300
 

@@ -28,14 +28,15 @@ from tqdm import tqdm
 
 from benchmarks.bundled import rows_of
 from benchmarks.functions import jpeg
-from model.detector import SMALLEST_FACE, SMALLEST_SHARE, Detector
-from model.faces import CropSpec, Face
+from model.crop import CropSpec
+from model.detection.detector import SMALLEST_FACE, SMALLEST_SHARE, Detector
+from model.face import Face
 from model.photo import Photo
 from model.recognizer import Recognizer
 from model.store import BUNDLED
-from tests.conftest import upload
-from training.align import Aligner
-from training.prepare import VAL
+from testing.events import upload
+from training.data.align import Aligner
+from training.data.prepare import VAL
 
 COMPARED = 500
 SIDES = (125, 250, 1000, 2500)  # pixels; a face takes about 40 % of them

@@ -22,8 +22,9 @@ from typing import Any, Iterator, NamedTuple
 
 import numpy as np
 
-from tests.conftest import SAMPLES, recorded, request, upload
-from tests.emulator import Emulator
+from testing.emulator import Emulator
+from testing.events import recorded, request, upload
+from testing.paths import SAMPLES
 
 MB = 1e6
 # MB of RSS from the second window on: the first settles in, the more so the shorter it is. USS also grows when others

@@ -19,7 +19,7 @@ from model.errors import ImageTooLarge, RecognitionError, UnreadableImage, Unsup
 # What the files are called; their first bytes tell them apart.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic", ".heif")
 MAX_PIXELS = 50_000_000  # 200 MB as Pillow holds RGB
-GLANCE = 640  # pixels of the longer side that a JPEG is decoded to at first, or up to twice as many
+PREVIEW = 640  # pixels of the longer side that a JPEG is decoded to at first, or up to twice as many
 # Decoding time grows with pixels times scans, and a scan takes a few bytes: this many are a second and a half.
 MAX_SCANNED_PIXELS = 2_000_000_000
 
@@ -57,7 +57,7 @@ class Photo:
         """read: what its sides are divided by, out of `divisors` -> RGB image."""
         self.width, self.height = size
         # Less than the first glance takes would not be worth decoding it once more.
-        self._divisors = [d for d in divisors if d == 1 or self.longer >= d * GLANCE]
+        self._divisors = [d for d in divisors if d == 1 or self.longer >= d * PREVIEW]
         self._read = functools.lru_cache(maxsize=None)(read)
 
     @classmethod
@@ -69,9 +69,9 @@ class Photo:
         """Of the two sides."""
         return max(self.width, self.height)
 
-    def glance(self) -> Image.Image:
-        """All of it, GLANCE pixels or more on the longer side, where it has them. Raises UnreadableImage."""
-        return self.view(GLANCE / self.longer)
+    def preview(self) -> Image.Image:
+        """All of it, PREVIEW pixels or more on the longer side, where it has them. Raises UnreadableImage."""
+        return self.view(PREVIEW / self.longer)
 
     def view(self, scale: float = 1) -> Image.Image:
         """All of it, at no less than `scale` of its resolution; without `scale`, all there is.
@@ -98,7 +98,7 @@ def decode(data: bytes) -> Photo:
         if kind != "JPEG" or image.mode not in ("RGB", "L"):
             return Photo.of(_rgb(_upright(image)))
         photo = Photo(_upright_size(image), functools.partial(_reduced, data), (1, 2, 4, 8))
-        photo.glance()  # what is broken shows at any resolution
+        photo.preview()  # what is broken shows at any resolution
         return photo
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.crop import CropSpec
 from model.errors import ModelUnavailable
-from model.faces import CropSpec
 from model.store import fetch
 
 FORMAT = 1

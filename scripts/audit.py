@@ -24,7 +24,7 @@ PIP_AUDIT = "pip-audit==2.10.1"
 ID = re.compile(r"\b(?:CVE-\d{4}-\d{4,}|PYSEC-\d{4}-\d+|GHSA(?:-[0-9a-z]{4}){3})\b")
 
 
-def judged() -> set[str]:
+def evaluate_scores() -> set[str]:
     return set(ID.findall(JUDGEMENTS.read_text()))
 
 
@@ -82,7 +82,7 @@ def main() -> int:
             print(f"audit: NOT CHECKED, for the service gave no answer: {', '.join(unknown)}", file=sys.stderr)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         print(f"audit: NOT CHECKED, pip-audit gives no answer: {error}", file=sys.stderr)
-    known = judged()
+    known = evaluate_scores()
     new = [(package, names) for package, names in findings if not names & known]
     for package, names in new:
         print(f"audit: {package}: {', '.join(sorted(names))}: judge it in {JUDGEMENTS.relative_to(ROOT)}, or upgrade")

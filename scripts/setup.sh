@@ -1,8 +1,7 @@
 #!/bin/sh
 # Make .venv with a Python 3.8 and what the service and the training need, and node_modules. Does only what is missing:
 # `make setup` calls it. With `dev` as argument it adds what the tests and checks need, with `emulator` AWS's Lambda
-# emulator alone; with `training` it leaves Node out, as with `peers`, which adds face_recognition in a .venv-peers, and
-# `engine`, which adds the emulator and, in a .venv-engine, what would serve in torch's place.
+# emulator alone; with `training` it leaves Node out, as with `peers`, which adds face_recognition in a .venv-peers.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -90,13 +89,6 @@ if [ "${1:-}" = peers ]; then
     # dlib's wheels are for later Pythons. Without dependencies: face-recognition asks for the dlib that is compiled.
     whole .venv-peers || make_venv .venv-peers 3.12 "$(current_python 10)"
     install .venv-peers base --no-deps -r benchmarks/peers/requirements.txt
-    exit
-fi
-if [ "${1:-}" = engine ]; then
-    install .venv dev -c constraints.txt -r requirements-dev.txt
-    emulator
-    whole .venv-engine || make_venv .venv-engine 3.12 "$(current_python 11)"
-    install .venv-engine base -r benchmarks/engine/requirements.txt
     exit
 fi
 if [ "${1:-}" = dev ]; then

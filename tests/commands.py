@@ -10,14 +10,15 @@ import subprocess
 from pathlib import Path
 from typing import Iterator, Mapping, NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from testing.paths import ROOT
+
 _SHOWN = ("README.md", "CONTRIBUTING.md", "docs/*.md", "model/bundled/README.md")
 DOCUMENTS = [document for pattern in _SHOWN for document in sorted(ROOT.glob(pattern))]
 LOOP = re.compile(r"^(for|while|until|if) ", re.MULTILINE)
 COMMENT = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|(?:^|\s+)#.*""")  # but not between quotes
 # What git ignores, or somebody who clones does not get. What setup makes is linked to.
 NOT_CLONED = (".git", "build", "runs", "models", ".serverless", ".*_cache", ".hypothesis", ".uv", ".node")
-MADE = (".venv", ".venv-notebook", ".venv-peers", ".venv-engine", "node_modules")
+MADE = (".venv", ".venv-notebook", ".venv-peers", "node_modules")
 # What `make test` sets or hands on, and who runs the tests may have set.
 SETTINGS = re.compile(
     "AWS_|MAKE|(MFLAGS|API_KEY|ARGS|CORS_ORIGIN|DATA|IMAGE_URI|MODEL|MODEL_URI|OUT|PEOPLE|PHOTO|PHOTOS_BUCKET|PORT|STAGE"

@@ -1,30 +1,20 @@
 from __future__ import annotations
 
-import base64
-import contextlib
-import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
-import time
-import urllib.error
-import urllib.request
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Iterator
+from typing import Iterator
 
 import pytest
 
-from tests.commands import ROOT, clone
+from testing.paths import DATA, ROOT
+from testing.servers import moto
+from tests.commands import clone
 
-SAMPLES = ROOT / "web" / "samples"
-EVENTS = ROOT / "tests" / "events"
-DATA = Path(os.getenv("DATA_DIR") or ROOT.parent / "shared")
 # torch's threads spin while they wait for each other. Where other processes want the processors as well, a photo takes
 # seconds so. This is read when torch is loaded, here and in what the tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -36,29 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         shared = item.path.parent.name == "web" or item.path.name in ("test_deploy.py", "test_run.py")
         item.add_marker(pytest.mark.xdist_group("serverless" if shared else item.path.name))
-
-
-def recorded(name: str) -> dict[str, Any]:
-    """An event as serverless-offline passed it on for a `curl -F file=@...`."""
-    return json.loads((EVENTS / f"{name}.json").read_text())
-
-
-def upload(data: bytes, filename: str = "photo.jpg", **query: str) -> dict[str, Any]:
-    """The event of a multipart upload through a REST API."""
-    boundary = uuid.uuid4().hex
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
-    body = f"{head}Content-Type: application/octet-stream\r\n\r\n".encode() + data + f"\r\n--{boundary}--\r\n".encode()
-    return request("POST", "/classify", body, f"multipart/form-data; boundary={boundary}", **query)
-
-
-def request(method: str, path: str, body: bytes = b"", content_type: str = "", **query: str) -> dict[str, Any]:
-    event = recorded("rest-health")
-    event.update(httpMethod=method, path=path, body=base64.b64encode(body).decode() or None, isBase64Encoded=True)
-    headers = {"Content-Type": content_type} if content_type else {}
-    event.update(headers=headers, multiValueHeaders={name: [value] for name, value in headers.items()})
-    event.update(queryStringParameters=query or None)
-    event.update(multiValueQueryStringParameters={name: [value] for name, value in query.items()} or None)
-    return event
 
 
 @pytest.fixture()
@@ -153,30 +120,6 @@ def training(*arguments: object, home: Path | None = None, **environment: str) -
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900, check=False)
 
 
-def free_port() -> int:
-    """Below the ports that the system gives to outgoing connections: one of those may be taken again at any time."""
-    while True:
-        port = random.randrange(10_000, 30_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def until_up(url: str, process: subprocess.Popen[Any], seconds: float = 60) -> None:
-    """Wait until something answers there, whatever it says."""
-    for _ in range(int(seconds * 10)):
-        assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
-        try:
-            urllib.request.urlopen(url, timeout=10).close()
-            return
-        except urllib.error.HTTPError as error:
-            error.close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"nothing answers at {url}")
-
-
 def sls(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Serverless as a user calls it, with no AWS settings but those given."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -189,20 +132,6 @@ def sls(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         timeout=180,
         check=False,
     )
-
-
-@contextlib.contextmanager
-def moto(*command: str) -> Iterator[str]:
-    """The URL of an API of AWS's, moto's server in a process of its own, or `command` PORT in place of it."""
-    port = str(free_port())
-    url = f"http://127.0.0.1:{port}"
-    start = [*command, port] if command else [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port]
-    with subprocess.Popen(start, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            until_up(url, process)
-            yield url
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="session")

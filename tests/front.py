@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Iterator
 from urllib.parse import parse_qs, urlsplit
 
-from tests.conftest import recorded
+from testing.events import recorded
 
 Answer = Callable[[dict], Any]
 

@@ -14,7 +14,7 @@ from PIL import Image
 from model.errors import UnreadableImage, UnsupportedImage
 from model.photo import decode
 from scripts import audit
-from tests.conftest import ROOT, SAMPLES
+from testing.paths import ROOT, SAMPLES
 
 JUDGED = "CVE-2026-25990"
 

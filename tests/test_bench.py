@@ -14,9 +14,9 @@ from benchmarks.bench import Pair, check
 from benchmarks.functions import Function, collage, event, photos, table
 from benchmarks.growth import Growth
 from benchmarks.served import Difference, report
-from model.detector import Detector
+from model.detection.detector import Detector
 from model.photo import Photo
-from tests.conftest import ROOT
+from testing.paths import ROOT
 
 
 def test_a_ratio_is_that_of_neighbours() -> None:

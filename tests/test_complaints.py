@@ -18,7 +18,9 @@ from PIL import Image
 import handler
 from api.errors import STATUS
 from model.recognizer import Recognizer
-from tests.conftest import ROOT, SAMPLES, by_person, request, training, upload
+from testing.events import request, upload
+from testing.paths import ROOT, SAMPLES
+from tests.conftest import by_person, training
 from tests.model.test_photo import turned
 from tests.test_handler import ask
 

@@ -20,9 +20,11 @@ from api.contract import document
 from api.errors import STATUS, BadParameter
 from api.gateway import KEYLESS
 from api.uploads import Options
-from model import detector, photo
-from tests.conftest import EVENTS, ROOT, SAMPLES, recorded, request, upload
-from tests.emulator import Emulator
+from model import photo
+from model.detection import detector
+from testing.emulator import Emulator
+from testing.events import recorded, request, upload
+from testing.paths import EVENTS, ROOT, SAMPLES
 from tests.front import serving
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

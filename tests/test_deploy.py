@@ -20,8 +20,10 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from testing.paths import ROOT
+from testing.servers import moto
 from tests.commands import begin, clone, documented, shell
-from tests.conftest import ROOT, moto, sls
+from tests.conftest import sls
 
 IMAGE = f"000000000000.dkr.ecr.eu-central-1.amazonaws.com/face-recognition@sha256:{'0' * 64}"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}

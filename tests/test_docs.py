@@ -21,8 +21,6 @@ NOT_RUN = {
     "make test": "is what runs this",
     'make test ARGS="tests/api -k upload"': "is what runs this",
     "make check": "is what runs this",
-    "make bench-engine DATA=lfw-deepfunneled-subset.tgz": "takes other packages, seven minutes, and no less data than "
-    "the bundled model was trained on; tests/test_engine.py has its parts",
 }
 # Names of files between backticks that are none of ours.
 NOT_OURS = {"test.py"}  # docs/security.md: what an advisory is about

@@ -10,8 +10,9 @@ from typing import Any, Iterator
 import boto3
 import pytest
 
-from tests.conftest import recorded, training
-from tests.emulator import Emulator
+from testing.emulator import Emulator
+from testing.events import recorded
+from tests.conftest import training
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import handler
-from tests.conftest import ROOT, SAMPLES, recorded, request, upload
+from testing.events import recorded, request, upload
+from testing.paths import ROOT, SAMPLES
 
 
 def ask(event: dict[str, Any], context: Any) -> tuple[int, dict[str, Any]]:
@@ -120,7 +121,7 @@ def test_training_and_serving_see_the_same_tensor(context: Any, monkeypatch: pyt
     import torch
 
     from model.recognizer import to_tensor
-    from training.align import Aligner
+    from training.data.align import Aligner
 
     fed: list[np.ndarray] = []
     recognizer = handler.current.get()

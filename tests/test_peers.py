@@ -13,9 +13,9 @@ from benchmarks.peers import __main__ as peers
 from benchmarks.peers.__main__ import Worker, accuracy, cosine_to_means, distance_to_means, systems
 from model.recognizer import Recognizer
 from model.store import BUNDLED
-from tests.conftest import SAMPLES
-from training.align import Aligner
-from training.prepare import STRANGER, TRAIN, VAL, Example
+from testing.paths import SAMPLES
+from training.data.align import Aligner
+from training.data.prepare import STRANGER, TRAIN, VAL, Example
 
 NOTHING = np.full(2, np.nan, np.float32)
 KNOWN = np.array([[1, 0], [0.6, 0.8], [0, -1]], np.float32)

@@ -16,8 +16,10 @@ from typing import Any, Iterator
 import pytest
 
 from api.bulk import FAILURES, PHOTOS
+from testing.paths import ROOT, SAMPLES
+from testing.servers import free_port
 from tests.commands import begin, clone, documented, shell
-from tests.conftest import ROOT, SAMPLES, free_port, sls
+from tests.conftest import sls
 
 
 def start(folder: Path, port: int) -> subprocess.Popen[str]:

@@ -10,9 +10,10 @@ from typing import Iterator
 import pytest
 
 from model.store import BUNDLED
+from testing.emulator import Emulator
+from testing.paths import SAMPLES
 from tests.commands import documented, shell
-from tests.conftest import SAMPLES, some_of
-from tests.emulator import Emulator
+from tests.conftest import some_of
 from tests.front import serving
 
 BUCKET = "our-models"

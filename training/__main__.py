@@ -15,25 +15,26 @@ if __name__ == "__main__":
     # While the libraries load, Ctrl-C ends this without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+from model.crop import CropSpec
 from model.errors import ModelUnavailable
-from model.faces import CropSpec
-from training.align import align
-from training.compare import compare
-from training.download import default_cache, lfw
-from training.enrol import enrol
-from training.evaluate import evaluate
-from training.export import export, require_serving_torch
-from training.features import features
-from training.finetune import Recipe, finetune
+from training.data.align import align
+from training.data.download import default_cache, lfw
+from training.data.prepare import prepare
+from training.errors import TrainingError, log
+from training.evaluation.compare import compare
+from training.evaluation.evaluate import evaluate
+from training.evaluation.evaluate_model import evaluate_unseen
+from training.evaluation.repeat import repeat, spread
+from training.evaluation.report import write_report
+from training.evaluation.robustness import stress
+from training.evaluation.verify import verify
+from training.network.features import features
+from training.network.finetune import Recipe, finetune
 from training.options import parser
-from training.prepare import prepare
-from training.publish import publish, rollback, table, versions
-from training.repeat import repeat, spread
-from training.report import write_report
-from training.steps import Run, TrainingError, say
-from training.stress import stress
-from training.unseen import evaluate_unseen
-from training.verify import verify
+from training.publishing.enrol import enrol
+from training.publishing.export import export, require_serving_torch
+from training.publishing.publish import publish, rollback, table, versions
+from training.records import Run
 
 Arguments = argparse.Namespace
 
@@ -106,7 +107,7 @@ def _export(a: Arguments) -> None:
 
 def _report(a: Arguments) -> None:
     write_report(Run(a.out))
-    say(f"report.html and report.json are in {a.out}")
+    log(f"report.html and report.json are in {a.out}")
 
 
 def _all(a: Arguments) -> None:
@@ -176,14 +177,14 @@ def main(argv: list[str] | None = None) -> int:
         if printed is not None:
             print(printed)
     except (TrainingError, ModelUnavailable) as error:
-        say(f"error: {error}")
+        log(f"error: {error}")
         return 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        say(f"error: {error.strerror or error}{where}. What is finished is kept; the next run goes on from there.")
+        log(f"error: {error.strerror or error}{where}. What is finished is kept; the next run goes on from there.")
         return 1
     except KeyboardInterrupt:
-        say("interrupted. What is finished is kept; the next run goes on from there.")
+        log("interrupted. What is finished is kept; the next run goes on from there.")
         return 130
     return 0
 

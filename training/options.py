@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model.faces import CropSpec
+from model.crop import CropSpec
 from model.store import BUNDLED
-from training.features import FP32, INT8, default_precision
-from training.finetune import Recipe
+from training.network.features import FP32, INT8, default_precision
+from training.network.finetune import Recipe
 
 
 class Command(NamedTuple):

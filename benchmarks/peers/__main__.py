@@ -30,11 +30,11 @@ from tqdm import tqdm
 from benchmarks.bundled import ONE_THREAD, ROOT, Scores, as_served, judge, percent, rows_of
 from model.recognizer import load_script
 from model.store import BUNDLED, fetch
-from training import figures
-from training.dataset import evenly
-from training.gallery import Gallery
-from training.prepare import STRANGER, TRAIN, VAL, Example
-from training.steps import replacing
+from training.atomic_files import atomic_write
+from training.data.dataset import evenly
+from training.data.prepare import STRANGER, TRAIN, VAL, Example
+from training.evaluation import metrics
+from training.evaluation.gallery import Gallery
 
 OUT = ROOT / "build" / "peers"
 TIMED = 100  # photos
@@ -135,7 +135,7 @@ def embeddings(system: System, rows: Sequence[Example]) -> np.ndarray:
 
 
 def save(path: Path, known: dict[str, np.ndarray]) -> None:
-    with replacing(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, digests=np.array(list(known)), embeddings=np.stack(list(known.values())))
 
 
@@ -151,13 +151,13 @@ def accuracy(system: System, rows: Sequence[Example], people: int) -> list[str]:
     known, strangers = (
         judge(scores, found[splits == split], labels[splits == split], people) for split in (VAL, STRANGER)
     )
-    measured = figures.measure(known, strangers, len(known))
+    measured = metrics.measure(known, strangers, len(known))
     cells = [percent(measured["top1"]), percent((~faces[splits == VAL]).mean())]
     cells += [percent(share, 1) for share in measured["named_at_strangers_accepted"].values()]
     if system.threshold is None:
         return [*cells, "it has none", ""]
     accepted = (strangers.best >= system.threshold).mean()
-    return [*cells, percent(figures.named_at(known, system.threshold), 1), percent(accepted, 1)]
+    return [*cells, percent(metrics.named_at(known, system.threshold), 1), percent(accepted, 1)]
 
 
 def cost(all_systems: Sequence[System], rows: Sequence[Example]) -> list[list[str]]:

@@ -36,18 +36,20 @@ class Loaded(NamedTuple):
 
 
 def nearest_centre(boxes: Sequence[tuple[float, float, float, float]], width: int, height: int) -> int:
-    """boxes: XYXY. What model.faces.nearest_centre does, for environments without the model's packages."""
+    """boxes: XYXY. What model.crop.nearest_centre does, for environments without the model's packages."""
     away = [(left + right - width) ** 2 + (top + bottom - height) ** 2 for left, top, right, bottom in boxes]
     return away.index(min(away))
 
 
 def ours() -> Loaded:
     """The path of a request: handler.name_faces, but for the face that is taken."""
-    from model import detector, faces, photo
+    from model import photo
+    from model.crop import crop, nearest_centre
+    from model.detection.detector import Detector
     from model.recognizer import Recognizer
     from model.store import BUNDLED, fetch
 
-    find = detector.Detector()
+    find = Detector()
     recognizer = Recognizer.load(BUNDLED)
 
     def embed(path: Path) -> np.ndarray | None:
@@ -55,8 +57,8 @@ def ours() -> Loaded:
         found = find.detect(picture)
         if not found:
             return None
-        crop = faces.crop(picture, faces.nearest_centre(found, picture), recognizer.config.crop)
-        _, embeddings = recognizer.classify(crop[None])
+        face_crop = crop(picture, nearest_centre(found, picture), recognizer.config.crop)
+        _, embeddings = recognizer.classify(face_crop[None])
         return embeddings[0]
 
     # Of this package the detector's weights are read, and nothing is imported.

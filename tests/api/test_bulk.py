@@ -17,8 +17,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 import handler
 from api import bulk
 from model.errors import ModelUnavailable
-from tests.conftest import SAMPLES, free_port
-from tests.emulator import Emulator
+from testing.emulator import Emulator
+from testing.paths import SAMPLES
+from testing.servers import free_port
 
 KNOWN = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
 STRANGER = (SAMPLES / "astronaut.jpg").read_bytes()

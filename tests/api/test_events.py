@@ -12,7 +12,8 @@ import pytest
 import handler
 from api.errors import BadRequest
 from api.events import front_of, plain
-from tests.conftest import EVENTS, recorded
+from testing.events import recorded
+from testing.paths import EVENTS
 from tests.test_handler import ask
 
 FRONTS = sorted(path.stem for path in EVENTS.glob("*-known-person.json"))

@@ -14,7 +14,8 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 import handler
 from api.gateway import Gateway
 from model.errors import ModelUnavailable
-from tests.conftest import SAMPLES, recorded, request, upload
+from testing.events import recorded, request, upload
+from testing.paths import SAMPLES
 
 PAGE = "https://page.example"
 

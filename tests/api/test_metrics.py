@@ -12,7 +12,8 @@ import pytest
 
 import handler
 from api.metrics import RequestMetrics
-from tests.conftest import ROOT, recorded, request
+from testing.events import recorded, request
+from testing.paths import ROOT
 
 
 @pytest.fixture()

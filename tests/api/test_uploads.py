@@ -15,7 +15,7 @@ from api import forms, uploads
 from api.errors import ApiError, BadParameter, BadRequest, EmptyUpload, TooLarge
 from api.events import BALANCER, plain
 from api.uploads import MAX_BYTES, Options, Upload, read
-from tests.conftest import request
+from testing.events import request
 
 PHOTO = bytes(range(256)) + b"\r\n--not the boundary\r\n\r\n"
 FORM = "multipart/form-data; boundary=limit"

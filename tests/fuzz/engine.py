@@ -31,7 +31,7 @@ from api.gateway import Gateway
 from api.uploads import MAX_BYTES, read
 from model.errors import RecognitionError
 from model.photo import MAX_PIXELS, decode
-from tests.conftest import EVENTS, SAMPLES
+from testing.paths import EVENTS, SAMPLES
 
 REGRESSIONS = Path(__file__).parent / "regressions"
 SLOW = 2  # seconds of processor time, which other programs do not lengthen

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import ROOT
+from testing.paths import ROOT
 from tests.fuzz import engine
 
 short = settings(

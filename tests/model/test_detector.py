@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from model.detector import BLOCK, Detector, _overlap, suppress
-from model.faces import CropSpec, crop
-from model.mtcnn import pool, prelu
+from model.crop import CropSpec, crop
+from model.detection.detector import BLOCK, Detector, _overlap, nms
+from model.detection.integral_image import IntegralImage
+from model.detection.mtcnn import pool, prelu
 from model.photo import Photo
-from model.sampling import Sampler
-from tests.conftest import DATA, ROOT, SAMPLES
+from testing.paths import DATA, ROOT, SAMPLES
 
 PHOTOS = sorted(SAMPLES.glob("*.jpg"))
 
@@ -71,8 +71,8 @@ def test_nothing_in_empty_photos(size: tuple[int, int], detector: Detector) -> N
 def test_suppress_keeps_the_best_of_those_that_overlap() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [2, 2, 5, 5]], np.float32)
     scores = np.array([0.8, 0.9, 0.5, 0.6], np.float32)
-    assert suppress(boxes, scores, 0.5).tolist() == [1, 3, 2]
-    assert suppress(boxes, scores, 0.5, by_smaller=True).tolist() == [1, 2]
+    assert nms(boxes, scores, 0.5).tolist() == [1, 3, 2]
+    assert nms(boxes, scores, 0.5, by_smaller=True).tolist() == [1, 2]
 
 
 def test_suppress_of_more_boxes_than_are_compared_at_once() -> None:
@@ -80,7 +80,7 @@ def test_suppress_of_more_boxes_than_are_compared_at_once() -> None:
     corners = random.uniform(0, 60, (3 * BLOCK, 2))
     boxes = np.concatenate([corners, corners + random.uniform(5, 40, (3 * BLOCK, 2))], axis=1).astype(np.float32)
     scores = random.uniform(0, 1, 3 * BLOCK).astype(np.float32)
-    kept = suppress(boxes, scores, 0.3)
+    kept = nms(boxes, scores, 0.3)
     assert (np.diff(scores[kept]) <= 0).all()
     overlap = _overlap(boxes, boxes, by_smaller=False) > 0.3
     for i in range(3 * BLOCK):
@@ -105,12 +105,12 @@ def test_sampling_is_torchs_own(size: tuple[int, int]) -> None:
     random = np.random.RandomState(0)
     photo = Image.fromarray(random.randint(0, 256, (*size, 3)).astype(np.uint8))
     pixels = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float()
-    sampler = Sampler(photo)
+    integral = IntegralImage(photo)
     for height, width in ((12, 12), (55, 31), size):
         expected = F.interpolate(pixels, size=(height, width), mode="area")
-        assert torch.equal(sampler.level(height, width), (expected - 127.5) / 128)
+        assert torch.equal(integral.level(height, width), (expected - 127.5) / 128)
     boxes = np.array([[0, 0, 7, 5], [3, 2, 10, 13], [size[1] - 1, size[0] - 1, size[1], size[0]], [0, 0, *size[::-1]]])
-    for patch, (left, top, right, bottom) in zip(sampler.patches(boxes, 24), boxes):
+    for patch, (left, top, right, bottom) in zip(integral.patches(boxes, 24), boxes):
         expected = F.interpolate(pixels[:, :, top:bottom, left:right], size=(24, 24), mode="area")
         assert torch.equal(patch[None], (expected - 127.5) / 128)
 
@@ -121,7 +121,7 @@ import numpy as np
 import psutil
 import torch
 from PIL import Image
-from model.detector import Detector
+from model.detection.detector import Detector
 from model.photo import Photo
 
 detector, photo = Detector(), Image.open(sys.argv[1]).convert("RGB")

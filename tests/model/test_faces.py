@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.faces import Box, CropSpec, Face, crop, nearest_centre
+from model.crop import CropSpec, crop, nearest_centre
+from model.face import Box, Face
 from model.photo import Photo, decode
 
 

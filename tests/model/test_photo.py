@@ -16,7 +16,7 @@ from PIL import Image, ImageChops
 from model import photo
 from model.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
 from model.photo import Photo
-from tests.conftest import ROOT, SAMPLES
+from testing.paths import ROOT, SAMPLES
 
 ORIENTATION = 0x0112
 
@@ -196,10 +196,10 @@ def test_a_large_jpeg_is_decoded_no_finer_than_it_is_looked_at(orientation: int)
     assert (found.width, found.height, found.longer) == (1301, 1951, 1951)
     assert found.view().size == found.view(0.51).size == found.view(7).size == upright.size
     for scale in (0.5, 0.3, 0.01):
-        assert found.view(scale).size == found.glance().size == (651, 976)
-    assert difference(found.glance(), upright.resize((651, 976), Image.Resampling.BOX)) < 2
+        assert found.view(scale).size == found.preview().size == (651, 976)
+    assert difference(found.preview(), upright.resize((651, 976), Image.Resampling.BOX)) < 2
     for side, divisor in ((639, 1), (640, 1), (1279, 1), (1280, 2), (2560, 4), (5120, 8), (6000, 8)):
-        assert photo.decode(encoded(upright.resize((side, 10)), "JPEG")).glance().width == side / divisor
+        assert photo.decode(encoded(upright.resize((side, 10)), "JPEG")).preview().width == side / divisor
 
 
 @pytest.mark.parametrize(("kind", "mode"), [("PNG", "RGB"), ("WEBP", "RGB"), ("JPEG", "CMYK")])

@@ -10,7 +10,7 @@ import pytest
 from model.errors import ModelUnavailable
 from model.recognizer import Recognizer
 from model.store import BUNDLED, FILE, POINTER, Copies, Pointer, fetch, recall, remember, split_s3_uri
-from training.publish import publish
+from training.publishing.publish import publish
 
 
 @pytest.fixture()

@@ -13,9 +13,9 @@ from typing import Any, Callable, Iterator
 
 import pytest
 
-from training import download
-from training.download import CHUNK, default_cache, fetch, lfw
-from training.steps import TrainingError
+from training.data import download
+from training.data.download import CHUNK, default_cache, fetch, lfw
+from training.errors import TrainingError
 
 SIZE = 4 * CHUNK + 1000
 FILE = b"\x1f\x8b" + random.Random(0).getrandbits(8 * (SIZE - 2)).to_bytes(SIZE - 2, "big")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training import gallery
-from training.gallery import Gallery, Normalisation
+from training.evaluation import gallery
+from training.evaluation.gallery import Gallery, Normalisation
 
 
 def test_the_mean_embedding_however_it_is_cut_in_batches() -> None:

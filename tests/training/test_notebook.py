@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.faces import CropSpec
+from model.crop import CropSpec
 from model.recognizer import Recognizer, to_tensor
-from tests.conftest import ROOT, SAMPLES
-from training.align import Aligner
-from training.trunk import Float, fold, forward, load_pretrained
+from testing.paths import ROOT, SAMPLES
+from training.data.align import Aligner
+from training.network.backbone import Float, fold, forward, load_pretrained
 
 EXECUTED = ROOT / "build" / "train.ipynb"
 
@@ -55,10 +55,10 @@ CURRENT = """
 import sys
 from pathlib import Path
 import numpy as np, torch
-from model.faces import CropSpec
+from model.crop import CropSpec
 from model.recognizer import to_tensor
-from training.align import Aligner
-from training.trunk import Float, fold, forward, load_pretrained
+from training.data.align import Aligner
+from training.network.backbone import Float, fold, forward, load_pretrained
 
 crops = np.stack([Aligner(CropSpec()).align(Path(photo))[1] for photo in sys.argv[2:]])
 convs = fold(load_pretrained())

@@ -19,8 +19,10 @@ import pytest
 
 from model.recognizer import Recognizer
 from model.store import BUNDLED
+from testing.paths import ROOT, SAMPLES
 from tests.commands import begin, clone, documented, shell
-from tests.conftest import ROOT, SAMPLES, TEN, archive_of, some_of, training
+from tests.conftest import TEN, archive_of, some_of, training
+from training.records import Run
 
 ARCHIVE = "lfw-deepfunneled-subset.tgz"
 
@@ -96,18 +98,17 @@ def test_report(trained: Path) -> None:
 
 def test_what_is_served_is_what_was_evaluated(trained: Path) -> None:
     """The scores of the TorchScript file are those that chose its threshold."""
-    from training.dataset import dataset
-    from training.evaluate import embed, load_served
-    from training.features import load_features
-    from training.finetune import load_head
-    from training.prepare import VAL
-    from training.steps import Run
+    from training.data.dataset import dataset
+    from training.data.prepare import VAL
+    from training.evaluation.evaluate import embed, load_scorer
+    from training.network.features import load_features
+    from training.network.finetune import load_head
 
     run = Run(trained)
     data = dataset(run)
     (_, embeddings), *_ = embed(load_head(run), load_features(run, "int8"), data, VAL)
     crops = np.load(trained / "crops.npy")[data.rows[data.splits == VAL]]
-    served = 1 / (1 + np.exp(-load_served(run).logits(embeddings)))
+    served = 1 / (1 + np.exp(-load_scorer(run).logits(embeddings)))
     assert np.abs(Recognizer.load(str(trained / "model")).classify(crops)[0] - served).max() < 0.01
 
 
@@ -186,9 +187,8 @@ def test_nothing_is_done_twice(trained: Path, cloned: Path, weights: Path) -> No
 
 def test_interrupted_alignment_is_what_it_would_have_been(trained: Path) -> None:
     """Each crop belongs to its photo, those from before the interruption and those from after."""
-    from training.align import Aligner
-    from training.prepare import examples
-    from training.steps import Run
+    from training.data.align import Aligner
+    from training.data.prepare import examples
 
     crops = np.load(trained / "crops.npy", mmap_mode="r")
     _, rows = examples(Run(trained))
@@ -308,8 +308,7 @@ def test_enrol(checkout: Path) -> None:
 
 def test_enrol_says_what_it_costs_and_who_looks_alike(trained: Path, lfw_small: Path, tmp_path: Path) -> None:
     """Somebody known under another name, and somebody new: photos that the model has not been trained on."""
-    from training.prepare import VAL, examples
-    from training.steps import Run
+    from training.data.prepare import VAL, examples
 
     names, rows = examples(Run(trained))
     known = [Path(row.path) for row in rows if row.person == 0 and row.split == VAL]

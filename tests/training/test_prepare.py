@@ -13,11 +13,12 @@ import pytest
 from PIL import Image, ImageOps
 
 from model.photo import SUFFIXES
-from tests.conftest import SAMPLES
-from training.duplicates import find_duplicates, look_alikes
-from training.prepare import STRANGER, TRAIN, VAL, examples, prepare
-from training.sources import people_folders, unpack
-from training.steps import Run, TrainingError
+from testing.paths import SAMPLES
+from training.data.duplicates import find_duplicates, look_alikes
+from training.data.prepare import STRANGER, TRAIN, VAL, examples, prepare
+from training.data.sources import people_folders, unpack
+from training.errors import TrainingError
+from training.records import Run
 
 
 def picture(seed: object) -> Image.Image:

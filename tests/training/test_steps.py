@@ -5,7 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.steps import Rows, Run, TrainingError, replacing
+from training.atomic_files import atomic_write
+from training.errors import TrainingError
+from training.records import Run
+from training.resumable_array import ResumableArray
 
 
 def test_a_step_runs_once_for_the_same_inputs(tmp_path: Path) -> None:
@@ -38,7 +41,7 @@ def test_a_step_that_fails_leaves_no_record(tmp_path: Path) -> None:
 def test_replacing_leaves_the_old_file_where_writing_fails(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), replacing(path) as partial:
+    with pytest.raises(KeyboardInterrupt), atomic_write(path) as partial:
         partial.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "old"
@@ -47,13 +50,13 @@ def test_replacing_leaves_the_old_file_where_writing_fails(tmp_path: Path) -> No
 
 def test_rows_go_on_where_they_were_cut_off(tmp_path: Path) -> None:
     path, values = tmp_path / "rows.npy", np.arange(20, dtype=np.float32).reshape(5, 4)
-    rows = Rows(path, (5, 4), np.float32, "inputs")
+    rows = ResumableArray(path, (5, 4), np.float32, "inputs")
     rows.append(values[:2])
     rows._file.write(b"half a row")
     rows.close()
     assert not path.exists()
 
-    rows = Rows(path, (5, 4), np.float32, "inputs")
+    rows = ResumableArray(path, (5, 4), np.float32, "inputs")
     assert rows.done == 2
     rows.append(values[2:])
     rows.finish()
@@ -62,9 +65,9 @@ def test_rows_go_on_where_they_were_cut_off(tmp_path: Path) -> None:
 
 
 def test_rows_of_other_inputs_start_again(tmp_path: Path) -> None:
-    rows = Rows(tmp_path / "rows.npy", (5,), np.uint8, "inputs")
+    rows = ResumableArray(tmp_path / "rows.npy", (5,), np.uint8, "inputs")
     rows.append(np.ones(3, np.uint8))
     rows.close()
-    rows = Rows(tmp_path / "rows.npy", (5,), np.uint8, "other inputs")
+    rows = ResumableArray(tmp_path / "rows.npy", (5,), np.uint8, "other inputs")
     assert rows.done == 0
     rows.close()

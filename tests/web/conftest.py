@@ -20,8 +20,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, FilePayload, Page, ViewportSize, expect, sync_playwright
 
+from testing.paths import ROOT, SAMPLES
+from testing.servers import free_port
 from tests.commands import clone
-from tests.conftest import ROOT, SAMPLES, free_port
 from tests.test_run import printed_until_ready, start
 
 SCREENSHOTS = ROOT / "build" / "screenshots"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from testing.paths import ROOT
 
 LIGHTHOUSE = "lighthouse@12.8.2"  # the last that runs under Node 20
 WANTED = 0.95

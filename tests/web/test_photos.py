@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.conftest import DATA, ROOT, SAMPLES
+from testing.paths import DATA, ROOT, SAMPLES
 from tests.web.conftest import KNOWN, Between, give, inspect, jpeg, visit
 
 GRADIENT = jpeg(Image.linear_gradient("L").resize((500, 400)))

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, Route, expect
 
 import handler
 from api.gateway import Gateway
-from tests.conftest import free_port
+from testing.servers import free_port
 from tests.front import Front
 from tests.web.conftest import KNOWN, Between, between, give, inspect, jpeg, visit
 from tests.web.test_photos import names_kofi_annan, panel

@@ -1,0 +1,11 @@
+"""Paths of the repository and of the data beside it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "web" / "samples"
+EVENTS = ROOT / "tests" / "events"
+DATA = Path(os.getenv("DATA_DIR") or ROOT.parent / "shared")

@@ -1,0 +1,132 @@
+"""The trunk against facenet-pytorch's, in floating point and in int8. Random weights do: the arithmetic counts."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model.crop import CropSpec
+from model.recognizer import Config, Person, Recognizer, load_script
+from training.evaluation.gallery import Gallery
+from training.network.backbone import Conv, Float, State, fold, forward, load_pretrained, parameters
+from training.network.quantize import Int8, Scale, calibrate, pack, quantize
+from training.network.script import Network
+from training.publishing.store import save_version
+
+
+@pytest.fixture(scope="module")
+def reference() -> Any:
+    """facenet-pytorch's network with random weights and BatchNorm statistics."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from facenet_pytorch import InceptionResnetV1
+    torch.manual_seed(0)
+    network = InceptionResnetV1(classify=True, num_classes=620).eval()
+    for module in network.modules():
+        if isinstance(module, (torch.nn.BatchNorm2d, torch.nn.BatchNorm1d)):
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.05, 0.3)
+            module.weight.data.uniform_(0.8, 1.2)
+            module.bias.data.uniform_(-0.1, 0.1)
+    return network
+
+
+@pytest.fixture(scope="module")
+def state(reference: Any) -> State:
+    return dict(reference.state_dict())
+
+
+@pytest.fixture(scope="module")
+def convs(state: State) -> dict[str, Conv]:
+    return fold(state)
+
+
+@pytest.fixture(scope="module")
+def crops() -> torch.Tensor:
+    return torch.from_numpy(np.random.RandomState(0).randint(0, 256, (4, 3, 160, 160)).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def scales(convs: dict[str, Conv], crops: torch.Tensor) -> dict[str, Scale]:
+    return calibrate(convs, [crops])
+
+
+@torch.no_grad()
+def reference_features(reference: Any, crops: torch.Tensor) -> torch.Tensor:
+    found = []
+    hook = reference.avgpool_1a.register_forward_hook(lambda _, __, output: found.append(output.flatten(1)))
+    reference((crops.float() - 127.5) / 128)
+    hook.remove()
+    return found[0]
+
+
+def test_parameters_of_the_original_network(reference: Any, state: State) -> None:
+    assert parameters(state, 620) == 23_799_660
+    trained = sum(parameter.numel() for name, parameter in reference.named_parameters() if "last_bn" not in name)
+    assert parameters(state, 620) == trained
+
+
+def test_features_are_those_of_facenet_pytorch(reference: Any, convs: dict[str, Conv], crops: torch.Tensor) -> None:
+    assert len(convs) == 132
+    expected = reference_features(reference, crops)
+    with torch.no_grad():
+        found = forward(Float(convs), crops)
+    assert found.shape == (4, 1792)
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_int8_is_close_to_floating_point(convs: dict[str, Conv], scales: dict[str, Scale], crops: torch.Tensor) -> None:
+    with torch.no_grad():
+        exact = forward(Float(convs), crops)
+        found = forward(Int8(convs, scales, pack(convs, quantize(convs))), crops)
+    assert torch.nn.functional.cosine_similarity(found, exact).min() > 0.95
+
+
+@pytest.mark.parametrize(("precision", "count"), [("int8", 9), ("fp32", 3), ("fp32", 1)])
+def test_exported_file_computes_what_the_network_computes(
+    precision: str,
+    count: int,
+    request: pytest.FixtureRequest,
+    convs: dict[str, Conv],
+    crops: torch.Tensor,
+    tmp_path: Path,
+) -> None:
+    scales = request.getfixturevalue("scales") if precision == "int8" else None
+    random = np.random.RandomState(1)
+    embedding = torch.from_numpy(random.randn(512, 1792).astype(np.float16)).float()
+    gallery = Gallery(random.randn(count, 512).astype(np.float32))
+    with torch.no_grad():
+        script = torch.jit.script(Network(convs, scales, embedding, gallery, slope=20.0, intercept=-13.0, size=160))
+        trunk = Int8(convs, scales, pack(convs, quantize(convs))) if scales else Float(convs)
+        embeddings = torch.nn.functional.normalize(forward(trunk, crops) @ embedding.T, dim=1).numpy()
+    logits = 20 * gallery.scores(embeddings) - 13
+
+    names = [("A", ()), ("Ž é", ("0123456789abcdef",)), *((f"C{i}", ()) for i in range(7))]
+    people = [Person(i, *names[i]) for i in range(count)]
+    config = Config(CropSpec(margin=9), 0.4, precision)
+    pointer = save_version(script, config, people, tmp_path)
+    recognizer = Recognizer(tmp_path / pointer.file, pointer.version)
+    assert recognizer.people == people
+    assert recognizer.config == config
+    # Another number of crops than was traced.
+    for batch in (slice(0, 4), slice(1, 2)):
+        confidences, found = recognizer.classify(crops[batch].permute(0, 2, 3, 1).numpy())
+        assert np.abs(found - embeddings[batch]).max() < 1e-5
+        assert np.abs(confidences - 1 / (1 + np.exp(-logits[batch]))).max() < 1e-4
+    assert load_script(tmp_path / pointer.file)[0].means.shape == (count, 512)
+
+
+def test_normalisation_is_the_pretrained_networks(convs: dict[str, Conv]) -> None:
+    pixels = torch.tensor([0, 127, 255], dtype=torch.uint8).expand(1, 3, 1, 3)
+    found = Float(convs).input(pixels)
+    assert np.abs(found[0, 0, 0].numpy() - np.array([-0.99609, -0.0039, 0.99609])).max() < 1e-4
+
+
+def test_pretrained_weights_load(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(weights))
+    assert parameters(load_pretrained(), 620) == 23_799_660
