@@ -1,0 +1,71 @@
+"""Requests to the service and its results, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping, NamedTuple
+
+from model.face import Face
+
+
+@dataclass(frozen=True)
+class IdentifyOptions:
+    """top: number of candidates; threshold: confidence in [0, 1], None for the calibrated one; all_faces: False
+    identifies the largest face only.
+    """
+
+    top: int = 5
+    threshold: float | None = None
+    all_faces: bool = False
+
+
+class PersonSummary(NamedTuple):
+    """A person in a listing."""
+
+    id: int
+    name: str
+
+
+class Match(NamedTuple):
+    """A person and the confidence in [0, 1] that a face shows them."""
+
+    id: int
+    name: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class RecognizedFace:
+    """A face and its candidates, best first. known: the best candidate reaches the threshold."""
+
+    face: Face
+    candidates: tuple[Match, ...]
+    known: bool
+
+    @property
+    def best(self) -> Match:
+        return self.candidates[0]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """version: of the served network and its gallery; people: in the gallery."""
+
+    version: str
+    people: int
+
+
+@dataclass(frozen=True)
+class Identification:
+    """A photo's result.
+
+    faces: the identified faces, largest first, at least one; faces_detected: all faces in the photo; width, height:
+    pixels of the upright photo; timings: milliseconds by phase (decode, detect, classify).
+    """
+
+    faces: tuple[RecognizedFace, ...]
+    faces_detected: int
+    width: int
+    height: int
+    model: ModelInfo
+    timings: Mapping[str, float] = field(default_factory=dict)
