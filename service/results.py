@@ -34,17 +34,19 @@ class Match(NamedTuple):
     confidence: float
 
 
+class PeopleList(NamedTuple):
+    """Everybody in a gallery, by id."""
+
+    people: tuple[PersonSummary, ...]
+
+
 @dataclass(frozen=True)
 class RecognizedFace:
-    """A face and its candidates, best first. known: the best candidate reaches the threshold."""
+    """A face and its candidates, best first. known: the first candidate reaches the threshold."""
 
     face: Face
     candidates: tuple[Match, ...]
     known: bool
-
-    @property
-    def best(self) -> Match:
-        return self.candidates[0]
 
 
 @dataclass(frozen=True)

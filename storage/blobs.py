@@ -60,5 +60,9 @@ class BlobStore(ABC):
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """List the objects whose keys begin with `prefix`, in the order of their keys."""
 
+    def local_path(self, key: str) -> Path | None:
+        """Where an object lies on this machine's disk. None for a store elsewhere."""
+        return None
+
     def close(self) -> None:
         """Release connections."""

@@ -6,7 +6,8 @@
     ├── StorageRefused       no right, no credentials, a wrong setting: trying again does not help
     ├── StorageUnreachable   down, slow or in trouble: trying again may help
     ├── StorageFull          the disk or the temp folder takes no more
-    └── CorruptData          bytes that differ from what was written, or of an unknown format
+    ├── CorruptData          bytes that differ from what was written, or of an unknown format
+    └── NothingLoaded        no version is loaded that can be served
 """
 
 from __future__ import annotations
@@ -44,4 +45,8 @@ class StorageFull(StorageError):
 
 
 class CorruptData(StorageError):
+    pass
+
+
+class NothingLoaded(StorageError):
     pass

@@ -20,7 +20,8 @@ class Probes:
     """What a gallery says of N probes.
 
     labels: int64 [N], class index, -1 for strangers; named: int64 [N], whose score is highest; best: float32 [N], that
-    score; rank: int64 [N], how many people score higher than the probe's own (0 is right; all people for strangers).
+    score; rank: int64 [N], how many people score higher than the probe's own, 0 is right; for strangers, and where it was not looked further, the
+    number of candidates.
     """
 
     labels: np.ndarray

@@ -18,7 +18,8 @@ from typing import Dict, NamedTuple, Protocol, Sequence, Tuple
 import torch
 import torch.nn.functional as F
 
-WEIGHTS_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
+PRETRAINED = "20180402-114759-vggface2"  # identifies the weights, however they are stored
+WEIGHTS_URL = f"https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/{PRETRAINED}.pt"
 FEATURES = 1792
 EMBEDDING = 512
 BATCHNORM_EPS = 1e-3
@@ -122,11 +123,16 @@ def parameters(state: State, classes: int) -> int:
     return trunk + FEATURES * EMBEDDING + (EMBEDDING + 1) * classes
 
 
-def embed_pretrained(state: State, features: torch.Tensor) -> torch.Tensor:
-    """Features [N, 1792] -> the published network's embeddings [N, 512], of length 1."""
+def pretrained_layer(state: State) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight [512, 1792] and bias [512] of the published network's last layer, BatchNorm folded into it."""
     gain = state["last_bn.weight"] / torch.sqrt(state["last_bn.running_var"] + BATCHNORM_EPS)
     bias = state["last_bn.bias"] - state["last_bn.running_mean"] * gain
-    return F.normalize(F.linear(features, state["last_linear.weight"] * gain[:, None], bias), dim=1)
+    return state["last_linear.weight"] * gain[:, None], bias
+
+
+def embed_pretrained(state: State, features: torch.Tensor) -> torch.Tensor:
+    """Features [N, 1792] -> the published network's embeddings [N, 512], of length 1."""
+    return F.normalize(F.linear(features, *pretrained_layer(state)), dim=1)
 
 
 def normalised(crops: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,43 @@
+"""Scores and confidences: how cosines become scores, scores become confidences, and which confidence counts as known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ScoreNormalization:
+    """How cosines become scores. A threshold holds only for the normalization it was chosen with.
+
+    cohort: number of people that score highest, without the best one; probe_weight, entry_weight: weights of the mean
+    cosine that the probe, and that the gallery entry, has with its cohort.
+    """
+
+    cohort: int = 5
+    probe_weight: float = 0.5
+    entry_weight: float = 0.2
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration of one embedding on known people and strangers.
+
+    slope, intercept: of the log odds over the score (Platt scaling); threshold: confidence in [0, 1] from which a face
+    counts as known.
+    """
+
+    normalization: ScoreNormalization
+    slope: float
+    intercept: float
+    threshold: float
+
+    def confidence(self, scores: np.ndarray) -> np.ndarray:
+        """Scores of any shape -> confidences in [0, 1], the same shape: each is the chance that the person is right."""
+        return 1 / (1 + np.exp(-(self.slope * scores + self.intercept)))
+
+    def score(self, confidence: float) -> float:
+        """The inverse of `confidence`. confidence: in (0, 1)."""
+        return (math.log(confidence / (1 - confidence)) - self.intercept) / self.slope

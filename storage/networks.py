@@ -1,0 +1,156 @@
+"""Published versions: `latest.json` beside `<version>/`, in a folder or below an S3 prefix.
+
+    latest.json                             the pointer: which version is served
+    <version>/model.pt                      the network
+    <version>/galleries/<collection>/       the people it was published with, read-only (storage/galleries.py)
+    <version>/probes.safetensors            embeddings that show what enrolling costs; not served
+    <version>/version.json                  the version's own pointer, written last
+
+Versions never change once they are complete, and the pointer is written last. So a reader sees the old version or the new
+one, never half of one.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from model.embedding import EmbeddingSpec
+from model.errors import EmbeddingMismatch
+from model.gallery import Gallery
+from model.networks import EmbeddingNetwork
+from storage.blobs import BlobStore
+from storage.cache import Item, LocalCache
+from storage.errors import CorruptData
+from storage.galleries import Manifest, read_gallery, read_manifest
+
+BUNDLED = str(Path(__file__).resolve().parent.parent / "model" / "bundled")
+POINTER, OWN_POINTER = "latest.json", "version.json"
+FILE, PROBES = "model.pt", "probes.safetensors"
+POINTER_BYTES = 1 << 16  # at most; it has about 400
+VERSION = re.compile(r"[0-9]{8}-[0-9a-f]{8}")  # day, and the start of a checksum
+COLLECTION = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The content of latest.json.
+
+    file: key of the network; sha256, bytes: of it; created: ISO 8601, UTC; collection: the people it was published with;
+    manifest_sha256: of that collection's manifest.
+    """
+
+    version: str
+    file: str
+    sha256: str
+    bytes: int
+    created: str
+    collection: str
+    manifest_sha256: str
+
+    @classmethod
+    def parse(cls, text: builtins.bytes | str) -> Pointer:
+        """Fields that it does not know are ignored. Raises CorruptData."""
+        try:
+            content = json.loads(text)
+            if "file" in content and "collection" not in content:
+                raise CorruptData(
+                    f"{POINTER} names a model of an earlier release, which held network and people in one file: export it "
+                    "again with `python -m training export`.",
+                    "the published model is of an earlier release: export it again",
+                )
+            pointer = cls(**{name: content[name] for name in cls.__dataclass_fields__})
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise _broken(f"it cannot be read: {type(error).__name__}, {error}") from error
+        # Version and collection become parts of keys, so nothing else may stand in them.
+        if not (VERSION.fullmatch(str(pointer.version)) and COLLECTION.fullmatch(str(pointer.collection))):
+            raise _broken("version or collection have an unknown form")
+        if pointer.collection.strip(".") == "" or pointer.file != f"{pointer.version}/{FILE}":
+            raise _broken("it names another file than its version's")
+        if not (isinstance(pointer.sha256, str) and isinstance(pointer.bytes, int)):
+            raise _broken("size or checksum have an unknown form")
+        return pointer
+
+    @classmethod
+    def to(cls, sha256: str, bytes: int, collection: str, manifest_sha256: str, created: datetime) -> Pointer:
+        """Point to a network and its collection. The version is named after the day and both checksums."""
+        version = f"{created:%Y%m%d}-{_digest(sha256, manifest_sha256)}"
+        file = f"{version}/{FILE}"
+        return cls(version, file, sha256, bytes, created.isoformat(timespec="seconds"), collection, manifest_sha256)
+
+    @property
+    def gallery(self) -> str:
+        """Prefix of the collection's keys."""
+        return f"{self.version}/galleries/{self.collection}/"
+
+    @property
+    def network(self) -> Item:
+        return Item(self.file, self.sha256, self.bytes)
+
+    def names_its_content(self) -> bool:
+        """Check that the version's name follows from its checksums."""
+        return self.version.endswith(f"-{_digest(self.sha256, self.manifest_sha256)}")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
+
+
+def _broken(why: str) -> CorruptData:
+    return CorruptData(f"{POINTER} is not a pointer to a model: {why}.", f"{POINTER} is not a pointer to a model")
+
+
+class Snapshot(NamedTuple):
+    """A version that is loaded. path: of the network's file; digests: SHA-256 of the objects it consists of."""
+
+    pointer: Pointer
+    path: Path
+    network: EmbeddingNetwork
+    gallery: Gallery
+    digests: frozenset[str]
+
+    @property
+    def version(self) -> str:
+        return self.pointer.version
+
+
+def read_pointer(blobs: BlobStore) -> Pointer:
+    """Read which version is the current one. Raises StorageError."""
+    return Pointer.parse(blobs.get(POINTER, POINTER_BYTES).data)
+
+
+def load_version(blobs: BlobStore | None, pointer: Pointer, cache: LocalCache) -> Snapshot:
+    """Fetch, verify and load a version. blobs: None uses the cache only. Raises StorageError, FormatError."""
+    path = cache.fetch(blobs, pointer.network)
+    manifest = read_manifest(blobs, pointer.gallery, pointer.manifest_sha256, cache)
+    network = EmbeddingNetwork(path)
+    spec = _check_embedding(manifest, network)
+    normalization = network.config.calibrations[spec.name].normalization
+    gallery = read_gallery(blobs, pointer.gallery, manifest, normalization, cache)
+    digests = {pointer.sha256, pointer.manifest_sha256, *(segment.sha256 for segment in manifest.segments)}
+    return Snapshot(pointer, path, network, gallery, frozenset(digests))
+
+
+def _check_embedding(manifest: Manifest, network: EmbeddingNetwork) -> EmbeddingSpec:
+    """Raises EmbeddingMismatch."""
+    spec = manifest.embedding
+    if network.config.specs.get(spec.name) != spec:
+        raise EmbeddingMismatch(
+            f"The collection {manifest.collection} holds embeddings `{spec.name}` of another network ({spec.digest}): "
+            "they cannot be compared with this one's."
+        )
+    return spec
+
+
+def load_current(blobs: BlobStore) -> Snapshot:
+    """Load the current version of a store. Raises StorageError, FormatError."""
+    return load_version(blobs, read_pointer(blobs), LocalCache(blobs.uri))
