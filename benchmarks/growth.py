@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from model.recognizer import Person, load_script
+from model.store import BUNDLED, fetch
 from PIL import Image
 
 from benchmarks.functions import Function, collage, event, jpeg, photos, portrait, table
-from model.recognizer import Person, load_script
-from model.store import BUNDLED, fetch
 from training.evaluation.plots import png
-from training.publishing.store import save_version
+from training.store import save_version
 
 REPEATS = 10
 FACES = (1, 2, 5, 10, 20, 35, 50)

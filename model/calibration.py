@@ -1,4 +1,4 @@
-"""Scores and confidences: how cosines become scores, scores become confidences, and which confidence counts as known."""
+"""Scores and confidences: cosines to scores, scores to confidences, and the confidence that counts as known."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """A gallery: people and their faces as an immutable snapshot that can be searched.
 
-A person is matched by the mean of their faces' embeddings. The score of a probe and a person is the cosine between both,
-less a part of what the probe has in common with many people and of what the person has in common with others: symmetric
-normalization with the gallery as cohort (Kenny, "Bayesian Speaker Verification with Heavy-Tailed Priors", 2010;
-Auckenthaler et al., "Score Normalization for Text-Independent Speaker Verification Systems", 2000). A face that resembles
-several people a little is more likely a stranger than one that resembles a single person as much.
+A person is matched by the mean of their faces' embeddings. The score of a probe and a person is the cosine between
+both, less a part of what the probe has in common with many people and of what the person has in common with others:
+symmetric normalization with the gallery as cohort (Kenny, "Bayesian Speaker Verification with Heavy-Tailed Priors",
+2010; Auckenthaler et al., "Score Normalization for Text-Independent Speaker Verification Systems", 2000). A face that
+resembles several people a little is more likely a stranger than one that resembles a single person as much.
 """
 
 from __future__ import annotations

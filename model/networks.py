@@ -1,7 +1,7 @@
 """Crops in, embeddings out: a published network, loaded.
 
-`model.pt` is one TorchScript file that torch 1.5.0 loads with nothing else. It maps uint8 crops [N, 3, 160, 160] RGB to two
-embeddings, each float32 [N, 512] of length 1: `generic` and `tuned`. Its configuration lies in the same file as
+`model.pt` is one TorchScript file that torch 1.5.0 loads with nothing else. It maps uint8 crops [N, 3, 160, 160] RGB to
+two embeddings, each float32 [N, 512] of length 1: `generic` and `tuned`. Its configuration lies in the same file as
 `config.json`: how crops are cut, and a digest and a calibration for each embedding. It holds no people.
 """
 
@@ -29,8 +29,8 @@ ORDER = (GENERIC, TUNED)  # of the script's outputs
 class NetworkConfig:
     """Description of a network, saved with it.
 
-    specs, calibrations: by the embedding's name; precision: of the backbone, int8 or fp32; metrics: accuracy when it was
-    evaluated; versions: of the packages that wrote it.
+    specs, calibrations: by the embedding's name; precision: of the backbone, int8 or fp32; metrics: accuracy when it
+    was evaluated; versions: of the packages that wrote it.
     """
 
     crop: CropSpec
@@ -63,7 +63,7 @@ class NetworkConfig:
 def _check_format(number: int) -> None:
     if number < FORMAT:
         raise NetworkFormatError(
-            f"The model file has format {number}, which held network and people together, and this release reads format "
+            f"The model file has format {number}, which held network and people together. This release reads format "
             f"{FORMAT}: export it again with `python -m training export`."
         )
     if number > FORMAT:

@@ -1,8 +1,8 @@
 """Errors of the use cases.
 
-    ServiceError
-    ├── NoFace             the photo shows no face
-    └── ModelUnavailable   no network or gallery can be served now
+ServiceError
+├── NoFace             the photo shows no face
+└── ModelUnavailable   no network or gallery can be served now
 """
 
 from __future__ import annotations

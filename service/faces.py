@@ -80,14 +80,14 @@ class Stopwatch:
 def _embed(photo: Photo, faces: Sequence[Face], snapshot: Snapshot) -> np.ndarray:
     """-> float32 [faces, size], the embedding that the gallery holds."""
     crops = np.stack([crop(photo, face, snapshot.network.config.crop) for face in faces])
-    return snapshot.network.embed(crops, snapshot.gallery.spec.name)
+    return snapshot.embed(crops)
 
 
 def _recognize(
     faces: Sequence[Face], matches: Matches, snapshot: Snapshot, threshold: float | None
 ) -> tuple[RecognizedFace, ...]:
     """threshold: confidence, None for the calibrated one."""
-    calibration = snapshot.network.config.calibrations[snapshot.gallery.spec.name]
+    calibration = snapshot.calibration
     minimum = calibration.threshold if threshold is None else threshold
     return tuple(
         RecognizedFace(face, candidates, known=bool(candidates) and candidates[0].confidence >= minimum)

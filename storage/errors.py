@@ -1,13 +1,13 @@
 """Errors of the storage layer.
 
-    StorageError
-    ├── BlobNotFound         no object with that key, or no bucket
-    ├── BlobConflict         a conditional write lost against another writer
-    ├── StorageRefused       no right, no credentials, a wrong setting: trying again does not help
-    ├── StorageUnreachable   down, slow or in trouble: trying again may help
-    ├── StorageFull          the disk or the temp folder takes no more
-    ├── CorruptData          bytes that differ from what was written, or of an unknown format
-    └── NothingLoaded        no version is loaded that can be served
+StorageError
+├── BlobNotFound         no object with that key, or no bucket
+├── BlobConflict         a conditional write lost against another writer
+├── StorageRefused       no right, no credentials, a wrong setting: trying again does not help
+├── StorageUnreachable   down, slow or in trouble: trying again may help
+├── StorageFull          the disk or the temp folder takes no more
+├── CorruptData          bytes that differ from what was written, or of an unknown format
+└── NothingLoaded        no version is loaded that can be served
 """
 
 from __future__ import annotations

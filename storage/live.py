@@ -41,12 +41,12 @@ def in_background(task: Task) -> None:
 class LiveModel:
     """Loads the current version of a store and keeps it current.
 
-    While nothing is loaded, an attempt is made every RETRY seconds, and requests in between fail at once. While a version is
-    loaded, the pointer is read again every REFRESH seconds beside the requests; a new version is loaded there too and served
-    from the next request on. Until that has succeeded, the loaded one is served.
+    While nothing is loaded, an attempt is made every RETRY seconds, and requests in between fail at once. While a
+    version is loaded, the pointer is read again every REFRESH seconds beside the requests; a new version is loaded
+    there too and served from the next request on. Until that has succeeded, the loaded one is served.
 
-    A function that starts while S3 cannot be reached serves the version that was served last, where the temp folder still
-    has it. What the pointer says replaces it as soon as the pointer can be read.
+    A function that starts while S3 cannot be reached serves the version that was served last, where the temp folder
+    still has it. What the pointer says replaces it as soon as the pointer can be read.
     """
 
     def __init__(

@@ -6,8 +6,8 @@
     <version>/probes.safetensors            embeddings that show what enrolling costs; not served
     <version>/version.json                  the version's own pointer, written last
 
-Versions never change once they are complete, and the pointer is written last. So a reader sees the old version or the new
-one, never half of one.
+Versions never change once they are complete, and the pointer is written last. So a reader sees the old version or the
+new one, never half of one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from model.calibration import Calibration
 from model.embedding import EmbeddingSpec
 from model.errors import EmbeddingMismatch
 from model.gallery import Gallery
@@ -42,8 +45,8 @@ COLLECTION = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")
 class Pointer:
     """The content of latest.json.
 
-    file: key of the network; sha256, bytes: of it; created: ISO 8601, UTC; collection: the people it was published with;
-    manifest_sha256: of that collection's manifest.
+    file: key of the network; sha256, bytes: of it; created: ISO 8601, UTC; collection: the people it was published
+    with; manifest_sha256: of that collection's manifest.
     """
 
     version: str
@@ -61,8 +64,8 @@ class Pointer:
             content = json.loads(text)
             if "file" in content and "collection" not in content:
                 raise CorruptData(
-                    f"{POINTER} names a model of an earlier release, which held network and people in one file: export it "
-                    "again with `python -m training export`.",
+                    f"{POINTER} names a model of an earlier release, which held network and people in one file: export "
+                    "it again with `python -m training export`.",
                     "the published model is of an earlier release: export it again",
                 )
             pointer = cls(**{name: content[name] for name in cls.__dataclass_fields__})
@@ -121,6 +124,15 @@ class Snapshot(NamedTuple):
     @property
     def version(self) -> str:
         return self.pointer.version
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration of the embedding that the gallery holds."""
+        return self.network.config.calibrations[self.gallery.spec.name]
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """uint8 crops [N, size, size, 3] RGB -> the embedding that the gallery holds, float32 [N, size]."""
+        return self.network.embed(crops, self.gallery.spec.name)
 
 
 def read_pointer(blobs: BlobStore) -> Pointer:

@@ -14,18 +14,18 @@ from types import SimpleNamespace
 from typing import Any, Callable, Iterator
 
 import boto3
-import pytest
-
 import model.current
+import pytest
 from model.current import REFRESH, RETRY, in_background
 from model.recognizer import FORMAT, load_script
 from model.s3 import SERVING, Patience
 from model.store import BUNDLED, FILE, POINTER, Copies, Pointer, fetch
+
 from testing.events import request
 from testing.paths import ROOT
 from testing.servers import free_port
 from tests.faulty import Proxy, cuts, drips, meanwhile, refuses, running, says, stalls
-from training.publishing.store import save_version
+from training.store import save_version
 
 BUCKET = "faulty"
 URI = f"s3://{BUCKET}/faces"

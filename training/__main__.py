@@ -16,7 +16,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model.crop import CropSpec
-from model.errors import ModelUnavailable
+from storage.errors import StorageError
 from training.data.align import align
 from training.data.download import default_cache, lfw
 from training.data.prepare import prepare
@@ -33,7 +33,8 @@ from training.network.finetune import Recipe, finetune
 from training.options import parser
 from training.publishing.enrol import enrol
 from training.publishing.export import export, require_serving_torch
-from training.publishing.publish import publish, rollback, table, versions
+from training.publishing.publish import publish
+from training.publishing.versions import rollback, table, versions
 from training.records import Run
 
 Arguments = argparse.Namespace
@@ -101,7 +102,7 @@ def _export(a: Arguments) -> None:
     # Trained elsewhere, say on a GPU: the features that serve are still to be made. Otherwise both are skipped.
     features(run, a.precision, _seed(run))
     evaluate(run, a.precision)
-    export(run, a.precision)
+    export(run, a.precision, a.collection)
     _report(a)
 
 
@@ -176,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
         printed = FUNCTIONS[arguments.command](arguments)
         if printed is not None:
             print(printed)
-    except (TrainingError, ModelUnavailable) as error:
+    except (TrainingError, StorageError) as error:
         log(f"error: {error}")
         return 1
     except OSError as error:

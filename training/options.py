@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model.crop import CropSpec
-from model.store import BUNDLED
+from storage.networks import BUNDLED, COLLECTION
 from training.network.features import FP32, INT8, default_precision
 from training.network.finetune import Recipe
 
@@ -33,14 +33,16 @@ COMMANDS = {
         ("--out", "--precision", "--pairs", "--model", "--data", "--strangers"),
     ),
     "repeat": Command("the training again with other seeds", ("--out",), ("--precision", "--seeds")),
-    "export": Command("everything -> one TorchScript file, and the report", ("--out",), ("--precision",)),
+    "export": Command(
+        "everything -> a network, its collection of people, and the report", ("--out",), ("--precision", "--collection")
+    ),
     "stress": Command("the model on blurred, dark, rolled and hidden faces", ("--out",), ("--photos",)),
     "report": Command("report.html and report.json once more", ("--out",)),
     "compare": Command("two reports side by side", ("first", "second")),
     "all": Command(
         "prepare, align, features, finetune, evaluate, repeat, export and report",
         ("--out",),
-        (*PREPARE, "--margin", "--precision", *RECIPE, "--pairs", "--seeds"),
+        (*PREPARE, "--margin", "--precision", *RECIPE, "--pairs", "--seeds", "--collection"),
     ),
     "publish": Command("model -> S3", ("--to",), ("--out", "--model", "--dry-run")),
     "versions": Command("what is published in a folder or in S3", ("--model",)),
@@ -107,6 +109,12 @@ def _options() -> dict[str, dict[str, Any]]:
         "--photos": {"type": _positive, "default": 600, "help": "how many val photos to take (default: %(default)s)"},
         "--model": {"metavar": "URI", "help": "folder or s3://bucket/prefix with latest.json"},
         "--strangers": {"type": Path, "metavar": "DIR", "help": "photos of people who are not in the model"},
+        "--collection": {
+            "type": _collection,
+            "default": "people",
+            "metavar": "NAME",
+            "help": "name of the collection of the people trained on (default: %(default)s)",
+        },
         "--to": {"metavar": "URI", "help": "s3://bucket/prefix"},
         "--dry-run": {"action": "store_true", "help": "check and say what would be done, and write nothing"},
         "version": {"metavar": "VERSION", "help": "as `versions` lists it"},
@@ -121,6 +129,12 @@ def _options() -> dict[str, dict[str, Any]]:
             "help": "of SGD with StepLR (default: %(default)s)",
         }
     return options
+
+
+def _collection(text: str) -> str:
+    if not COLLECTION.fullmatch(text) or not text.strip("."):
+        raise argparse.ArgumentTypeError(f"{text} is not 1 to 255 of the characters a-z, A-Z, 0-9, _, . and -")
+    return text
 
 
 def _positive(text: str) -> int:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from model.recognizer import Config, Person, Recognizer, load_script
 
 from model.crop import CropSpec
-from model.recognizer import Config, Person, Recognizer, load_script
 from training.evaluation.gallery import Gallery
 from training.network.backbone import Conv, Float, State, fold, forward, load_pretrained, parameters
 from training.network.quantize import Int8, Scale, calibrate, pack, quantize
 from training.network.script import Network
-from training.publishing.store import save_version
+from training.store import save_version
 
 
 @pytest.fixture(scope="module")

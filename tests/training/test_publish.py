@@ -11,11 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
-
 from model.store import FILE, POINTER, Pointer, current, fetch
+
 from training.errors import TrainingError
 from training.publishing.publish import publish, rollback, table, versions
-from training.publishing.store import Version
+from training.store import Version
 
 # What a shell may have set that would decide how S3 is reached.
 ELSEWHERE = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE")

@@ -17,7 +17,7 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-from model.store import sha256
+from storage.cache import sha256_of
 from training.errors import TrainingError, log
 
 LFW_URLS = ("http://vis-www.cs.umass.edu/lfw/lfw-funneled.tgz", "https://ndownloader.figshare.com/files/5976015")
@@ -63,7 +63,7 @@ def fetch(
     stays for the next call then, as it does after a KeyboardInterrupt.
     """
     if path.exists():
-        if sha256(path) == checksum:
+        if sha256_of(path) == checksum:
             return path
         log(f"{path} is damaged and will be downloaded again")
         path.unlink()
@@ -126,7 +126,7 @@ class _Partial:
 
     def finish(self, checksum: str) -> bool:
         """Put it in its place if it is complete; else nothing changes."""
-        if not self.file.exists() or sha256(self.file) != checksum:
+        if not self.file.exists() or sha256_of(self.file) != checksum:
             return False
         os.replace(self.file, self.path)
         self._note.unlink(missing_ok=True)

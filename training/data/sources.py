@@ -13,7 +13,7 @@ from typing import IO
 from tqdm import tqdm
 
 from model.photo import SUFFIXES
-from model.store import sha256
+from storage.cache import sha256_of
 from training.errors import TrainingError, log
 from training.records import digest
 
@@ -69,7 +69,7 @@ def fingerprint(source: Path) -> str:
         )
     if not source.exists():
         raise TrainingError(f"{source} does not exist.")
-    return sha256(source)
+    return sha256_of(source)
 
 
 def unpack(archive: Path, target: Path, max_growth: float = MAX_GROWTH, slack: int = SLACK) -> Path:

@@ -20,8 +20,8 @@ class Probes:
     """What a gallery says of N probes.
 
     labels: int64 [N], class index, -1 for strangers; named: int64 [N], whose score is highest; best: float32 [N], that
-    score; rank: int64 [N], how many people score higher than the probe's own, 0 is right; for strangers, and where it was not looked further, the
-    number of candidates.
+    score; rank: int64 [N], how many candidates score higher than the probe's own person (0 is right), or the number of
+    candidates where that person is none of them.
     """
 
     labels: np.ndarray

@@ -10,6 +10,7 @@ import numpy as np
 from training.data.dataset import dataset
 from training.data.prepare import VAL, examples, split
 from training.evaluation.evaluate import assess, summary
+from training.network.embeddings import tuned_embedding
 from training.network.features import load_features
 from training.network.finetune import Recipe, train_head
 from training.records import Run
@@ -31,7 +32,7 @@ def repeat(run: Run, precision: str, seeds: int) -> None:
             splits = np.array([row.split for row in again])
             part = replace(data, splits=splits[data.rows])
             head, _ = train_head(features, part, recipe, seed)
-            found = summary(assess(head, features, part), int((splits == VAL).sum()))
+            found = summary(assess(tuned_embedding(head), features, part), int((splits == VAL).sum()))
             runs.append({"seed": seed, **found})
         return {"runs": runs}
 

@@ -11,12 +11,12 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from model.crop import nearest_centre
 from model.detection.detector import Detector
 from model.photo import Photo
-from model.recognizer import Recognizer
 from training.data.align import Change
 from training.data.dataset import evenly
 from training.data.prepare import VAL, examples
 from training.evaluation.evaluate_model import judge
 from training.records import Run
+from training.store import load_model
 
 SMALL_FACE = 40  # pixels
 BAR = 0.28  # of the face's height: sunglasses, a scarf
@@ -96,13 +96,13 @@ def stress(run: Run, count: int) -> None:
     inputs = {"export": run.identity("export"), "count": count, "changes": list(CHANGES)}
 
     def work() -> dict[str, Any]:
-        recognizer = Recognizer.load(str(run.out / "model"))
+        snapshot = load_model(str(run.out / "model"))
         val = [(row.path, row.person) for row in examples(run)[1] if row.split == VAL]
         chosen = [val[i] for i in evenly(len(val), count)]
         table = []
         for name, change in CHANGES.items():
-            found = judge(recognizer, chosen, name, change)
-            known = found.best >= recognizer.config.threshold
+            found = judge(snapshot, chosen, name, change)
+            known = found.best >= snapshot.calibration.threshold
             shares = {
                 "face_found": len(found),
                 "right": found.right.sum(),

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model.store import sha256
+from storage.cache import sha256_of
 from training.data.dataset import dataset
 from training.data.prepare import examples
 from training.errors import TrainingError
@@ -56,7 +56,7 @@ def _pair(fields: list[str], fold: int) -> Pair:
 def verify(run: Run, precision: str, pairs: Path) -> None:
     """Raises TrainingError where none of the pairs is in the data."""
     found = read_pairs(pairs)
-    inputs = {"features": run.identity(f"features-{precision}"), "pairs": sha256(pairs)}
+    inputs = {"features": run.identity(f"features-{precision}"), "pairs": sha256_of(pairs)}
 
     def work() -> dict[str, Any]:
         data, features = dataset(run), load_features(run, precision)

@@ -1,4 +1,6 @@
-"""The two embeddings of a training run: features of the backbone in, embeddings out, with the digest that identifies each."""
+"""The two embeddings of a training run: features of the backbone in, embeddings out, with the digest that identifies
+each.
+"""
 
 from __future__ import annotations
 

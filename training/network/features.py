@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from model.recognizer import to_tensor
+from model.networks import to_tensor
 from training.data.dataset import BATCH, crops_of, dataset
 from training.data.prepare import TRAIN
 from training.errors import TrainingError

@@ -1,7 +1,8 @@
 """The network as it is saved: uint8 crops in, both embeddings out.
 
-The file is flat: the trace takes the packed weights as a list, the weights lie beside it as plain tensors and are packed
-once after loading. A file traced as a tree of 132 quantized modules computes the same and takes ten times as long to load.
+The file is flat: the trace takes the packed weights as a list, the weights lie beside it as plain tensors and are
+packed once after loading. A file traced as a tree of 132 quantized modules computes the same and takes ten times as
+long to load.
 """
 
 # No `from __future__ import annotations`: torch 1.5 compiles the annotations themselves, not their names.
@@ -48,8 +49,8 @@ class EmbeddingScript(nn.Module):
         tuned: torch.Tensor,
         size: int,
     ) -> None:
-        """scales: None for fp32; generic: weight [512, 1792] and bias [512]; tuned: weight [512, 1792]; size: of a crop's
-        side in pixels.
+        """scales: None for fp32; generic: weight [512, 1792] and bias [512]; tuned: weight [512, 1792]; size: of a
+        crop's side in pixels.
         """
         super().__init__()
         self.int8 = scales is not None

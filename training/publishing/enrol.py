@@ -1,7 +1,7 @@
 """enrol: folders of photos -> a new version of a model that also knows these people, without training.
 
-The network stays as it is: a person is matched by the mean embedding of their photos. IDs that were given out keep their
-meaning, and new people get the next ones.
+The network stays as it is: a person is matched by the mean embedding of their photos. IDs that were given out keep
+their meaning, and new people get the next ones.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from uuid import uuid4
 
 import numpy as np
 
-from model.errors import FormatError
 from model.gallery import EnrolledFace, Gallery, Person
 from storage.errors import BlobNotFound
 from storage.galleries import now
-from storage.networks import PROBES, Pointer, Snapshot, load_current
+from storage.networks import PROBES, Pointer, Snapshot
 from training.data.align import align_all
 from training.data.dataset import ALIGNED, FACELESS
 from training.data.sources import merged_folders
@@ -27,8 +26,8 @@ from training.errors import TrainingError, log
 from training.evaluation.gallery import Batches
 from training.publishing.export import require_serving_torch
 from training.publishing.probes import measure_cost, read_probes
-from training.publishing.store import latest, open_store
 from training.publishing.versions import write_version
+from training.store import latest, load_model, open_store
 
 COLLECTION = "people"  # of the new version
 PROBES_BYTES = 1 << 24  # at most
@@ -36,8 +35,8 @@ PROBES_BYTES = 1 << 24  # at most
 
 @dataclass
 class Enrolment:
-    """Result of an enrolment. pointer: None where nothing was new; added: photos by person; look_alikes: new person, known
-    person, confidence.
+    """Result of an enrolment. pointer: None where nothing was new; added: photos by person; look_alikes: new person,
+    known person, confidence.
     """
 
     pointer: Pointer | None = None
@@ -54,9 +53,9 @@ def enrol(folders: Sequence[Path], model: str, models: Path) -> Enrolment:
     Raises TrainingError.
     """
     require_serving_torch()
-    snapshot, probes = _load(model)
     with open_store(str(models)) as target:
         _, etag = latest(target)
+        snapshot, probes = _load(model)
         result = Enrolment()
         crops = _new_crops(merged_folders(folders), snapshot, result)
         gallery = snapshot.gallery
@@ -76,11 +75,8 @@ def enrol(folders: Sequence[Path], model: str, models: Path) -> Enrolment:
 
 def _load(model: str) -> tuple[Snapshot, bytes | None]:
     """The current version, and the probes that were published with it, if any. Raises TrainingError."""
+    snapshot = load_model(model)
     with open_store(model) as blobs:
-        try:
-            snapshot = load_current(blobs)
-        except FormatError as error:
-            raise TrainingError(str(error)) from error
         try:
             return snapshot, blobs.get(f"{snapshot.version}/{PROBES}", PROBES_BYTES).data
         except BlobNotFound:
@@ -89,7 +85,7 @@ def _load(model: str) -> tuple[Snapshot, bytes | None]:
 
 def _add(gallery: Gallery, snapshot: Snapshot, name: str, found: Sequence[tuple[np.ndarray, str]]) -> Gallery:
     """Add photos of a person who is there or not. found: crop and digest of each."""
-    embeddings = snapshot.network.embed(np.stack([crop for crop, _ in found]), gallery.spec.name)
+    embeddings = snapshot.embed(np.stack([crop for crop, _ in found]))
     known = next((person for person in gallery.people if person.name == name), None)
     person = known or Person(gallery.next_id, name)
     added = now()
@@ -99,7 +95,7 @@ def _add(gallery: Gallery, snapshot: Snapshot, name: str, found: Sequence[tuple[
 
 def _look_alikes(gallery: Gallery, snapshot: Snapshot) -> list[tuple[str, str, float]]:
     """Find new people who would be identified as somebody who was there before, or was added before them."""
-    calibration = snapshot.network.config.calibrations[gallery.spec.name]
+    calibration = snapshot.calibration
     first = snapshot.gallery.next_id
     alike = []
     for row, person in enumerate(gallery.people):
@@ -137,7 +133,7 @@ def _new_crops(
 
 def _log_cost(probes: Batches, snapshot: Snapshot, gallery: Gallery) -> None:
     """Compare how well the people who were there before are identified, before and after."""
-    calibration = snapshot.network.config.calibrations[gallery.spec.name]
+    calibration = snapshot.calibration
     threshold = calibration.score(calibration.threshold)
     before, after = (measure_cost(probes, each, threshold) for each in (snapshot.gallery, gallery))
 

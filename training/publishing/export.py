@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +27,9 @@ from training.network.features import INT8, SERVING_TORCH, backend, load_feature
 from training.network.finetune import load_head
 from training.network.script import EmbeddingScript
 from training.publishing.probes import pack_probes
-from training.publishing.store import latest, open_store
 from training.publishing.versions import write_version
 from training.records import Run, packages
+from training.store import latest, open_store
 
 MAX_LOSS = 0.003  # of val accuracy, int8 against fp32
 COMPARED = 2000  # val photos at most
@@ -129,8 +128,8 @@ def _against_fp32(
     )
     if fp32_accuracy - int8_accuracy > MAX_LOSS:
         raise TrainingError(
-            f"int8 names {int8_accuracy:.2%} of the val photos correctly and fp32 {fp32_accuracy:.2%}: too much is lost. "
-            "Use --precision fp32."
+            f"int8 names {int8_accuracy:.2%} of the val photos correctly and fp32 {fp32_accuracy:.2%}: too much is "
+            "lost. Use --precision fp32."
         )
     return {"feature_cosine_to_fp32": cosine, "fp32_val_accuracy": fp32_accuracy}
 

@@ -16,7 +16,8 @@ KEPT = 1000  # of the val photos and of the strangers: 1 MB
 
 
 def pack_probes(known: Batches, strangers: Batches) -> bytes:
-    """Encode at most KEPT of either, evenly spaced, as a safetensors file: `labels` int64 [N], `embeddings` int8 [N, size].
+    """Encode at most KEPT of either, evenly spaced, as a safetensors file: `labels` int64 [N], `embeddings` int8 [N,
+    size].
 
     Lengths are lost: a cosine does not need them.
     """

@@ -12,15 +12,16 @@ from storage.cache import LocalCache
 from storage.galleries import read_gallery, read_manifest
 from storage.networks import OWN_POINTER, POINTER, Pointer, read_pointer
 from training.errors import log
-from training.publishing.store import latest, megabytes, open_store, point
+from training.store import latest, megabytes, open_store, point
 
 
 def publish(models: Path, to: str, dry_run: bool = False) -> Pointer:
-    """Copy the version that `models`/latest.json points to, to s3://bucket/prefix, and point to it. Raises TrainingError.
+    """Copy the version that `models`/latest.json points to, to s3://bucket/prefix, and point to it. Raises
+    TrainingError.
 
-    dry_run: check all that can be checked without writing, and say what would be done. The version is written first and the
-    pointer last: any earlier error leaves the pointer as it was. Of two processes that publish at the same time one is told
-    that the other was first.
+    dry_run: check all that can be checked without writing, and say what would be done. The version is written first and
+    the pointer last: any earlier error leaves the pointer as it was. Of two processes that publish at the same time one
+    is told that the other was first.
     """
     with open_store(str(models)) as source:
         pointer = _checked(source)

@@ -17,7 +17,7 @@ from storage.folder import FolderBlobs
 from storage.galleries import write_gallery
 from storage.networks import FILE, OWN_POINTER, POINTER_BYTES, PROBES, VERSION, Pointer
 from training.errors import TrainingError, log
-from training.publishing.store import latest, megabytes, open_store, point
+from training.store import latest, megabytes, open_store, point
 
 
 class Version(NamedTuple):
@@ -37,8 +37,9 @@ def write_version(
 ) -> Pointer:
     """Write a new version below `models`, then the pointer to it. An interruption leaves the old version in force.
 
-    write_network: writes the network's file to a path; probes: as of `pack_probes`; etag: of the pointer that is replaced,
-    None where there is none. Raises TrainingError where another process has written a version meanwhile, StorageError.
+    write_network: writes the network's file to a path; probes: as of `pack_probes`; etag: of the pointer that is
+    replaced, None where there is none. Raises TrainingError where another process has written a version meanwhile,
+    StorageError.
     """
     partial = models / ".new"
     shutil.rmtree(partial, ignore_errors=True)

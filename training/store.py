@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from model.errors import FormatError
 from settings import s3_settings_from_env
 from storage.blobs import BlobStore, open_blobs
 from storage.errors import BlobConflict, BlobNotFound, StorageError
-from storage.networks import POINTER, POINTER_BYTES, Pointer
+from storage.networks import POINTER, POINTER_BYTES, Pointer, Snapshot, load_current
 from training.errors import TrainingError, log
 
 
@@ -20,6 +21,15 @@ def open_store(uri: str) -> Iterator[BlobStore]:
             yield blobs
     except StorageError as error:
         raise TrainingError(str(error)) from error
+
+
+def load_model(uri: str) -> Snapshot:
+    """Load the current version of a folder or s3://bucket/prefix. Raises TrainingError."""
+    with open_store(uri) as blobs:
+        try:
+            return load_current(blobs)
+        except FormatError as error:
+            raise TrainingError(str(error)) from error
 
 
 def latest(blobs: BlobStore) -> tuple[Pointer | None, str | None]:
