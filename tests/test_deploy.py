@@ -250,14 +250,20 @@ class TestRefused:
     @pytest.mark.parametrize(
         "settings, why",
         [
-            (["memory=lots"], "--param memory=lots: it is a whole number, at least 512."),
+            (["memory=lots"], "--param memory=lots: must be a whole number, at least 512 and at most 10240."),
             (["memory=128"], "at least 512"),
-            (["front=rets"], "--param front=rets: it is one of rest, http, url."),
-            (["front=http", "keys=on"], "Only a REST API has keys"),
-            (["wram=1"], "There is no parameter wram. There are where, front,"),
-            (["warm=3", "reserved=2"], "more runtimes than --param reserved leaves"),
-            (["bucket=Our_Models"], "Our_Models cannot be the name of a bucket."),
-            (["alarms=ops"], "--param alarms=ops is not a mail address."),
+            (["memory=0x400"], "--param memory=0x400: must be a whole number"),
+            (["memory="], "--param memory=: write --param NAME=VALUE."),
+            (["front=rets"], "--param front=rets: must be one of rest, http, url."),
+            (["front=http", "keys=on"], "Only a REST API has keys: use front=rest, or set API_KEY"),
+            (["wram=1"], "There is no parameter wram. The parameters are where, front,"),
+            (["__proto__=1"], "There is no parameter __proto__."),
+            (["warm=3", "reserved=2"], "--param warm=3: must not be more than --param reserved=2."),
+            (["bucket=Our_Models"], "--param bucket=Our_Models: must be a bucket name of 3 to 63"),
+            (["alarms=ops"], "--param alarms=ops: must be an e-mail address."),
+            (["logs=31"], "--param logs=31: must be one of 1, 3, 5, 7, 14, 30,"),
+            (["slow=0", "metrics=yes"], "--param slow=0: must be a whole number, at least 1."),
+            (["slow=0", "metrics=yes"], "--param metrics=yes: must be one of off, on."),
             (["bulk=on"], "--param bulk=on needs PHOTOS_BUCKET"),
             (["where=local"], "cannot be deployed"),
         ],
@@ -269,7 +275,7 @@ class TestRefused:
         assert "Stage names may contain only ASCII letters, numbers, and hyphens" in refused(
             "package", "--stage", "a_b"
         )
-        assert "has a longer name than 23 characters" in refused("package", "--stage", "a" * 24)
+        assert f"The stage name {'a' * 24} is longer than 23 characters." in refused("package", "--stage", "a" * 24)
 
     def test_a_model_outside_of_what_docker_sees(self) -> None:
         assert "MODEL_URI=/tmp cannot be baked into the image" in refused("package", MODEL_URI="/tmp")
@@ -280,7 +286,7 @@ class TestRefused:
         docker.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n")
         docker.chmod(0o755)
         path = f"{tmp_path}:{os.environ['PATH']}"
-        assert "The image needs Docker, and none is running." in refused(
+        assert "Building the image needs Docker, but Docker is not running." in refused(
             "deploy", **aws, IMAGE_URI="", MODEL_URI="", PATH=path
         )
 
