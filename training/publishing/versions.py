@@ -13,7 +13,7 @@ from typing import NamedTuple
 from model.gallery import Gallery
 from storage.blobs import BlobStore
 from storage.cache import sha256_of
-from storage.folder import FolderBlobs
+from storage.folder import LOCK, FolderBlobs
 from storage.galleries import write_gallery
 from storage.networks import FILE, OWN_POINTER, POINTER_BYTES, PROBES, VERSION, Pointer
 from training.errors import TrainingError, log
@@ -54,6 +54,7 @@ def write_version(
         if probes is not None:
             blobs.put(PROBES, probes)
         blobs.put(OWN_POINTER, pointer.to_json().encode())
+        (partial / LOCK).unlink()
         if not (models / pointer.version).exists():
             os.replace(partial, models / pointer.version)
     finally:
