@@ -34,7 +34,7 @@ from model.recognizer import Recognizer
 from model.store import BUNDLED, fetch
 from training import figures
 
-SERVICE = ["aws-lambda-powertools", "awslambdaric", "boto3", "numpy", "pillow", "pillow-heif", "requests-toolbelt"]
+SERVICE = ["aws-lambda-powertools", "awslambdaric", "boto3", "multipart", "numpy", "pillow", "pillow-heif"]
 LEFT_OUT = re.compile(r"caffe2/|torch/(include|share|bin)/|numpy/(.*/)?tests/")  # as the Dockerfile has it
 
 
