@@ -196,7 +196,7 @@ def test_file_input_that_was_left_empty_is_passed_over() -> None:
     empty = part('Content-Disposition: form-data; name="a"; filename=""\r\nContent-Type: application/octet-stream', b"")
     assert read_form(empty, file()).name == "x.jpg"
     with pytest.raises(EmptyUpload, match="No file was chosen"):
-        read_form(empty)
+        read_form(field("top", "3"), empty)
 
 
 @pytest.mark.parametrize(
@@ -314,6 +314,7 @@ def broken(body: bytes, content_type: str = FORM) -> str:
         b"--limit\r\nContent-Disposition: form-data\r\n--limit--\r\n\r\n",
         file() + part("no header") + b"--limit--",
         file(data=b"x\r\n--limited\r\n\r\ny") + b"--limit--",
+        file().replace(b"--limit\r\n", b"--limited\r\n") + b"--limit--",
         b"\r\n" * 10,
         b"x",
     ],
@@ -340,6 +341,7 @@ def test_boundary_that_may_not_be(boundary: str) -> None:
 )
 def test_form_without_a_file(parts: bytes) -> None:
     assert "has no file" in broken(parts + b"--limit--\r\n")
+    assert "has no file" in broken(field("faces", "all") + parts + b"--limit--\r\n")
 
 
 def test_parts_within_a_part() -> None:
