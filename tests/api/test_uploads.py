@@ -90,6 +90,8 @@ def test_fields_are_read_like_the_query_and_the_query_wins() -> None:
         ('FileName = "x.jpg"', "x.jpg"),
         ('filename="日本 語.jpg"', "日本 語.jpg"),
         ('filename="naïve.jpg"'.encode("latin-1"), "na\ufffdve.jpg"),
+        ("filename=voilà", "voilà"),  # in UTF-8 it ends with 0xA0, Latin-1's no-break space
+        ("filename=Å", "Å"),  # and this with 0x85, Latin-1's next line
         (r'filename="a \"b\" \\c.jpg"', "c.jpg"),
         (r'filename="say \"cheese\".jpg"', 'say "cheese".jpg'),
         ('filename="a;b=c.jpg"; x=y', "a;b=c.jpg"),
@@ -151,16 +153,50 @@ def test_header_of_a_part_in_any_case() -> None:
     assert read_form(shouted) == Upload("x.jpg", PHOTO, Options())
 
 
-def test_text_around_the_form_is_ignored() -> None:
-    body = b"This is a form.\r\n" + file() + b"--limit--\r\nThat was it.\r\n\r\n"
-    assert read_raw(body, FORM) == Upload("x.jpg", PHOTO, Options())
+@pytest.mark.parametrize("before", [b"", b"\r\n", b"This is a form.\r\n", b"It has --limit in it.\r\n"])
+@pytest.mark.parametrize("after", [b"", b"\r\n", b"\r\nThat was it.\r\n\r\n", b"\r\n--limit\r\n\r\n\r\n--limit--\r\n"])
+def test_text_around_the_form_is_ignored(before: bytes, after: bytes) -> None:
+    assert read_raw(before + file() + b"--limit--" + after, FORM) == Upload("x.jpg", PHOTO, Options())
+
+
+def test_padding_after_delimiters_is_ignored() -> None:
+    padded = (field("top", "3") + file()).replace(b"--limit\r\n", b"--limit \t\r\n")
+    assert read_raw(padded + b"--limit-- \r\n", FORM) == Upload("x.jpg", PHOTO, Options(top=3))
+
+
+def test_folded_header() -> None:
+    folded = part('Content-Disposition: form-data;\r\n name="file";\r\n\tfilename="x.jpg"')
+    assert read_form(folded) == Upload("x.jpg", PHOTO, Options())
+
+
+def test_last_of_repeated_headers_counts() -> None:
+    disposition = "Content-Disposition: form-data; name=file; filename={}.jpg\r\n"
+    assert read_form(part(disposition.format("a") + disposition.format("b") + "X: y")).name == "b.jpg"
+
+
+def test_further_headers_of_a_part_are_ignored() -> None:
+    more = "\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <1>" + 1000 * "\r\nX: y"
+    assert read_form(field("top", "3", more), file()) == Upload("x.jpg", PHOTO, Options(top=3))
+
+
+def test_content_length_of_a_part() -> None:
+    """OkHttp sends it."""
+    head = 'Content-Disposition: form-data; name="file"; filename="x.jpg"\r\nContent-Length: {}'
+    assert read_form(part(head.format(len(PHOTO)))).data == PHOTO
+    for wrong in (len(PHOTO) - 1, len(PHOTO) + 1):
+        assert "broken or cut short" in broken(part(head.format(wrong)) + b"--limit--")
+
+
+def test_text_field_with_line_breaks() -> None:
+    """An empty line and most of a delimiter do not end a part."""
+    assert read_form(field("note", "a\r\n\r\n--limi\r\n-limit\r\n"), file(), field("top", "3")).options.top == 3
 
 
 def test_file_input_that_was_left_empty_is_passed_over() -> None:
     empty = part('Content-Disposition: form-data; name="a"; filename=""\r\nContent-Type: application/octet-stream', b"")
     assert read_form(empty, file()).name == "x.jpg"
     with pytest.raises(EmptyUpload, match="No file was chosen"):
-        read_form(empty)
+        read_form(field("top", "3"), empty)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +311,10 @@ def broken(body: bytes, content_type: str = FORM) -> str:
         (file() + b"--limit--").replace(b"--limit", b"--other"),
         (file() + b"--limit--").replace(b"\r\n", b"\n"),
         b"--limit\r\nContent-Disposition: form-data\r\n--limit--",
+        b"--limit\r\nContent-Disposition: form-data\r\n--limit--\r\n\r\n",
+        file() + part("no header") + b"--limit--",
+        file(data=b"x\r\n--limited\r\n\r\ny") + b"--limit--",
+        file().replace(b"--limit\r\n", b"--limited\r\n") + b"--limit--",
         b"\r\n" * 10,
         b"x",
     ],
@@ -301,6 +341,7 @@ def test_boundary_that_may_not_be(boundary: str) -> None:
 )
 def test_form_without_a_file(parts: bytes) -> None:
     assert "has no file" in broken(parts + b"--limit--\r\n")
+    assert "has no file" in broken(field("faces", "all") + parts + b"--limit--\r\n")
 
 
 def test_parts_within_a_part() -> None:
@@ -385,6 +426,8 @@ SLOW = {
     "dashes": b"--limit\r\n" + b"-" * 4_500_000 + b"\r\n--limit--",
     "nearly the boundary": b"--limit\r\n\r\n" + b"\r\n--limi" * 600_000 + b"\r\n--limit--",
     "header lines": b"".join(part(b"a:\r\n" * 2000, b"") for _ in range(100)) + b"--limit--",
+    "folded header": part(b"X: " + b"x" * 8_000 + b"\r\n " * 1_400_000, b"") + b"--limit--",
+    "folded headers": part(b"X: " + b"x" * 4_000 + b"\r\n " * 1_300, b"") * 100 + b"--limit--",
     "semicolons": b"".join(part(b'Content-Disposition: x; filename="' + b";" * 8_000) for _ in range(100))
     + b"--limit--",
     "open quotes": b"".join(part(b"Content-Disposition: x" + b';a="' * 2000) for _ in range(100)) + b"--limit--",

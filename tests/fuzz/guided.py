@@ -17,7 +17,7 @@ from typing import Any, Callable
 
 import atheris
 
-with atheris.instrument_imports(include=["api", "model", "PIL", "requests_toolbelt"], enable_loader_override=False):
+with atheris.instrument_imports(include=["api", "model", "PIL", "multipart"], enable_loader_override=False):
     from tests.fuzz import engine
 
 
