@@ -26,6 +26,13 @@ class PersonSummary(NamedTuple):
     name: str
 
 
+@dataclass(frozen=True)
+class PeopleList:
+    """Everybody in the gallery, by ID."""
+
+    people: tuple[PersonSummary, ...]
+
+
 class Match(NamedTuple):
     """A person and the confidence in [0, 1] that a face shows them."""
 
