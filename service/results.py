@@ -26,18 +26,19 @@ class PersonSummary(NamedTuple):
     name: str
 
 
+@dataclass(frozen=True)
+class PeopleList:
+    """Everybody in the gallery, by ID."""
+
+    people: tuple[PersonSummary, ...]
+
+
 class Match(NamedTuple):
     """A person and the confidence in [0, 1] that a face shows them."""
 
     id: int
     name: str
     confidence: float
-
-
-class PeopleList(NamedTuple):
-    """Everybody in a gallery, by id."""
-
-    people: tuple[PersonSummary, ...]
 
 
 @dataclass(frozen=True)

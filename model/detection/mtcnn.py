@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
 from pathlib import Path
 from typing import Callable, Dict, NamedTuple, Sequence
 
@@ -27,10 +26,6 @@ from model.processor import keep_freed_memory
 Weights = Dict[str, torch.Tensor]
 
 BATCH = 128  # patches at a time, which bounds the memory: O-Net takes 0.8 MB for each
-
-# torch 1.5 keeps what it has prepared for each shape that a convolution has met, up to 1,024 of them, and photos and
-# groups of faces come in all shapes: half a gigabyte after a few hundred photos. Read when the first convolution runs.
-os.environ.setdefault("LRU_CACHE_CAPACITY", "64")
 
 
 class Proposals(NamedTuple):
