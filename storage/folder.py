@@ -52,8 +52,8 @@ RULES = {
 class FolderBlobs(BlobStore):
     """Files below a folder, which the first `put` creates. Safe for several threads and processes.
 
-    Writers take turns by locking a file in the folder; the system releases the lock when a process dies. Readers need no
-    lock, because files are replaced as a whole. Files whose names begin with a dot are ignored.
+    Writers take turns by locking a file in the folder; the system releases the lock when a process dies. Readers need
+    no lock, because files are replaced as a whole. Files whose names begin with a dot are ignored.
     """
 
     def __init__(self, path: Path) -> None:

@@ -31,7 +31,6 @@ from storage.errors import (
     StorageUnreachable,
 )
 
-
 # Fields of the sentences: {uri}, {bucket}, {key}, {error} (S3's code or the library's message), {message} (S3's own),
 # {operation}, {action}, {permission}, {region}, {limit}.
 
