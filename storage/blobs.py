@@ -55,6 +55,7 @@ class BlobStore(ABC):
         """Write an object at once: readers see all of it or the old one. -> its ETag.
 
         if_match: only over the object with that ETag; if_absent: only where there is none; else BlobConflict is raised.
+        After StorageUnreachable it is unknown whether it has been written.
         """
 
     @abstractmethod

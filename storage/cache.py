@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Collection, NamedTuple
 
 from storage.blobs import BlobStore
-from storage.errors import BlobNotFound, CorruptData, StorageFull, StorageRefused
+from storage.errors import BlobNotFound, CorruptData, StorageFull, StorageRefused, StorageUnreachable
 
 CHUNK = 1 << 20  # bytes
 PARTIAL = ".partial"  # a file that is being written
@@ -36,33 +36,35 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-class LocalCache:
-    """Copies of the objects of one store, by their SHA-256."""
+class CachedStore:
+    """Reads immutable objects of a store: in place from a folder, through verified copies from S3."""
 
-    def __init__(self, uri: str) -> None:
-        """uri: of the store. Raises StorageFull where no temp folder can be written to."""
-        self._uri = uri
+    def __init__(self, blobs: BlobStore, deadline: float | None = None, offline: bool = False) -> None:
+        """deadline: time.monotonic() at which reading is given up; offline: use the copies alone.
+
+        Raises StorageFull where no temp folder can be written to.
+        """
+        self.blobs, self._deadline, self._offline = blobs, deadline, offline
         try:
             self._folder = Path(tempfile.gettempdir())
         except OSError as error:
             raise _no_room() from error
-        self._name = "faces-" + hashlib.sha256(uri.encode()).hexdigest()[:16]
+        self._name = "faces-" + hashlib.sha256(blobs.uri.rstrip("/").encode()).hexdigest()[:16]
         self.note = self._folder / f"{self._name}.json"
 
-    def fetch(self, blobs: BlobStore | None, item: Item) -> Path:
-        """Return a verified local file: the object itself in a folder, else a copy. blobs: None uses copies only.
+    def read(self, key: str, limit: int) -> bytes:
+        """Read an object that may change, of at most `limit` bytes. Raises StorageError."""
+        if self._offline:
+            raise StorageUnreachable(f"There is no copy of {key}.", "the storage cannot be reached")
+        return self.blobs.get(key, limit, self._deadline).data
 
-        Raises StorageError; CorruptData for another content.
-        """
-        local = blobs.local_path(item.key) if blobs else None
+    def fetch(self, item: Item) -> Path:
+        """Return a verified local file. Raises StorageError, CorruptData for another content."""
+        local = self.blobs.local_path(item.key)
         if local is not None:
             return _verified(local, item)
         found = self.find(item)
-        if found:
-            return found
-        if blobs is None:
-            raise BlobNotFound(f"There is no copy of {item.key}.", "a file is missing")
-        return self.add(item, blobs.get(item.key, item.limit).data)
+        return found if found else self.add(item, self.read(item.key, item.limit))
 
     def find(self, item: Item) -> Path | None:
         """Return the verified copy, if there is one."""
@@ -70,28 +72,6 @@ class LocalCache:
         try:
             return path if sha256_of(path) == item.sha256 else None
         except OSError:
-            return None
-
-    def mark_good(self, pointer: str, digests: Collection[str]) -> None:
-        """Note that a version can be served, and remove copies of other objects. Raises OSError.
-
-        pointer: the version's pointer as JSON; digests: SHA-256 of the objects that belong to it.
-        """
-        self._write(self.note, json.dumps({"uri": self._uri, "pointer": pointer}).encode())
-        kept = {self._path(digest) for digest in digests}
-        for path in self._folder.glob(f"{self._name}-*"):
-            if path not in kept and not path.name.endswith(PARTIAL):
-                path.unlink()
-
-    def last_good(self) -> str | None:
-        """Return the pointer that was noted last for this store, if any."""
-        try:
-            # In a temp folder of several users anybody can write a note, and the note decides which code runs.
-            if self.note.stat().st_uid != os.getuid():
-                return None
-            content = json.loads(self.note.read_bytes())
-            return str(content["pointer"]) if content["uri"] == self._uri else None
-        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def add(self, item: Item, data: bytes) -> Path:
@@ -104,6 +84,30 @@ class LocalCache:
         except OSError as error:
             raise _no_room() from error
         return path
+
+    def mark_good(self, pointer: str, digests: Collection[str]) -> None:
+        """Note that a version can be served, and remove copies of other objects. A store in a folder needs no note.
+
+        pointer: the version's pointer as JSON; digests: SHA-256 of the objects that belong to it. Raises OSError.
+        """
+        if self.blobs.local_path(self.note.name) is not None:
+            return
+        self._write(self.note, json.dumps({"uri": self.blobs.uri, "pointer": pointer}).encode())
+        kept = {self._path(digest) for digest in digests}
+        for path in self._folder.glob(f"{self._name}-*"):
+            if path not in kept and path.suffix != PARTIAL:
+                path.unlink()
+
+    def last_good(self) -> str | None:
+        """Return the pointer that was noted last for this store, if any."""
+        try:
+            # In a temp folder of several users anybody can write a note, and the note decides which code runs.
+            if self.note.stat().st_uid != os.getuid():
+                return None
+            content = json.loads(self.note.read_bytes())
+            return str(content["pointer"]) if content["uri"] == self.blobs.uri else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _path(self, digest: str) -> Path:
         return self._folder / f"{self._name}-{digest[:32]}"

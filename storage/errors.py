@@ -12,6 +12,8 @@ StorageError
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class StorageError(Exception):
     """The message is a sentence for the operator and may name a bucket, a key or a path.
@@ -50,3 +52,15 @@ class CorruptData(StorageError):
 
 class NothingLoaded(StorageError):
     pass
+
+
+class Rule(NamedTuple):
+    """An entry of a table of errors. sentence: for the operator, with fields in braces; reason: as of StorageError."""
+
+    kind: type[StorageError]
+    sentence: str
+    reason: str
+
+    def error(self, code: str = "", **fields: object) -> StorageError:
+        """code: of S3, or the name of a library's exception; it is added to the reason."""
+        return self.kind(self.sentence.format(**fields), f"{self.reason} ({code})" if code else self.reason)

@@ -9,14 +9,14 @@ import os
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import BinaryIO, Iterator, NamedTuple
+from typing import BinaryIO, Iterator
 
 from storage.blobs import Blob, BlobInfo, BlobStore, Progress, check_key
 from storage.errors import (
     BlobConflict,
     BlobNotFound,
     CorruptData,
-    StorageError,
+    Rule,
     StorageFull,
     StorageRefused,
     StorageUnreachable,
@@ -24,19 +24,11 @@ from storage.errors import (
 
 CHUNK = 1 << 20  # bytes
 
-# Both lie in the folder itself. No collection can have these names, because of the tilde.
+# In the folder itself. Names of collections have no tilde, so none can be in the way.
 LOCK = ".~lock"
 PARTIAL = ".~partial"
 
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-
-
-class Rule(NamedTuple):
-    """The error to raise: a sentence for the operator, with {uri} and {error}, and a clause for callers of the API."""
-
-    kind: type[StorageError]
-    sentence: str
-    reason: str
 
 
 UNUSABLE = "The folder {uri} cannot be used: {error}."
@@ -46,6 +38,7 @@ REFUSED = Rule(StorageRefused, UNUSABLE, "the folder cannot be used")
 RULES = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
+    errno.EFBIG: FULL,
     errno.ENOENT: Rule(BlobNotFound, UNUSABLE, "there is no such folder"),
     errno.EIO: BUSY,
     errno.ESTALE: BUSY,
@@ -59,8 +52,8 @@ RULES = {
 class FolderBlobs(BlobStore):
     """Files below a folder, which the first `put` creates. Safe for several threads and processes.
 
-    Writers take turns with a lock on a file in the folder, which the system releases when a process dies. Readers need
-    no lock, because a file is replaced as a whole. Files whose names begin with a dot are no objects.
+    Writers take turns by locking a file in the folder; the system releases the lock when a process dies. Readers need
+    no lock, because files are replaced as a whole. Files whose names begin with a dot are ignored.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +69,7 @@ class FolderBlobs(BlobStore):
             except NOT_THERE as error:
                 raise BlobNotFound(f"The folder {self.uri} has no file {key}.", "a file is missing") from error
         if limit is not None and len(data) > limit:
-            raise CorruptData(f"{path} is larger than {limit} bytes.", "a file is larger than it may be")
+            raise CorruptData(f"{path} is larger than {limit} bytes.", "a file is larger than it should be")
         return Blob(data, _etag(data))
 
     def get_if_changed(
@@ -122,7 +115,7 @@ class FolderBlobs(BlobStore):
         return self._path(key)
 
     def _path(self, key: str) -> Path:
-        """Raises StorageRefused for keys that are not the path of a file below the folder."""
+        """Locate an object. Raises StorageRefused for keys that no file below the folder can have."""
         check_key(key)
         parts = key.split("/")
         if "" in parts or "\\" in key or parts[-1].startswith("."):
@@ -149,12 +142,12 @@ class FolderBlobs(BlobStore):
                     (self._root / PARTIAL).unlink(missing_ok=True)
                     yield
                 finally:
-                    # Closing alone would leave it locked while a process that was forked meanwhile lives.
+                    # Closing is not enough: a process that was forked meanwhile would keep the lock.
                     fcntl.flock(lock, fcntl.LOCK_UN)
 
     @contextmanager
     def _replacing(self, path: Path) -> Iterator[BinaryIO]:
-        """A file that takes the place of `path` when all is written. To be used under the lock."""
+        """Open a file that replaces `path` when everything is written. Use it under the lock."""
         partial = self._root / PARTIAL
         try:
             with partial.open("wb") as file:
@@ -167,7 +160,7 @@ class FolderBlobs(BlobStore):
             partial.unlink(missing_ok=True)
 
     def _remove_empty(self, folder: Path) -> None:
-        """Remove a folder and those above it, up to the store's own, as far as they are empty."""
+        """Remove a folder if it is empty, then those above it, up to the store's own."""
         while folder != self._root:
             with suppress(*NOT_THERE):
                 if any(folder.iterdir()):
@@ -182,8 +175,7 @@ class FolderBlobs(BlobStore):
             yield
         except OSError as error:
             rule = RULES.get(error.errno or 0, REFUSED)
-            message = rule.sentence.format(uri=self.uri, error=error.strerror or error)
-            raise rule.kind(message, rule.reason) from error
+            raise rule.error(uri=self.uri, error=error.strerror or error) from error
 
 
 def _walk(folder: Path, key: str, prefix: str) -> Iterator[BlobInfo]:

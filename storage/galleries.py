@@ -20,7 +20,7 @@ from model.calibration import ScoreNormalization
 from model.embedding import EmbeddingSpec
 from model.gallery import EnrolledFace, Gallery, Person
 from storage.blobs import BlobStore
-from storage.cache import Item, LocalCache, changed
+from storage.cache import CachedStore, Item, changed
 from storage.errors import CorruptData
 
 FORMAT = 1
@@ -102,31 +102,29 @@ def write_gallery(blobs: BlobStore, prefix: str, collection: str, gallery: Galle
     return manifest
 
 
-def read_manifest(blobs: BlobStore | None, prefix: str, sha256: str, cache: LocalCache) -> Manifest:
+def read_manifest(store: CachedStore, prefix: str, sha256: str) -> Manifest:
     """Read and verify the manifest of a published collection. Raises StorageError."""
     item = Item(prefix + MANIFEST, sha256, MANIFEST_BYTES)
-    copy = cache.find(item)
-    if blobs is None or copy:
-        return Manifest.parse(cache.fetch(blobs, item).read_bytes())
-    data = blobs.get(item.key, item.limit).data
+    copy = store.find(item)
+    if copy:
+        return Manifest.parse(copy.read_bytes())
+    data = store.read(item.key, item.limit)
     manifest = Manifest.parse(data)  # before its checksum: a newer format is worth a sentence of its own
     if hashlib.sha256(data).hexdigest() != sha256:
         raise changed(item.key)
-    if blobs.local_path(item.key) is None:
-        cache.add(item, data)
+    if store.blobs.local_path(item.key) is None:
+        store.add(item, data)
     return manifest
 
 
-def read_gallery(
-    blobs: BlobStore | None, prefix: str, manifest: Manifest, normalization: ScoreNormalization, cache: LocalCache
-) -> Gallery:
+def read_gallery(store: CachedStore, prefix: str, manifest: Manifest, normalization: ScoreNormalization) -> Gallery:
     """Read and verify the segments. Raises StorageError."""
     people: dict[int, Person] = {}
     faces: list[EnrolledFace] = []
     embeddings = [np.zeros((0, manifest.embedding.size), np.float16)]
     hubness = [np.zeros(0, np.float32)]
     for segment in manifest.segments:
-        path = cache.fetch(blobs, Item(prefix + segment.file, segment.sha256, segment.bytes))
+        path = store.fetch(Item(prefix + segment.file, segment.sha256, segment.bytes))
         found = _decode_segment(path.read_bytes(), segment.file)
         people.update((person.id, person) for person in found.people)
         faces.extend(found.faces)

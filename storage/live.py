@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Callable, NamedTuple
 
 from model.errors import FormatError
 from storage.blobs import BlobStore
-from storage.cache import LocalCache
+from storage.cache import CachedStore
 from storage.errors import NothingLoaded, StorageError, StorageUnreachable
-from storage.networks import POINTER, Pointer, Snapshot, load_version, read_pointer
+from storage.networks import Pointer, Snapshot, load_version, read_pointer
+from storage.s3_settings import SERVING_POLICY
 
 RETRY = 5  # seconds between two attempts to load while nothing is loaded
 REFRESH = 60  # seconds between two readings of the pointer while a version is loaded
@@ -53,13 +54,15 @@ class LiveModel:
         self,
         open_store: Callable[[], BlobStore],
         refresh: bool = True,
+        seconds: float = SERVING_POLICY.total,
         clock: Callable[[], float] = time.time,
         start: Callable[[Task], None] = in_background,
     ) -> None:
-        """open_store: opens the store of published versions; refresh: False for a store that never changes; clock: in
-        seconds; start: runs a task beside the requests.
+        """open_store: opens the store of published versions; refresh: False for a store that never changes; seconds: for loading a
+        version; clock: in seconds; start: runs a task beside the requests.
         """
-        self._open, self._refreshing, self._clock, self._start = open_store, refresh, clock, start
+        self._open, self._refreshing, self._seconds = open_store, refresh, seconds
+        self._clock, self._start = clock, start
         self._state = _State(None)
         self._checked = 0.0
         self._busy = False
@@ -93,12 +96,13 @@ class LiveModel:
 
     def _load(self) -> _State:
         try:
-            with closing(self._open()) as blobs:
+            with self._open() as blobs:
+                store = self._cached(blobs)
                 try:
-                    pointer = read_pointer(blobs)
+                    pointer = read_pointer(store)
                 except StorageUnreachable as error:
-                    return self._fall_back(error, self._last_good(blobs))
-                return _State(self._loaded(blobs, pointer))
+                    return self._fall_back(error, _last_good(blobs))
+                return _State(_loaded(store, pointer))
         except (StorageError, FormatError) as error:
             return self._fall_back(error, None)
         finally:
@@ -108,30 +112,26 @@ class LiveModel:
         before = self._state
         reading = True
         try:
-            with closing(self._open()) as blobs:
-                pointer = read_pointer(blobs)
+            with self._open() as blobs:
+                store = self._cached(blobs)
+                pointer = read_pointer(store)
                 reading = False
                 if before.snapshot and pointer == before.snapshot.pointer:
                     self._state = before._replace(confirmed=True)
                 else:
-                    self._state = _State(self._loaded(blobs, pointer))
+                    self._state = _State(_loaded(store, pointer))
                     log.info("Serving %s from now on.", self.version())
         except (StorageError, FormatError) as error:
             if before.confirmed or (reading and isinstance(error, StorageUnreachable)):
                 log.warning("%s Still serving %s. Cause: %r", error, self.version(), error.__cause__)
-            else:  # what was withdrawn while S3 could not be reached must not be served any longer
+            else:  # a version that was withdrawn while S3 could not be reached must not be served any longer
                 self._state = self._fall_back(error, None)
         finally:
             self._busy = False
 
-    def _loaded(self, blobs: BlobStore, pointer: Pointer) -> Snapshot:
-        cache = LocalCache(blobs.uri)
-        snapshot = load_version(blobs, pointer, cache)
-        if blobs.local_path(POINTER) is None:
-            # The note is of use only another day, if ever, and today there is a version to serve.
-            with suppress(OSError):
-                cache.mark_good(pointer.to_json(), snapshot.digests)
-        return snapshot
+    def _cached(self, blobs: BlobStore) -> CachedStore:
+        """All reads of one load share a time limit."""
+        return CachedStore(blobs, time.monotonic() + self._seconds)
 
     def _fall_back(self, error: Exception, snapshot: Snapshot | None) -> _State:
         log.warning(
@@ -139,14 +139,23 @@ class LiveModel:
         )
         return _State(snapshot, confirmed=False, problem=_describe(error))
 
-    def _last_good(self, blobs: BlobStore) -> Snapshot | None:
-        """Load the version that was served last from the temp folder, if all of it is there."""
-        try:
-            cache = LocalCache(blobs.uri)
-            note = cache.last_good()
-            return load_version(None, Pointer.parse(note), cache) if note else None
-        except (StorageError, FormatError):
-            return None
+
+def _loaded(store: CachedStore, pointer: Pointer) -> Snapshot:
+    snapshot = load_version(store, pointer)
+    # The note is of use only another day, if ever, and today there is a version to serve.
+    with suppress(OSError):
+        store.mark_good(pointer.to_json(), snapshot.digests)
+    return snapshot
+
+
+def _last_good(blobs: BlobStore) -> Snapshot | None:
+    """Load the version that was served last from the temp folder, if all of it is there."""
+    try:
+        store = CachedStore(blobs, offline=True)
+        note = store.last_good()
+        return load_version(store, Pointer.parse(note)) if note else None
+    except (StorageError, FormatError):
+        return None
 
 
 def _describe(error: Exception) -> str:

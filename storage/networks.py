@@ -29,7 +29,7 @@ from model.errors import EmbeddingMismatch
 from model.gallery import Gallery
 from model.networks import EmbeddingNetwork
 from storage.blobs import BlobStore
-from storage.cache import Item, LocalCache
+from storage.cache import CachedStore, Item
 from storage.errors import CorruptData
 from storage.galleries import Manifest, read_gallery, read_manifest
 
@@ -135,19 +135,18 @@ class Snapshot(NamedTuple):
         return self.network.embed(crops, self.gallery.spec.name)
 
 
-def read_pointer(blobs: BlobStore) -> Pointer:
+def read_pointer(store: CachedStore) -> Pointer:
     """Read which version is the current one. Raises StorageError."""
-    return Pointer.parse(blobs.get(POINTER, POINTER_BYTES).data)
+    return Pointer.parse(store.read(POINTER, POINTER_BYTES))
 
 
-def load_version(blobs: BlobStore | None, pointer: Pointer, cache: LocalCache) -> Snapshot:
-    """Fetch, verify and load a version. blobs: None uses the cache only. Raises StorageError, FormatError."""
-    path = cache.fetch(blobs, pointer.network)
-    manifest = read_manifest(blobs, pointer.gallery, pointer.manifest_sha256, cache)
+def load_version(store: CachedStore, pointer: Pointer) -> Snapshot:
+    """Fetch, verify and load a version. Raises StorageError, FormatError."""
+    path = store.fetch(pointer.network)
+    manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
     network = EmbeddingNetwork(path)
     spec = _check_embedding(manifest, network)
-    normalization = network.config.calibrations[spec.name].normalization
-    gallery = read_gallery(blobs, pointer.gallery, manifest, normalization, cache)
+    gallery = read_gallery(store, pointer.gallery, manifest, network.config.calibrations[spec.name].normalization)
     digests = {pointer.sha256, pointer.manifest_sha256, *(segment.sha256 for segment in manifest.segments)}
     return Snapshot(pointer, path, network, gallery, frozenset(digests))
 
@@ -165,4 +164,5 @@ def _check_embedding(manifest: Manifest, network: EmbeddingNetwork) -> Embedding
 
 def load_current(blobs: BlobStore) -> Snapshot:
     """Load the current version of a store. Raises StorageError, FormatError."""
-    return load_version(blobs, read_pointer(blobs), LocalCache(blobs.uri))
+    store = CachedStore(blobs)
+    return load_version(store, read_pointer(store))

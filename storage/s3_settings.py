@@ -20,14 +20,18 @@ class S3Settings:
     session_token: str | None = None
     endpoint: str | None = None
 
+    @property
+    def has_keys(self) -> bool:
+        return bool(self.access_key and self.secret_key)
+
 
 class RetryPolicy(NamedTuple):
     """Time limits of one call, in seconds, and the number of attempts."""
 
     connect: float
     read: float  # without receiving a byte
-    attempts: int  # a response that breaks off after it has begun is not requested again
-    total: float  # for a whole `get`; the client, which writes and lists, has no such limit
+    attempts: int  # AWS_MAX_ATTEMPTS comes first in writing and listing, as botocore has it
+    total: float  # for reading an object; nothing limits writing and listing
 
 
 DEFAULT_POLICY = RetryPolicy(connect=10, read=60, attempts=3, total=math.inf)

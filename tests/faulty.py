@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import http.client
 import http.server
+import re
 import threading
 from contextlib import closing, contextmanager
 from typing import Callable, Iterator, NamedTuple
 from urllib.parse import urlsplit
+
+PASSED_ON = re.compile("ETag|Last-Modified|Content-Type|x-amz-meta-", re.IGNORECASE)  # of an answer's headers
 
 
 class Answer(NamedTuple):
@@ -17,7 +20,10 @@ class Answer(NamedTuple):
 
 
 class Proxy(http.server.ThreadingHTTPServer):
-    """faults: what becomes of the answer to a GET of a path that ends like that; asked: the paths so far."""
+    """faults: what becomes of the answer to a GET of a path that ends like that; asked: the paths of GETs so far.
+
+    write_faults: the same for other methods, after the real one has done what was asked for.
+    """
 
     daemon_threads = False  # so that closing it waits until their sockets are closed
 
@@ -26,6 +32,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         self.upstream = urlsplit(upstream).netloc
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.faults: dict[str, Fault] = {}
+        self.write_faults: dict[str, Fault] = {}
         self.asked: list[str] = []
         self.over = threading.Event()
 
@@ -35,8 +42,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
-        fault = next((fault for end, fault in self.server.faults.items() if self.path.endswith(end)), None)
-        answer = self._upstream()
+        self._pass_on(self.server.faults)
+
+    def do_PUT(self) -> None:
+        if self.headers.get("Expect"):
+            self.send_response_only(100)
+            self.end_headers()
+        self._pass_on(self.server.write_faults)
+
+    do_HEAD = do_POST = do_DELETE = do_PUT  # noqa: N815
+
+    def _pass_on(self, faults: dict[str, Fault]) -> None:
+        fault = next((fault for end, fault in faults.items() if self.path.endswith(end)), None)
+        answer = self._upstream(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         try:
             if fault:
                 fault(self, answer)
@@ -56,12 +74,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def pause(self, seconds: float) -> None:
         self.server.over.wait(seconds)
 
-    def _upstream(self) -> Answer:
+    def _upstream(self, body: bytes) -> Answer:
+        headers = {name: value for name, value in self.headers.items() if name != "Expect"}
         with closing(http.client.HTTPConnection(self.server.upstream, timeout=30)) as connection:
-            connection.request("GET", self.path, headers=dict(self.headers))
+            connection.request(self.command, self.path, body or None, headers)
             answer = connection.getresponse()
-            body = answer.read()
-        return Answer(answer.status, {"Content-Length": str(len(body)), "Connection": "close"}, body)
+            content = answer.read()
+        passed_on = {name: value for name, value in answer.headers.items() if PASSED_ON.match(name)}
+        return Answer(answer.status, {**passed_on, "Content-Length": str(len(content)), "Connection": "close"}, content)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -119,8 +119,8 @@ def test_api_imports_no_torch() -> None:
 def test_training_and_serving_see_the_same_tensor(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The original trained with one normalisation and served with another."""
     import torch
-
     from model.recognizer import to_tensor
+
     from training.data.align import Aligner
 
     fed: list[np.ndarray] = []

@@ -9,11 +9,11 @@ from contextlib import suppress
 from typing import Any, Callable
 
 import pytest
+from api.events import BALANCER, plain
 from aws_lambda_powertools.utilities.data_classes import ALBEvent, APIGatewayProxyEvent, APIGatewayProxyEventV2
 
 from api import forms, uploads
 from api.errors import ApiError, BadParameter, BadRequest, EmptyUpload, TooLarge
-from api.events import BALANCER, plain
 from api.uploads import MAX_BYTES, Options, Upload, read
 from testing.events import request
 

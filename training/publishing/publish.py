@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from model.calibration import ScoreNormalization
 from storage.blobs import BlobStore
-from storage.cache import LocalCache
+from storage.cache import CachedStore
 from storage.galleries import read_gallery, read_manifest
 from storage.networks import OWN_POINTER, POINTER, Pointer, read_pointer
 from training.errors import log
@@ -36,10 +36,11 @@ def publish(models: Path, to: str, dry_run: bool = False) -> Pointer:
 
 def _checked(source: BlobStore) -> Pointer:
     """Verify all parts of the version, so that nothing damaged is published. Raises StorageError."""
-    pointer, cache = read_pointer(source), LocalCache(source.uri)
-    cache.fetch(source, pointer.network)
-    manifest = read_manifest(source, pointer.gallery, pointer.manifest_sha256, cache)
-    read_gallery(source, pointer.gallery, manifest, ScoreNormalization(), cache)
+    store = CachedStore(source)
+    pointer = read_pointer(store)
+    store.fetch(pointer.network)
+    manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
+    read_gallery(store, pointer.gallery, manifest, ScoreNormalization())
     return pointer
 
 
