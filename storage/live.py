@@ -58,8 +58,8 @@ class LiveModel:
         clock: Callable[[], float] = time.time,
         start: Callable[[Task], None] = in_background,
     ) -> None:
-        """open_store: opens the store of published versions; refresh: False for a store that never changes; seconds: for loading a
-        version; clock: in seconds; start: runs a task beside the requests.
+        """open_store: opens the store of published versions; refresh: False for a store that never changes; seconds:
+        for loading a version; clock: in seconds; start: runs a task beside the requests.
         """
         self._open, self._refreshing, self._seconds = open_store, refresh, seconds
         self._clock, self._start = clock, start
