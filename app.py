@@ -38,7 +38,7 @@ class App:
     def handle(self, event: Any, context: Any) -> dict[str, Any]:
         """Respond to an event of any event source in its own format. Errors become responses too."""
         started, request_id = perf_counter(), context.aws_request_id
-        adapter: EventAdapter = RestApiAdapter()
+        adapter: EventAdapter = RestApiAdapter()  # for events of an unknown source
         try:
             adapter = adapter_for(event)
             request = adapter.parse(event, request_id)
