@@ -24,6 +24,7 @@ from model.store import BUNDLED
 from service.errors import ModelUnavailable
 from service.faces import FaceService
 from settings import Settings, limit_convolution_cache
+from storage.blobs import BlobStore
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,13 @@ def create_app(settings: Settings) -> App:
     return app
 
 
+def open_bucket(name: str) -> BlobStore:
+    """Open the bucket that photos are dropped in."""
+    return Bucket(name)
+
+
 def compose(
-    settings: Settings, service: FaceService, open_bucket: OpenBucket = Bucket, log: Logger | None = None
+    settings: Settings, service: FaceService, open_bucket: OpenBucket = open_bucket, log: Logger | None = None
 ) -> App:
     """Put an app together around a service. log: None for the service's own."""
     telemetry = Telemetry(service.version, settings.metrics, log)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import handler
+from app import App
 from model.recognizer import Recognizer
 from model.store import BUNDLED
 from service.results import IdentifyOptions
@@ -21,8 +22,8 @@ from testing.paths import ROOT, SAMPLES
 from training.data.align import Aligner
 
 
-def ask(event: dict[str, Any], context: Any) -> tuple[int, dict[str, Any]]:
-    answer = handler.handle(event, context)
+def ask(event: dict[str, Any], context: Any, app: App = handler.app) -> tuple[int, dict[str, Any]]:
+    answer = app.handle(event, context)
     return int(answer["statusCode"]), json.loads(answer["body"])
 
 

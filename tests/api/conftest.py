@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -10,11 +11,11 @@ import pytest
 from api.telemetry import SERVICE
 
 
-class CurrentStdout:
+class CurrentStdout(io.StringIO):
     """The log keeps the stdout of its start, and pytest replaces it in each phase of a test."""
 
-    def write(self, text: str) -> None:
-        sys.stdout.write(text)
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
 
     def flush(self) -> None:
         sys.stdout.flush()
@@ -26,5 +27,6 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict
     (handler,) = logging.getLogger(SERVICE).handlers
     assert isinstance(handler, logging.StreamHandler)
     before = handler.setStream(CurrentStdout())
+    assert before is not None
     yield lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     handler.setStream(before)
