@@ -39,7 +39,7 @@ class App:
     def handle(self, event: Any, context: Any) -> dict[str, Any]:
         """Respond to an event of any event source in its own format. Errors become responses too."""
         started, request_id = perf_counter(), context.aws_request_id
-        adapter: EventAdapter = RestApiAdapter()
+        adapter: EventAdapter = RestApiAdapter()  # for events of an unknown source
         try:
             adapter = adapter_for(event)
             request = adapter.parse(event, request_id)
@@ -74,10 +74,15 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
     return app
 
 
+def open_bucket(name: str) -> BlobStore:
+    """Open the bucket that photos are dropped in."""
+    return open_blobs(f"s3://{name}", s3_settings_from_env(), DEFAULT_POLICY)
+
+
 def compose(
-    settings: Settings, service: FaceService, open_bucket: OpenBucket | None = None, log: Logger | None = None
+    settings: Settings, service: FaceService, open_bucket: OpenBucket = open_bucket, log: Logger | None = None
 ) -> App:
-    """Put an app together around a service. open_bucket, log: None for those that Lambda needs."""
+    """Put an app together around a service. log: None for the one that Lambda needs."""
     telemetry = Telemetry(service.version, settings.metrics, log)
     return App(
         service=service,
@@ -88,7 +93,7 @@ def compose(
             Cors(settings.cors_origins),
             settings.api_key,
         ),
-        bulk=BulkRecognition(service, telemetry, open_bucket or _open_bucket),
+        bulk=BulkRecognition(service, telemetry, open_bucket),
         telemetry=telemetry,
     )
 
@@ -97,7 +102,3 @@ def _live_model(settings: Settings) -> LiveModel:
     uri = settings.model_uri or BUNDLED
     # The environment is read again each time: Lambda renews the credentials in it.
     return LiveModel(lambda: open_blobs(uri, s3_settings_from_env(), SERVING_POLICY), refresh=uri != BUNDLED)
-
-
-def _open_bucket(name: str) -> BlobStore:
-    return open_blobs(f"s3://{name}", s3_settings_from_env(), DEFAULT_POLICY)

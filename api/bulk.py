@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 
 from api.dialects import native
@@ -18,7 +18,7 @@ from api.errors import TooLarge
 from api.forms import base_name
 from api.lambda_events import S3Photo, s3_photos
 from api.problems import Problem, attempt, describe_error
-from api.telemetry import Outcome, Telemetry
+from api.telemetry import Telemetry
 from service.errors import ModelUnavailable
 from service.results import Identification, IdentifyOptions
 from storage.blobs import BlobStore
@@ -34,13 +34,6 @@ TRANSIENT = (ModelUnavailable, StorageUnreachable)  # say nothing about the phot
 OpenBucket = Callable[[str], BlobStore]
 
 
-class Result(NamedTuple):
-    """kind: answered, failed, done_before or gone; outcome: of a photo that was read."""
-
-    kind: str
-    outcome: Outcome = None
-
-
 class BulkRecognition:
     """Identifies the photos that S3 notifications name."""
 
@@ -52,52 +45,50 @@ class BulkRecognition:
         self._open_bucket, self._max_bytes = open_bucket, max_bytes
 
     def process_event(self, event: Mapping[str, Any], request_id: str) -> dict[str, int]:
-        """Answer the photos of an S3 notification and return their number by kind of result.
+        """Answer the photos of an S3 notification and return their number by kind of result: answered, failed,
+        done_before or gone.
 
         Other keys are ignored, so that results are not processed as photos. Raises ModelUnavailable or StorageError:
         Lambda then retries the event.
         """
         version = self._service.model().version
         counts: dict[str, int] = {}
-        with ExitStack() as stack:
-            open_once = functools.lru_cache(maxsize=None)(
-                lambda name: stack.enter_context(closing(self._open_bucket(name)))
-            )
-            for photo in s3_photos(event):
-                if photo.key.startswith(PHOTOS) and not photo.key.endswith("/"):
-                    kind = self._process_timed(_Job(photo, open_once(photo.bucket), version, request_id))
-                    counts[kind] = counts.get(kind, 0) + 1
+        for photo in s3_photos(event):
+            if photo.key.startswith(PHOTOS) and not photo.key.endswith("/"):
+                kind = self._process(photo, version, request_id)
+                counts[kind] = counts.get(kind, 0) + 1
         self._telemetry.photos(request_id, counts)
         return counts
 
-    def _process_timed(self, job: _Job) -> str:
+    def _process(self, photo: S3Photo, version: str, request_id: str) -> str:
         started = time.perf_counter()
         try:
-            result = self._process(job)
+            with closing(self._open_bucket(photo.bucket)) as bucket:
+                kind, outcome = self._answer(_Job(photo, bucket, version, request_id))
         except StorageError as error:
             # Lambda logs the message, and a key may contain a person's name.
             raise type(error)(f"The bucket cannot be used: {error.reason}.", error.reason) from None
-        if result.outcome is not None:
-            status = result.outcome.status if isinstance(result.outcome, Problem) else 200
-            self._telemetry.count(status, result.outcome, (time.perf_counter() - started) * 1000)
-        return result.kind
+        if outcome is not None:
+            self._telemetry.photo(outcome, (time.perf_counter() - started) * 1000)
+        return kind
 
-    def _process(self, job: _Job) -> Result:
+    def _answer(self, job: _Job) -> tuple[str, Identification | Problem | None]:
+        """Return the kind of result, and of a photo that was read what came of it."""
         if job.is_done():
-            return Result("done_before")
+            return "done_before", None
         outcome: Identification | Problem
         etag = job.photo.etag
         try:
             image, etag = job.bucket.get(job.photo.key, self._max_bytes)
         except BlobNotFound:
             job.check_bucket()
-            return Result("gone")
+            return "gone", None
         except CorruptData:
             outcome = describe_error(TooLarge(f"The photo has more than {self._max_bytes / 1e6:.0f} MB."))
         else:
             outcome = self._identify(image, job.request_id)
         job.leave(outcome, etag)
-        return Result("failed" if isinstance(outcome, Problem) else "answered", outcome)
+        return "failed" if isinstance(outcome, Problem) else "answered", outcome
 
     def _identify(self, image: bytes, request_id: str) -> Identification | Problem:
         """A bug is one photo's failure, as it is one request's. Raises TRANSIENT errors."""

@@ -41,10 +41,14 @@ class Telemetry:
         self._metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 
     def request(self, request_id: str, status: int, outcome: Outcome, ms: float) -> None:
-        """Record a request that has been answered."""
+        """Record a request that has been answered. ms: from its event to its response."""
         version = self._model_version()
         self.log.info("answered", request_id=request_id, status=status, ms=round(ms, 1), model_version=version)
-        self.count(status, outcome, ms)
+        self._publish(status, outcome, ms)
+
+    def photo(self, outcome: Identification | Problem, ms: float) -> None:
+        """Record a photo of a bucket, as if a request had sent it. ms: with reading it and writing its result."""
+        self._publish(outcome.status if isinstance(outcome, Problem) else 200, outcome, ms)
 
     def photos(self, request_id: str, counts: Mapping[str, int]) -> None:
         """Record an S3 notification whose photos have been processed. counts: photos by result."""
@@ -57,8 +61,7 @@ class Telemetry:
         self.log.error("bug", request_id=request_id, error=type(error).__name__, stack=stack)
         self.log.debug("bug in full", exc_info=error)
 
-    def count(self, status: int, outcome: Outcome, ms: float) -> None:
-        """Publish the metrics of a request, or of a photo in a bucket, if they are on. ms: of all of it."""
+    def _publish(self, status: int, outcome: Outcome, ms: float) -> None:
         if not self._enabled:
             return
         self._add("Requests", f"{status // 100}xx", *_kind(outcome))

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from api.metrics import NAMESPACE
+from api.telemetry import NAMESPACE
 from benchmarks.functions import jpeg
 from model.current import REFRESH
 from testing.emulator import Emulator

@@ -83,7 +83,7 @@ def named(path: str, side: int) -> str | None:
     torch.set_num_threads(1)
     import handler
 
-    handler.gateway.log.setLevel("ERROR")
+    handler.app.telemetry.log.setLevel("ERROR")
     data = Path(path).read_bytes()
     with Image.open(io.BytesIO(data)) as image:
         if side != max(image.size):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import resource
@@ -15,14 +14,13 @@ from typing import Any, Callable, Iterator
 
 import boto3
 import model.current
-import pytest
+from app import create_app
 from model.current import REFRESH, RETRY, in_background
 from model.recognizer import FORMAT, load_script
 from model.s3 import SERVING, Patience
 from model.store import BUNDLED, FILE, POINTER, Copies, Pointer, fetch
-
+from settings import Settings
 from testing.events import request
-from testing.paths import ROOT
 from testing.servers import free_port
 from tests.faulty import Proxy, cuts, drips, meanwhile, refuses, running, says, stalls
 from training.store import save_version
@@ -100,16 +98,13 @@ class Runtime:
 
     def __init__(self, uri: str, monkeypatch: pytest.MonkeyPatch, begin: Callable[..., None]) -> None:
         monkeypatch.setenv("MODEL_URI", uri)
-        spec = importlib.util.spec_from_file_location("started", ROOT / "handler.py")
-        assert spec and spec.loader
-        self.handler: Any = importlib.util.module_from_spec(spec)
         self.clock = Clock()
         monkeypatch.setattr(model.current.CurrentModel.__init__, "__defaults__", (self.clock, begin))
-        spec.loader.exec_module(self.handler)
+        self.app = create_app(Settings.from_env())
 
     def health(self) -> tuple[int, str]:
         """Status, and the model's version or what is wrong."""
-        answer = self.handler.handle(request("GET", "/health"), SimpleNamespace(aws_request_id="request-1"))
+        answer = self.app.handle(request("GET", "/health"), SimpleNamespace(aws_request_id="request-1"))
         body = json.loads(answer["body"])
         if answer["statusCode"] == 200:
             return 200, body["model"]["version"]

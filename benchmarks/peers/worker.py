@@ -42,7 +42,7 @@ def nearest_centre(boxes: Sequence[tuple[float, float, float, float]], width: in
 
 
 def ours() -> Loaded:
-    """The path of a request: handler.name_faces, but for the face that is taken."""
+    """The path of a request: service.faces.FaceService.identify, but for the face that is taken."""
     from model import photo
     from model.crop import crop, nearest_centre
     from model.detection.detector import Detector

@@ -1,4 +1,4 @@
-"""Every upload and every wrong upload, from the event to the photo's bytes."""
+"""Every upload and every wrong upload, from the event to the photo's bytes and the options."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any, Callable
 
 import pytest
-from api.events import BALANCER, plain
-from aws_lambda_powertools.utilities.data_classes import ALBEvent, APIGatewayProxyEvent, APIGatewayProxyEventV2
 
 from api import forms, uploads
 from api.errors import ApiError, BadParameter, BadRequest, EmptyUpload, TooLarge
-from api.uploads import MAX_BYTES, Options, Upload, read
+from api.lambda_events import adapter_for
+from api.uploads import MAX_BYTES, Upload, read
+from service.results import IdentifyOptions
 from testing.events import request
 
 PHOTO = bytes(range(256)) + b"\r\n--not the boundary\r\n\r\n"
@@ -39,8 +39,12 @@ def read_form(*parts: bytes, content_type: str = FORM, **query: str) -> Upload:
     return read_raw(b"".join(parts) + b"--limit--\r\n", content_type, **query)
 
 
+def read_event(event: dict[str, Any], **limits: int) -> Upload:
+    return read(adapter_for(event).parse(event, "request-1"), **limits)
+
+
 def read_raw(body: bytes, content_type: str, **query: str) -> Upload:
-    return read(APIGatewayProxyEvent(request("POST", "/classify", body, content_type, **query)))
+    return read_event(request("POST", "/classify", body, content_type, **query))
 
 
 def read_json(value: Any) -> Upload:
@@ -53,19 +57,19 @@ def name_of(parameters: str | bytes) -> str:
 
 @pytest.mark.parametrize("name", ["file", "photo", "", "naïve", "file[]"])
 def test_any_field_name(name: str) -> None:
-    assert read_form(file(f'name="{name}"; filename="x.jpg"')) == Upload("x.jpg", PHOTO, Options())
+    assert read_form(file(f'name="{name}"; filename="x.jpg"')) == Upload("x.jpg", PHOTO, IdentifyOptions())
 
 
 def test_first_file_counts_wherever_it_stands() -> None:
     second = file('name="b"; filename="second.jpg"', b"second")
     found = read_form(field("note", "hello"), file(), second, field("top", "7"))
-    assert found == Upload("x.jpg", PHOTO, Options(top=7))
+    assert found == Upload("x.jpg", PHOTO, IdentifyOptions(top=7))
 
 
 @pytest.mark.parametrize("kind", ["image/heic", "image/heif", "application/octet-stream", "IMAGE/JPEG"])
 def test_file_without_a_name(kind: str) -> None:
     found = read_form(part(f'Content-Disposition: form-data; name="file"\r\nContent-Type: {kind}'))
-    assert found == Upload("photo", PHOTO, Options())
+    assert found == Upload("photo", PHOTO, IdentifyOptions())
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "text/plain; charset=utf-8", "application/json"])
@@ -76,8 +80,8 @@ def test_text_field_that_names_its_type(kind: str) -> None:
 
 def test_fields_are_read_like_the_query_and_the_query_wins() -> None:
     fields = [field("top", "3"), field("threshold", " 0.25\r\n"), field("faces", "all")]
-    assert read_form(*fields, file()).options == Options(3, 0.25, True)
-    assert read_form(*fields, file(), top="9", faces="largest").options == Options(9, 0.25, False)
+    assert read_form(*fields, file()).options == IdentifyOptions(3, 0.25, True)
+    assert read_form(*fields, file(), top="9", faces="largest").options == IdentifyOptions(9, 0.25, False)
     with pytest.raises(BadParameter):
         read_form(field("top", "0"), file())
 
@@ -139,34 +143,34 @@ def test_joiners_and_narrow_spaces_stay(name: str) -> None:
     ],
 )
 def test_ways_to_name_the_boundary(content_type: str) -> None:
-    assert read_form(file(), content_type=content_type).data == PHOTO
+    assert read_form(file(), content_type=content_type).image == PHOTO
 
 
 @pytest.mark.parametrize("boundary", ["*****", "a b", "(a)+/'?:=,._-", "x" * 70])
 def test_unusual_boundaries(boundary: str) -> None:
     body = (file() + b"--limit--").replace(b"--limit", b"--" + boundary.encode())
-    assert read_raw(body, f'multipart/form-data; boundary="{boundary}"').data == PHOTO
+    assert read_raw(body, f'multipart/form-data; boundary="{boundary}"').image == PHOTO
 
 
 def test_header_of_a_part_in_any_case() -> None:
     shouted = part('CONTENT-DISPOSITION: FORM-DATA; NAME="file"; FILENAME="x.jpg"')
-    assert read_form(shouted) == Upload("x.jpg", PHOTO, Options())
+    assert read_form(shouted) == Upload("x.jpg", PHOTO, IdentifyOptions())
 
 
 @pytest.mark.parametrize("before", [b"", b"\r\n", b"This is a form.\r\n", b"It has --limit in it.\r\n"])
 @pytest.mark.parametrize("after", [b"", b"\r\n", b"\r\nThat was it.\r\n\r\n", b"\r\n--limit\r\n\r\n\r\n--limit--\r\n"])
 def test_text_around_the_form_is_ignored(before: bytes, after: bytes) -> None:
-    assert read_raw(before + file() + b"--limit--" + after, FORM) == Upload("x.jpg", PHOTO, Options())
+    assert read_raw(before + file() + b"--limit--" + after, FORM) == Upload("x.jpg", PHOTO, IdentifyOptions())
 
 
 def test_padding_after_delimiters_is_ignored() -> None:
     padded = (field("top", "3") + file()).replace(b"--limit\r\n", b"--limit \t\r\n")
-    assert read_raw(padded + b"--limit-- \r\n", FORM) == Upload("x.jpg", PHOTO, Options(top=3))
+    assert read_raw(padded + b"--limit-- \r\n", FORM) == Upload("x.jpg", PHOTO, IdentifyOptions(top=3))
 
 
 def test_folded_header() -> None:
     folded = part('Content-Disposition: form-data;\r\n name="file";\r\n\tfilename="x.jpg"')
-    assert read_form(folded) == Upload("x.jpg", PHOTO, Options())
+    assert read_form(folded) == Upload("x.jpg", PHOTO, IdentifyOptions())
 
 
 def test_last_of_repeated_headers_counts() -> None:
@@ -176,7 +180,7 @@ def test_last_of_repeated_headers_counts() -> None:
 
 def test_further_headers_of_a_part_are_ignored() -> None:
     more = "\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <1>" + 1000 * "\r\nX: y"
-    assert read_form(field("top", "3", more), file()) == Upload("x.jpg", PHOTO, Options(top=3))
+    assert read_form(field("top", "3", more), file()) == Upload("x.jpg", PHOTO, IdentifyOptions(top=3))
 
 
 def test_content_length_of_a_part() -> None:
@@ -203,7 +207,7 @@ def test_file_input_that_was_left_empty_is_passed_over() -> None:
     "kind", ["image/jpeg", "image/heic", "image/gif", "Image/PNG", "", "application/x-www-form-urlencoded"]
 )
 def test_raw_body(kind: str) -> None:
-    assert read_raw(PHOTO, kind, top="2") == Upload("photo", PHOTO, Options(top=2))
+    assert read_raw(PHOTO, kind, top="2") == Upload("photo", PHOTO, IdentifyOptions(top=2))
 
 
 def in_lines(text: str) -> str:
@@ -226,13 +230,13 @@ def test_json(write: Callable[[str], str]) -> None:
     data = bytes(range(256)) + b"x"
     text = base64.b64encode(data).decode()
     assert text.endswith("=")
-    assert read_json({"image": write(text), "other": 1}).data == data
+    assert read_json({"image": write(text), "other": 1}).image == data
 
 
 def test_json_as_text_and_with_a_character_set() -> None:
     event = request("POST", "/classify", b"", "application/json; charset=utf-8")
     event.update(body=json.dumps({"image": "eA=="}), isBase64Encoded=False)
-    assert read(APIGatewayProxyEvent(event)).data == b"x"
+    assert read_event(event).image == b"x"
 
 
 @pytest.mark.parametrize(
@@ -270,13 +274,13 @@ def test_no_body(kind: str) -> None:
     for body in (None, ""):
         event = {**request("POST", "/classify", b"", kind), "body": body}
         with pytest.raises(BadRequest, match="no body"):
-            read(APIGatewayProxyEvent(event))
+            read_event(event)
 
 
 def test_body_that_is_no_base64() -> None:
     event = {**request("POST", "/classify", b"", "image/jpeg"), "body": "not base64!"}
     with pytest.raises(BadRequest, match="base64"):
-        read(APIGatewayProxyEvent(event))
+        read_event(event)
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", FORM])
@@ -286,15 +290,15 @@ def test_photo_that_was_read_as_text_on_its_way(kind: str) -> None:
     event = request("POST", "/classify", b"", kind)
     event.update(body=body.decode("utf-8", "replace"), isBase64Encoded=False)
     with pytest.raises(BadRequest, match="arrived as text"):
-        read(APIGatewayProxyEvent(event))
+        read_event(event)
 
 
 def test_form_as_text() -> None:
     event = request("POST", "/classify", b"", FORM)
     event.update(body=(file(data=b"plain") + b"--limit--").decode(), isBase64Encoded=False)
-    assert read(APIGatewayProxyEvent(event)).data == b"plain"
+    assert read_event(event).image == b"plain"
     event["body"] = event["body"].replace("plain", "\ud800")
-    assert read(APIGatewayProxyEvent(event)).data == b"?"
+    assert read_event(event).image == b"?"
 
 
 def broken(body: bytes, content_type: str = FORM) -> str:
@@ -352,7 +356,7 @@ def test_parts_within_a_part() -> None:
 
 def test_number_of_parts_on_both_sides() -> None:
     parts = file() + field("a", "b") * (forms.MAX_PARTS - 1)
-    assert read_form(parts).data == PHOTO
+    assert read_form(parts).image == PHOTO
     assert "more than 100 parts" in broken(parts + field("a", "b") + b"--limit--")
     assert "more than 100 parts" in broken(b"\r\n--limit" * 500_000 + b"--")
 
@@ -360,7 +364,7 @@ def test_number_of_parts_on_both_sides() -> None:
 def test_size_of_part_headers_on_both_sides() -> None:
     head = 'Content-Disposition: form-data; name="file"; filename="x.jpg"\r\nX: '
     longest = head + "x" * (forms.MAX_HEADER_BYTES - len(head))
-    assert read_form(part(longest)).data == PHOTO
+    assert read_form(part(longest)).image == PHOTO
     assert "more than 8 KB of headers" in broken(part(longest + "x") + b"--limit--")
 
 
@@ -371,16 +375,16 @@ def test_size_on_both_sides(write: str) -> None:
             return read_json({"image": base64.b64encode(data).decode()})
         return read_form(file(data=data)) if write == "form" else read_raw(data, "image/jpeg")
 
-    assert len(sent(bytes(MAX_BYTES)).data) == MAX_BYTES
+    assert len(sent(bytes(MAX_BYTES)).image) == MAX_BYTES
     with pytest.raises(TooLarge, match=r"more than 4\.5 MB"):
         sent(bytes(MAX_BYTES + 1))
 
 
 def test_size_limit_is_an_argument() -> None:
-    event = APIGatewayProxyEvent(request("POST", "/classify", b"abc", "image/jpeg"))
-    assert read(event, max_bytes=3).data == b"abc"
+    event = request("POST", "/classify", b"abc", "image/jpeg")
+    assert read_event(event, max_bytes=3).image == b"abc"
     with pytest.raises(TooLarge):
-        read(event, max_bytes=2)
+        read_event(event, max_bytes=2)
 
 
 @pytest.mark.parametrize(
@@ -408,10 +412,11 @@ def test_parameter_given_twice() -> None:
     event = request("POST", "/classify", PHOTO, "image/jpeg", top="3")
     event["multiValueQueryStringParameters"] = {"top": ["5", "3"]}
     with pytest.raises(BadParameter, match="`top` is given more than once"):
-        read(APIGatewayProxyEvent(event))
+        read_event(event)
     event.update(multiValueQueryStringParameters=None, queryStringParameters={"top": "5,3"})
+    event.update(version="2.0", rawPath="/classify", requestContext={"http": {"method": "POST"}})
     with pytest.raises(BadParameter):
-        read(APIGatewayProxyEventV2(event))
+        read_event(event)
     with pytest.raises(BadParameter, match="`top` is given more than once"):
         read_form(field("top", "3"), field("top", "3"), file())
 
@@ -419,7 +424,8 @@ def test_parameter_given_twice() -> None:
 def test_load_balancer_that_sends_lists() -> None:
     event = request("POST", "/classify", file() + b"--limit--", FORM, top="3")
     del event["headers"], event["queryStringParameters"]
-    assert read(ALBEvent(plain(event, BALANCER))) == Upload("x.jpg", PHOTO, Options(top=3))
+    event["requestContext"] = {"elb": {}}
+    assert read_event(event) == Upload("x.jpg", PHOTO, IdentifyOptions(top=3))
 
 
 SLOW = {

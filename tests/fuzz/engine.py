@@ -21,19 +21,20 @@ from types import SimpleNamespace
 from typing import Any, Callable
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.event_handler.api_gateway import Router
-from aws_lambda_powertools.utilities.data_classes import ALBEvent
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from api.errors import STATUS, ApiError
-from api.gateway import Gateway
+from api.lambda_events import adapter_for
+from api.problems import INTERNAL, TABLE, describe_error
 from api.uploads import MAX_BYTES, read
-from model.errors import RecognitionError
+from app import App, compose
 from model.photo import MAX_PIXELS, decode
+from settings import Settings
 from testing.paths import EVENTS, SAMPLES
+from tests.services import FixedService
 
 REGRESSIONS = Path(__file__).parent / "regressions"
+CODES = {code for _, code in TABLE.values()}
 SLOW = 2  # seconds of processor time, which other programs do not lengthen
 
 PART = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
@@ -241,11 +242,12 @@ def judge_event(event: dict[str, Any]) -> str | None:
     """What is wrong with how an event is read, if anything."""
 
     def check() -> None:
-        upload = read(ALBEvent(event))
+        whole = {"httpMethod": "POST", "path": "/classify", "requestContext": {}, **event}
+        upload = read(adapter_for(whole).parse(whole, "request-1"))
         assert 0 < len(upload.name) <= 255
         assert not re.search(r"[\x00-\x1f\x7f-\x9f/\\]", upload.name)
         assert upload.name not in (".", "..")
-        assert 0 < len(upload.data) <= MAX_BYTES
+        assert 0 < len(upload.image) <= MAX_BYTES
         assert 1 <= upload.options.top <= 20
         assert upload.options.threshold is None or 0 <= upload.options.threshold <= 1
 
@@ -253,32 +255,22 @@ def judge_event(event: dict[str, Any]) -> str | None:
 
 
 @lru_cache(maxsize=1)
-def gateway() -> Gateway:
-    """All of the function's routes, less the faces."""
-    router = Router()
-    router.get("/health")(lambda: {"status": "ok"})
-    router.get("/people")(lambda: {"people": [], "count": 0})
-    router.get("/openapi.json")(dict)
-
-    @router.post("/classify")
-    def classify() -> dict[str, str]:
-        return {"file": read(router.current_event).name}
-
-    found = Gateway(router, "https://page.example", lambda: None, metrics=False)
-    found.log = Logger(service="fuzz", level="CRITICAL")  # of the same name it would be the function's own
-    return found
+def app() -> App:
+    """The whole function, less the faces."""
+    log = Logger(service="fuzz", level="CRITICAL")  # of the same name it would be the function's own
+    return compose(Settings(cors_origins=("https://page.example",), metrics=False), FixedService(), log=log)
 
 
 def judge_request(event: dict[str, Any]) -> str | None:
     """What is wrong with how a request is answered, if anything."""
 
     def check() -> None:
-        answer = gateway().answer(event, SimpleNamespace(aws_request_id="request-1"))
+        answer = app().handle(event, SimpleNamespace(aws_request_id="request-1"))
         assert 200 <= answer["statusCode"] < 500, answer
         assert isinstance(answer["body"], str)
         if answer["body"]:
             found = json.loads(answer["body"])
-            assert answer["statusCode"] < 400 or found["error"]["code"] in STATUS
+            assert answer["statusCode"] < 400 or found["error"]["code"] in CODES
         json.dumps(answer).encode()  # as the runtime does
         headers = {**answer.get("headers", {}), **answer.get("multiValueHeaders", {})}
         assert all("\n" not in str(value) for value in headers.values())
@@ -306,11 +298,12 @@ def _judge(check: Callable[[], None]) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             check()
-    except (ApiError, RecognitionError) as error:
-        if error.code not in STATUS or not str(error).endswith("."):
-            return f"an error that cannot be told: {error!r}"
-    except Exception as error:  # noqa: BLE001 that none gets here is what this is about
-        return f"{error!r}"
+    except Exception as error:  # noqa: BLE001 a bug is what this looks for
+        problem = describe_error(error)
+        if problem.code == INTERNAL:
+            return f"{error!r}"
+        if not problem.message.endswith("."):
+            return f"an error that is no sentence: {error!r}"
     spent = time.process_time() - started
     return f"{spent:.1f} s" if spent > SLOW else None
 

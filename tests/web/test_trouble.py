@@ -14,7 +14,8 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 import handler
-from api.gateway import Gateway
+from app import compose
+from settings import Settings
 from testing.servers import free_port
 from tests.front import Front
 from tests.web.conftest import KNOWN, Between, between, give, inspect, jpeg, visit
@@ -34,12 +35,12 @@ class Context:
 @contextmanager
 def serving(origins: str = "*", api_key: str = "") -> Iterator[str]:
     """The service itself, with other settings than that of `make run`."""
-    gateway = Gateway(handler.router, origins, handler.current.version, api_key, False)
+    app = compose(Settings(cors_origins=(origins,), api_key=api_key, metrics=False), handler.app.service)
     lock = threading.Lock()
 
     def answer(event: dict) -> dict:
         with lock:
-            return gateway.answer(event, Context())
+            return app.handle(event, Context())
 
     with Several(answer) as front:
         threading.Thread(target=front.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Events of every front. Those that serverless-offline cannot make are written after AWS's documentation of them."""
+"""Events of every source. Those that serverless-offline cannot make are written after AWS's documentation of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ import pytest
 
 import handler
 from api.errors import BadRequest
-from api.events import front_of, plain
-from testing.events import recorded
+from api.lambda_events import Request, Response, adapter_for, s3_photos
+from testing.events import recorded, request
 from testing.paths import EVENTS
 from tests.test_handler import ask
 
-FRONTS = sorted(path.stem for path in EVENTS.glob("*-known-person.json"))
+SOURCES = sorted(path.stem for path in EVENTS.glob("*-known-person.json"))
+
+
+def parse(event: Any) -> Request:
+    return adapter_for(event).parse(event, "request-1")
 
 
 def with_json(event: dict[str, Any], image: bytes, coded: bool) -> dict[str, Any]:
@@ -34,18 +38,18 @@ def expected() -> dict[str, Any]:
     return ask(recorded("rest-known-person"), SimpleNamespace(aws_request_id="request-1"))[1]
 
 
-def test_all_fronts_are_recorded() -> None:
-    assert {front.rpartition("-known")[0] for front in FRONTS} == {
+def test_all_sources_are_recorded() -> None:
+    assert {source.rpartition("-known")[0] for source in SOURCES} == {
         *("rest", "rest-stage", "rest-domain"),
         *("http", "http-stage", "http-domain", "http-v1", "url"),
         *("alb", "alb-multi"),
     }
 
 
-@pytest.mark.parametrize("front", FRONTS)
-def test_every_front_gets_the_same_answer(front: str, context: Any, expected: dict[str, Any]) -> None:
-    event = recorded(front)
-    if front == "http-known-person":  # recorded without a query
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_source_gets_the_same_answer(source: str, context: Any, expected: dict[str, Any]) -> None:
+    event = recorded(source)
+    if source == "http-known-person":  # recorded without a query
         event["queryStringParameters"] = {"top": "3"}
     status, answer = ask(event, context)
     assert status == 200
@@ -56,24 +60,24 @@ def test_every_front_gets_the_same_answer(front: str, context: Any, expected: di
 
 
 @pytest.mark.parametrize("coded", [True, False])
-@pytest.mark.parametrize("front", FRONTS)
-def test_bodies_with_and_without_base64(front: str, coded: bool, context: Any) -> None:
+@pytest.mark.parametrize("source", SOURCES)
+def test_bodies_with_and_without_base64(source: str, coded: bool, context: Any) -> None:
     """What is no image gets as far as the decoder, in either form."""
-    status, answer = ask(with_json(recorded(front), b"no image", coded), context)
+    status, answer = ask(with_json(recorded(source), b"no image", coded), context)
     assert (status, answer["error"]["code"]) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize("change", [str.lower, str.upper])
-@pytest.mark.parametrize("front", FRONTS)
-def test_header_names_in_any_case(front: str, change: Callable[[str], str], context: Any) -> None:
-    event = with_json(recorded(front), b"no image", True)
+@pytest.mark.parametrize("source", SOURCES)
+def test_header_names_in_any_case(source: str, change: Callable[[str], str], context: Any) -> None:
+    event = with_json(recorded(source), b"no image", True)
     for kind in {"headers", "multiValueHeaders"} & set(event):
         event[kind] = {change(name): value for name, value in event[kind].items()}
     assert ask(event, context)[1]["error"]["code"] == "unsupported_media_type"
 
 
 @pytest.mark.parametrize(
-    ("front", "has", "has_not"),
+    ("source", "has", "has_not"),
     [
         ("rest-stage", {"multiValueHeaders"}, {"headers", "cookies", "statusDescription"}),
         ("http-v1", {"multiValueHeaders"}, {"headers", "cookies", "statusDescription"}),
@@ -83,8 +87,8 @@ def test_header_names_in_any_case(front: str, change: Callable[[str], str], cont
         ("alb-multi", {"multiValueHeaders", "statusDescription"}, {"headers", "cookies"}),
     ],
 )
-def test_answers_have_the_shape_of_their_front(front: str, has: set[str], has_not: set[str], context: Any) -> None:
-    event = with_json(recorded(f"{front}-known-person"), b"no image", True)
+def test_responses_have_the_shape_of_their_source(source: str, has: set[str], has_not: set[str], context: Any) -> None:
+    event = with_json(recorded(f"{source}-known-person"), b"no image", True)
     answer = handler.handle(event, context)
     assert {"statusCode", "body", "isBase64Encoded", *has} <= set(answer)
     assert not has_not & set(answer)
@@ -96,17 +100,42 @@ def test_answers_have_the_shape_of_their_front(front: str, has: set[str], has_no
     json.dumps(answer)
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_bodies_of_bytes_travel_as_base64(source: str) -> None:
+    adapter = adapter_for(recorded(source))
+    rendered = adapter.render(Response(200, {"Content-Type": "image/jpeg"}, b"\xff\xd8"))
+    assert (rendered["body"], rendered["isBase64Encoded"]) == ("/9g=", True)
+    empty = adapter.render(Response(204))
+    assert (empty["body"], empty["isBase64Encoded"]) == ("", False)
+
+
 def test_a_balancer_leaves_the_query_encoded(context: Any) -> None:
-    for front, kind, wrap in (
-        ("alb", "queryStringParameters", str),
-        ("alb-multi", "multiValueQueryStringParameters", list),
-    ):
-        event = with_json(recorded(f"{front}-known-person"), b"", True)
-        value = "%31%31%31" if wrap is str else ["3", "%31%31%31"]
-        event[kind] = {"%74op": value}
-        found = plain(event, front_of(event))["queryStringParameters"]
-        assert found == {"top": "111"}
+    single = with_json(recorded("alb-known-person"), b"", True)
+    single["queryStringParameters"] = {"%74op": "%31%31%31", "a": "b+c"}
+    assert parse(single).query == {"top": ("111",), "a": ("b c",)}
+    several = with_json(recorded("alb-multi-known-person"), b"", True)
+    several["multiValueQueryStringParameters"] = {"%74op": ["3", "%31%31%31"], "top": ["4"]}
+    assert parse(several).query == {"top": ("3", "111", "4")}
+    for event in (single, several):
         assert ask(event, context)[1]["error"]["code"] == "bad_parameter"
+
+
+@pytest.mark.parametrize(("threshold", "known"), [("0%2E5", True), ("1%2E0", False)])
+def test_a_balancer_with_lists_leaves_the_query_encoded_too(threshold: str, known: bool, context: Any) -> None:
+    event = recorded("alb-multi-known-person")
+    event["multiValueQueryStringParameters"] = {"threshold": [threshold]}
+    status, answer = ask(event, context)
+    assert (status, answer["known"]) == (200, known)
+
+
+def test_all_values_of_the_query_and_the_last_of_each_header() -> None:
+    event = request("GET", "/health")
+    event["multiValueQueryStringParameters"] = {"top": ["5", "3"], "x": [None], "y": None}
+    event["queryStringParameters"] = {"top": "3", "z": None, "n": 7}
+    assert parse(event).query == {"top": ("5", "3"), "n": ("7",)}
+    event["multiValueHeaders"] = {"X-Api-Key": ["a", "b"], "Origin": ["c"], "Via": []}
+    event["headers"] = {"origin": "d"}
+    assert parse(event).headers == {"x-api-key": "b", "origin": "d"}
 
 
 NO_REQUESTS: list[Any] = [
@@ -131,7 +160,7 @@ NO_REQUESTS: list[Any] = [
 @pytest.mark.parametrize("event", NO_REQUESTS, ids=lambda event: json.dumps(event)[:40])
 def test_an_event_that_is_no_request(event: Any, context: Any) -> None:
     with pytest.raises(BadRequest):
-        front_of(event)
+        adapter_for(event)
     answer = handler.handle(event, context)
     assert answer["statusCode"] == 400
     assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
@@ -140,10 +169,10 @@ def test_an_event_that_is_no_request(event: Any, context: Any) -> None:
     assert body["request_id"] == "request-1"
 
 
-@pytest.mark.parametrize("front", FRONTS)
-def test_fields_may_be_null(front: str, context: Any) -> None:
+@pytest.mark.parametrize("source", SOURCES)
+def test_fields_may_be_null(source: str, context: Any) -> None:
     """All but those that make it a request, and that route."""
-    event = recorded(front)
+    event = recorded(source)
     kept = {"version", "httpMethod", "path", "rawPath", "requestContext", "resource", "routeKey", "pathParameters"}
     event = {name: value if name in kept else None for name, value in event.items()}
     status, answer = ask(event, context)
@@ -154,12 +183,13 @@ def test_what_should_be_a_table_and_is_not_counts_as_empty(context: Any) -> None
     for wrong in ("text", [], 7):  # type: ignore[var-annotated]
         tables = dict.fromkeys(("headers", "multiValueHeaders", "queryStringParameters", "pathParameters"), wrong)
         event = {"httpMethod": "GET", "path": "/health", "requestContext": {}, **tables}
-        assert plain(event, front_of(event))["headers"] == {}
+        found = parse(event)
+        assert (found.headers, found.query) == ({}, {})
 
 
-@pytest.mark.parametrize("front", FRONTS)
-def test_headers_and_query_may_hold_nulls(front: str, context: Any) -> None:
-    event = with_json(recorded(front), b"no image", True)
+@pytest.mark.parametrize("source", SOURCES)
+def test_headers_and_query_may_hold_nulls(source: str, context: Any) -> None:
+    event = with_json(recorded(source), b"no image", True)
     for kind in {"headers", "multiValueHeaders", "queryStringParameters", "multiValueQueryStringParameters"} & set(
         event
     ):
@@ -191,8 +221,7 @@ def test_the_route_of_a_path(path: str, route: str) -> None:
     context = {"stage": "dev", "http": {"method": "GET"}}
     rest = {"httpMethod": "GET", "path": path, "requestContext": context}
     http = {"version": "2.0", "rawPath": path, "routeKey": "$default", "requestContext": context}
-    assert plain(rest, front_of(rest))["path"] == route
-    assert plain(http, front_of(http))["rawPath"] == route
+    assert parse(rest).path == parse(http).path == route
 
 
 @pytest.mark.parametrize(
@@ -212,14 +241,19 @@ def test_the_route_of_a_path(path: str, route: str) -> None:
 def test_the_route_behind_a_custom_domain(path: str, resource: str, parameters: Any, route: str) -> None:
     rest = {"httpMethod": "GET", "path": path, "resource": resource, "pathParameters": parameters}
     rest["requestContext"] = {"stage": "dev"}
-    assert plain(rest, front_of(rest))["path"] == route
     http = {"version": "2.0", "rawPath": path, "routeKey": f"ANY {resource}", "pathParameters": parameters}
     http["requestContext"] = {"stage": "dev", "http": {"method": "GET"}}
-    assert plain(http, front_of(http))["rawPath"] == route
+    assert parse(rest).path == parse(http).path == route
 
 
 def test_an_event_is_left_as_it_was() -> None:
     event = recorded("alb-multi-known-person")
     before = json.dumps(event)
-    plain(event, front_of(event))
+    parse(event)
     assert json.dumps(event) == before
+
+
+def test_photos_of_a_notification() -> None:
+    entry = {"bucket": {"name": "ours"}, "object": {"key": "photos/a+%C3%A9%2B.jpg", "size": 1, "eTag": "0a"}}
+    assert list(s3_photos({"Records": [{"eventSource": "aws:s3", "s3": entry}]})) == [("ours", "photos/a é+.jpg", "0a")]
+    assert list(s3_photos({"Service": "Amazon S3", "Event": "s3:TestEvent"})) == []
