@@ -21,7 +21,7 @@ from model.recognizer import Recognizer
 from testing.events import request, upload
 from testing.paths import ROOT, SAMPLES
 from tests.conftest import by_person, training
-from tests.model.test_photo import turned
+from tests.model.images import with_orientation
 from tests.test_handler import ask
 
 KNOWN = SAMPLES / "Kofi_Annan_0006.jpg"
@@ -74,7 +74,7 @@ def test_strangers_are_not_taken_for_somebody_nor_after_people_were_added(
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_that_lie_on_their_side(orientation: int, context: Any) -> None:
     """face_recognition#381, face_recognition#553"""
-    stored, exif = turned(orientation, Image.open(KNOWN))
+    stored, exif = with_orientation(orientation, Image.open(KNOWN))
     lying = io.BytesIO()  # a PNG, because a JPEG that is turned and saved again has other pixels
     stored.save(lying, "PNG", exif=exif)
     _, expected = ask(upload(KNOWN.read_bytes()), context)

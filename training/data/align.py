@@ -51,8 +51,8 @@ class Aligner:
         try:
             photo = decode(path.read_bytes())
             if self._change:
-                photo = decode(self._change(photo.view(), self._detector))
-            image = photo.view()
+                photo = decode(self._change(photo.at_scale(), self._detector))
+            image = photo.at_scale()
         except (RecognitionError, OSError):
             return UNREADABLE, blank, ""
         pixels = pixels_digest(image)
