@@ -12,7 +12,7 @@ from tqdm import tqdm
 from model.crop import CropSpec
 from model.recognizer import Config, Person, Recognizer, to_tensor
 from model.store import POINTER, Pointer
-from training.data.dataset import BATCH, DIGESTS, Dataset, crops_of, dataset, evenly
+from training.data.dataset import BATCH, DIGESTS, Dataset, dataset, evenly_spaced, read_crops
 from training.data.prepare import STRANGER, TRAIN, VAL
 from training.errors import TrainingError, log
 from training.evaluation.evaluate import Scorer, embed, load_scorer
@@ -83,10 +83,10 @@ def _against_fp32(
     Raises TrainingError where int8 has fewer of them right by more than MAX_LOSS.
     """
     fp32, val = backend(convs, None), np.flatnonzero(data.splits == VAL)
-    val = val[evenly(len(val), COMPARED)]
+    val = val[evenly_spaced(len(val), COMPARED)]
     labels = data.labels[val]
     with torch.no_grad():
-        batches = tqdm(crops_of(run, data.rows[val]), total=-(-len(val) // BATCH), desc="compare with fp32")
+        batches = tqdm(read_crops(run, data.rows[val]), total=-(-len(val) // BATCH), desc="compare with fp32")
         exact = torch.cat([forward(fp32, to_tensor(crops)).cpu() for crops in batches])
         int8 = torch.from_numpy(stored[val])
         cosine = float(nn.functional.cosine_similarity(exact, int8).mean())
@@ -107,7 +107,7 @@ def _as_exported(run: Run, pointer: Pointer, data: Dataset) -> dict[str, float]:
     recognizer = Recognizer(run.out / "model" / pointer.file, pointer.version)
     val = np.flatnonzero(data.splits == VAL)
     right = accepted = 0
-    for start, crops in zip(range(0, len(val), BATCH), crops_of(run, data.rows[val])):
+    for start, crops in zip(range(0, len(val), BATCH), read_crops(run, data.rows[val])):
         found = evaluate_scores(recognizer.classify(crops)[0], data.labels[val[start : start + BATCH]])
         right += int(found.right.sum())
         accepted += int((found.right & (found.best >= recognizer.config.threshold)).sum())
