@@ -19,7 +19,7 @@ from training.evaluation.evaluate import Scorer, embed, load_scorer
 from training.evaluation.metrics import evaluate_scores
 from training.evaluation.probes import pack_probes
 from training.network.backbone import Conv, fold, forward, load_pretrained
-from training.network.features import INT8, SERVING_TORCH, backend, load_features
+from training.network.features import INT8, SERVING_TORCH, load_features, select_backend
 from training.network.finetune import Head, load_head
 from training.network.script import Network
 from training.publishing.store import save_version
@@ -82,7 +82,7 @@ def _against_fp32(
 
     Raises TrainingError where int8 has fewer of them right by more than MAX_LOSS.
     """
-    fp32, val = backend(convs, None), np.flatnonzero(data.splits == VAL)
+    fp32, val = select_backend(convs, None), np.flatnonzero(data.splits == VAL)
     val = val[evenly_spaced(len(val), COMPARED)]
     labels = data.labels[val]
     with torch.no_grad():
