@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Callable
 
 import numpy as np
+from model.recognizer import Recognizer, load_script
+from model.store import BUNDLED, fetch
 from tqdm import tqdm
 
 from model.photo import decode
-from model.recognizer import Recognizer, load_script
-from model.store import BUNDLED, fetch
 from training.data.align import pixels_digest
 from training.data.prepare import STRANGER, TRAIN, Example, examples, prepare
 from training.evaluation import metrics
@@ -46,7 +46,7 @@ def rows_of(data: Path, people: int | None) -> tuple[int, list[Example]]:
     known = [row for row in rows if 0 <= row.person < some]
     trained = {photo for person in recognizer.people for photo in person.photos}
     for row in tqdm(known, desc="split", unit=" photos"):
-        if (pixels_digest(decode(Path(row.path).read_bytes()).view()) in trained) != (row.split == TRAIN):
+        if (pixels_digest(decode(Path(row.path).read_bytes()).at_scale()) in trained) != (row.split == TRAIN):
             raise SystemExit(
                 f"{row.path}: the bundled model was not trained on this split, so its figures would not hold."
             )

@@ -18,11 +18,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+from model.current import REFRESH
 from PIL import Image
 
 from api.telemetry import NAMESPACE
 from benchmarks.functions import jpeg
-from model.current import REFRESH
 from testing.emulator import Emulator
 from testing.events import upload
 from testing.paths import SAMPLES

@@ -20,7 +20,7 @@ from benchmarks.bundled import percent
 from benchmarks.functions import table
 from training.data.dataset import Dataset, dataset
 from training.data.prepare import STRANGER, TRAIN, examples
-from training.data.sources import display
+from training.data.sources import display_name
 from training.evaluation.evaluate import load_assessment
 from training.evaluation.metrics import Probes, confidence_of
 from training.records import Run
@@ -85,7 +85,7 @@ def main() -> None:
     data, found = dataset(run), load_assessment(run)
     people, others = evaluate_scores(run, found.known), evaluate_scores(run, found.strangers)
     _, listed = examples(run)
-    strangers = [display(Path(listed[row].path).parent.name) for row in data.rows[data.splits == STRANGER]]
+    strangers = [display_name(Path(listed[row].path).parent.name) for row in data.rows[data.splits == STRANGER]]
     header = ["people", "val photos", "right name", "and known"]
     usually = ["a first name that is usually", *header, "strangers' photos", "taken for somebody"]
     print(table(usually, by_name(data.names, people, strangers, others)), end="\n\n")

@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from model.recognizer import Recognizer
+from model.store import BUNDLED
 from PIL import Image
 from tqdm import tqdm
 
@@ -32,8 +34,6 @@ from model.crop import CropSpec
 from model.detection.detector import SMALLEST_FACE, SMALLEST_SHARE, Detector
 from model.face import Face
 from model.photo import Photo
-from model.recognizer import Recognizer
-from model.store import BUNDLED
 from testing.events import upload
 from training.data.align import Aligner
 from training.data.prepare import VAL

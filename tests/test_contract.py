@@ -150,7 +150,7 @@ def test_limits_are_those_of_the_code() -> None:
     said = " ".join(operation["description"].split())
     assert f"at most {uploads.MAX_BYTES / 1e6:.1f} MB and {photo.MAX_PIXELS // 1_000_000} million pixels" in said
     assert f"from {detector.SMALLEST_FACE} pixels and from {detector.SMALLEST_SHARE:.0%}".replace("%", " %") in said
-    for kind in photo._SIGNATURES:
+    for kind in photo.SIGNATURES:
         assert {"HEIF": "heic"}.get(kind, kind).lower() in said.lower()
         assert f"image/{ {'HEIF': 'heic'}.get(kind, kind).lower() }" in operation["requestBody"]["content"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]

@@ -14,11 +14,12 @@ from typing import Any, Callable, Iterator
 
 import boto3
 import model.current
-from app import create_app
 from model.current import REFRESH, RETRY, in_background
 from model.recognizer import FORMAT, load_script
 from model.s3 import SERVING, Patience
 from model.store import BUNDLED, FILE, POINTER, Copies, Pointer, fetch
+
+from app import create_app
 from settings import Settings
 from testing.events import request
 from testing.servers import free_port

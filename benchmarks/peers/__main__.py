@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple, Sequence
 
 import numpy as np
+from model.recognizer import load_script
+from model.store import BUNDLED, fetch
 from tqdm import tqdm
 
 from benchmarks.bundled import ONE_THREAD, ROOT, Scores, as_served, judge, percent, rows_of
-from model.recognizer import load_script
-from model.store import BUNDLED, fetch
 from training.atomic_files import atomic_write
-from training.data.dataset import evenly
+from training.data.dataset import evenly_spaced
 from training.data.prepare import STRANGER, TRAIN, VAL, Example
 from training.evaluation import metrics
 from training.evaluation.gallery import Gallery
@@ -163,7 +163,7 @@ def accuracy(system: System, rows: Sequence[Example], people: int) -> list[str]:
 def cost(all_systems: Sequence[System], rows: Sequence[Example]) -> list[list[str]]:
     """Cells of each system: ms a photo, peak MB, MB on the disk. The systems take turns, photo by photo."""
     val = [row for row in rows if row.split == VAL]
-    chosen = [val[i].path for i in evenly(len(val), TIMED)]
+    chosen = [val[i].path for i in evenly_spaced(len(val), TIMED)]
     with ExitStack() as ends:
         workers = [ends.enter_context(closing(Worker(system))) for system in all_systems]
         times = [[worker.ask(path)[1] for worker in workers] for path in tqdm(chosen, desc="cost", unit=" photos")]

@@ -43,11 +43,12 @@ def nearest_centre(boxes: Sequence[tuple[float, float, float, float]], width: in
 
 def ours() -> Loaded:
     """The path of a request: service.faces.FaceService.identify, but for the face that is taken."""
+    from model.recognizer import Recognizer
+    from model.store import BUNDLED, fetch
+
     from model import photo
     from model.crop import crop, nearest_centre
     from model.detection.detector import Detector
-    from model.recognizer import Recognizer
-    from model.store import BUNDLED, fetch
 
     find = Detector()
     recognizer = Recognizer.load(BUNDLED)

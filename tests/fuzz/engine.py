@@ -284,7 +284,7 @@ def judge_image(data: bytes) -> str | None:
 
     def check() -> None:
         photo = decode(data)
-        image = photo.view()
+        image = photo.at_scale()
         assert image.mode == "RGB"
         assert image.size == (photo.width, photo.height)
         assert 0 < photo.width * photo.height <= MAX_PIXELS

@@ -12,7 +12,7 @@ from model.crop import nearest_centre
 from model.detection.detector import Detector
 from model.photo import Photo
 from training.data.align import Change
-from training.data.dataset import evenly
+from training.data.dataset import evenly_spaced
 from training.data.prepare import VAL, examples
 from training.evaluation.evaluate_model import judge
 from training.records import Run
@@ -98,7 +98,7 @@ def stress(run: Run, count: int) -> None:
     def work() -> dict[str, Any]:
         snapshot = load_model(str(run.out / "model"))
         val = [(row.path, row.person) for row in examples(run)[1] if row.split == VAL]
-        chosen = [val[i] for i in evenly(len(val), count)]
+        chosen = [val[i] for i in evenly_spaced(len(val), count)]
         table = []
         for name, change in CHANGES.items():
             found = judge(snapshot, chosen, name, change)

@@ -16,14 +16,14 @@ from model.embedding import TUNED
 from model.gallery import Gallery
 from model.networks import CONFIG, NetworkConfig, to_tensor
 from storage.networks import POINTER, Snapshot, load_current
-from training.data.dataset import BATCH, DIGESTS, Dataset, crops_of, dataset, evenly
+from training.data.dataset import BATCH, DIGESTS, Dataset, dataset, evenly_spaced, read_crops
 from training.data.prepare import STRANGER, TRAIN, VAL
 from training.errors import TrainingError, log
 from training.evaluation.evaluate import embed, load_assessment, load_calibrations
-from training.evaluation.gallery import mean_gallery, probes_of
+from training.evaluation.gallery import mean_gallery
 from training.network.backbone import Conv, fold, forward, load_pretrained, pretrained_layer
 from training.network.embeddings import Embedding, load_embeddings
-from training.network.features import INT8, SERVING_TORCH, backend, load_features
+from training.network.features import INT8, SERVING_TORCH, load_features, select_backend
 from training.network.finetune import load_head
 from training.network.script import EmbeddingScript
 from training.publishing.probes import pack_probes
@@ -115,10 +115,10 @@ def _against_fp32(
 
     stored: int8 features [rows, 1792]. Raises TrainingError where int8 has fewer of them right by more than MAX_LOSS.
     """
-    fp32, val = backend(convs, None), np.flatnonzero(data.splits == VAL)
-    val = val[evenly(len(val), COMPARED)]
+    fp32, val = select_backend(convs, None), np.flatnonzero(data.splits == VAL)
+    val = val[evenly_spaced(len(val), COMPARED)]
     with torch.no_grad():
-        batches = tqdm(crops_of(run, data.rows[val]), total=-(-len(val) // BATCH), desc="compare with fp32")
+        batches = tqdm(read_crops(run, data.rows[val]), total=-(-len(val) // BATCH), desc="compare with fp32")
         exact = torch.cat([forward(fp32, to_tensor(crops)).cpu() for crops in batches])
         int8 = torch.from_numpy(stored[val])
         cosine = float(nn.functional.cosine_similarity(exact, int8).mean())
@@ -139,7 +139,7 @@ def _as_exported(run: Run, snapshot: Snapshot, data: Dataset) -> dict[str, float
     calibration = snapshot.network.config.calibrations[TUNED]
     val = np.flatnonzero(data.splits == VAL)
     correct = accepted = 0
-    for start, crops in zip(range(0, len(val), BATCH), crops_of(run, data.rows[val])):
+    for start, crops in zip(range(0, len(val), BATCH), read_crops(run, data.rows[val])):
         matches = snapshot.gallery.search(snapshot.network.embed(crops, TUNED), 1)
         found = probes_of(matches, data.labels[val[start : start + BATCH]])
         correct += int(found.right.sum())

@@ -21,13 +21,13 @@ def test_nearest_centre_is_not_the_largest() -> None:
     assert nearest_centre([large, centred], photo) is centred
 
 
-def test_nearest_centre_of_nothing() -> None:
+def test_nearest_centre_without_faces() -> None:
     with pytest.raises(ValueError):
         nearest_centre([], Photo.of(Image.new("RGB", (10, 10))))
 
 
-def test_crop_takes_the_margin_in_finished_pixels() -> None:
-    """A box of 146 pixels and a margin of 14: exactly 160 are cut, and nothing is resampled."""
+def test_margin_is_in_pixels_of_the_finished_crop() -> None:
+    """A box of 146 pixels and a margin of 14 make exactly 160 pixels, so nothing is resampled."""
     pixels = np.random.RandomState(0).randint(0, 256, (300, 300, 3)).astype(np.uint8)
     found = crop(Photo.of(Image.fromarray(pixels)), face(100, 80, 246, 226), CropSpec(160, 14))
     assert found.dtype == np.uint8
@@ -37,7 +37,7 @@ def test_crop_takes_the_margin_in_finished_pixels() -> None:
 @pytest.mark.parametrize(
     "box", [(-50, -50, 20, 20), (90, 90, 300, 300), (99.8, 0, 140, 50), (-40, 20, 0.2, 60), (-5, -5, 105, 105)]
 )
-def test_crop_of_a_face_cut_by_the_border(box: tuple[float, float, float, float]) -> None:
+def test_box_is_clipped_to_the_photo(box: tuple[float, float, float, float]) -> None:
     photo = Photo.of(Image.new("RGB", (100, 100), (10, 20, 30)))
     found = crop(photo, face(*box), CropSpec())
     assert found.shape == (160, 160, 3)
@@ -45,23 +45,23 @@ def test_crop_of_a_face_cut_by_the_border(box: tuple[float, float, float, float]
 
 
 @pytest.mark.parametrize("degrees", [-45, -25, 25, 45, 90])
-def test_a_rolled_face_is_turned_upright(degrees: int) -> None:
-    """The crop of a turned photo is that of the photo as it was, but for what resampling blurs."""
+def test_rolled_face_is_rotated_upright(degrees: int) -> None:
+    """The crop from the rotated photo equals the crop from the upright photo, except for the blur of resampling."""
     upright = Image.fromarray(np.random.RandomState(0).randint(0, 256, (12, 12, 3), np.uint8)).resize((300, 300), 3)
     eyes = np.array([[-30.0, -20], [30, -20], [0, 0], [-20, 30], [20, 30]])
     spec = CropSpec()
     expected = crop(Photo.of(upright), Face(Box(90, 90, 210, 210), 1, eyes + 150), spec)
-    turn = np.radians(-degrees)  # Pillow turns counterclockwise, and y points down
-    landmarks = eyes @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + 150
+    angle = np.radians(-degrees)  # Pillow rotates counterclockwise, and y points down
+    landmarks = eyes @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) + 150
     rolled = Face(Box(90, 90, 210, 210), 1, landmarks)
     assert abs(abs(rolled.roll()) - abs(degrees)) < 1e-6
     found = crop(Photo.of(upright.rotate(degrees, Image.Resampling.BICUBIC)), rolled, spec)
     assert np.abs(found.astype(int) - expected).mean() < 3
-    left_alone = crop(Photo.of(upright.rotate(degrees, Image.Resampling.BICUBIC)), rolled, CropSpec(max_roll=180))
-    assert np.abs(left_alone.astype(int) - expected).mean() > 20
+    unrotated = crop(Photo.of(upright.rotate(degrees, Image.Resampling.BICUBIC)), rolled, CropSpec(max_roll=180))
+    assert np.abs(unrotated.astype(int) - expected).mean() > 20
 
 
-def test_a_little_roll_is_left_alone() -> None:
+def test_face_below_max_roll_is_not_rotated() -> None:
     photo = Photo.of(Image.effect_noise((200, 200), 50).convert("RGB"))
     sloping = np.array([[80.0, 80], [120, 90], [100, 100], [85, 120], [115, 125]])
     level = sloping.copy()
@@ -71,13 +71,13 @@ def test_a_little_roll_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("side", [0.05, 0.1, 0.3, 0.6])
-def test_a_face_of_a_large_jpeg_is_cut_from_enough_pixels(side: float) -> None:
-    """Whatever its size, its crop is that of the photo in full, and never one enlarged from less."""
+def test_crop_of_a_large_jpeg_is_not_enlarged(side: float) -> None:
+    """The crop equals that from the photo at full resolution, whatever the size of the face."""
     random = np.random.RandomState(0).randint(0, 256, (36, 48, 3)).astype(np.uint8)
-    picture = Image.fromarray(random).resize((3200, 2400), Image.Resampling.BICUBIC)
+    image = Image.fromarray(random).resize((3200, 2400), Image.Resampling.BICUBIC)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=95)
+    image.save(file, "JPEG", quality=95)
     width = side * 2400
     found = face(1000 - width / 2, 1200 - width / 2, 1000 + width / 2, 1200 + width / 2)
-    expected = crop(Photo.of(picture), found, CropSpec()).astype(int)
+    expected = crop(Photo.of(image), found, CropSpec()).astype(int)
     assert np.abs(crop(decode(file.getvalue()), found, CropSpec()) - expected).mean() < 2.5
