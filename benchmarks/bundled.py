@@ -60,7 +60,7 @@ def judge(scores: Scores, found: np.ndarray, labels: np.ndarray, people: int) ->
     probes = Probes(labels, nobody, np.full(len(found), -np.inf), nobody.copy())
     faces = ~np.isnan(found[:, 0])
     said = metrics.evaluate_scores(scores(found[faces]), labels[faces])
-    for field in ("named", "best", "rank"):
+    for field in ("predicted", "top_score", "rank"):
         getattr(probes, field)[faces] = getattr(said, field)
     return probes
 

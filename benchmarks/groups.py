@@ -48,13 +48,13 @@ class Judged(NamedTuple):
 
     def cells(self, which: np.ndarray) -> list[str]:
         """Of some known people's: how many, named rightly, and above the threshold as well."""
-        right = self.probes.right[which]
+        right = self.probes.correct[which]
         return [f"{which.sum()}", share(right), share(right & self.known[which])]
 
 
 def evaluate_scores(run: Run, probes: Probes) -> Judged:
     facts = run.record("evaluate")["facts"]
-    return Judged(probes, confidence_of(probes.best, facts["slope"], facts["intercept"]) >= facts["threshold"])
+    return Judged(probes, confidence_of(probes.top_score, facts["slope"], facts["intercept"]) >= facts["threshold"])
 
 
 def by_name(names: Sequence[str], people: Judged, strangers: Sequence[str], others: Judged) -> list[list[str]]:

@@ -30,9 +30,9 @@ def test_scores() -> None:
 
 def test_a_photo_without_a_face_is_wrong_and_not_accepted() -> None:
     found = judge(lambda e: e, np.array([NOTHING, [0.1, 0.9]]), np.array([0, 1]), 2)
-    assert found.right.tolist() == [False, True]
+    assert found.correct.tolist() == [False, True]
     assert found.rank.tolist() == [2, 0]
-    assert found.best.tolist() == [-np.inf, pytest.approx(0.9)]
+    assert found.top_score.tolist() == [-np.inf, pytest.approx(0.9)]
 
 
 def test_the_cells_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,8 +156,8 @@ def accuracy(system: System, rows: Sequence[Example], people: int) -> list[str]:
     cells += [percent(share, 1) for share in measured["named_at_strangers_accepted"].values()]
     if system.threshold is None:
         return [*cells, "it has none", ""]
-    accepted = (strangers.best >= system.threshold).mean()
-    return [*cells, percent(metrics.named_at(known, system.threshold), 1), percent(accepted, 1)]
+    accepted = (strangers.top_score >= system.threshold).mean()
+    return [*cells, percent(metrics.tpir_at(known, system.threshold), 1), percent(accepted, 1)]
 
 
 def cost(all_systems: Sequence[System], rows: Sequence[Example]) -> list[list[str]]:

@@ -39,6 +39,6 @@ def test_hubness_however_many_people_are_looked_at_at_a_time(monkeypatch: pytest
 def test_known_probes_stand_in_for_strangers_without_their_own_person() -> None:
     embeddings = np.array([[0.8, 0.6, 0], [0, 1, 0]])
     found = Gallery(np.eye(3)).judge([(np.array([0, 1]), embeddings)], without_own=True)
-    assert np.abs(found.best - [0.6, 0]).max() < 1e-6
-    assert found.named.tolist()[0] == 1
-    assert not found.right.any()
+    assert np.abs(found.top_score - [0.6, 0]).max() < 1e-6
+    assert found.predicted.tolist()[0] == 1
+    assert not found.correct.any()

@@ -87,14 +87,14 @@ def evaluate(run: Run, precision: str) -> None:
         "features": run.identity(f"features-{precision}"),
         "precision": precision,
         "normalisation": asdict(Normalisation()),
-        "rate": metrics.DEFAULT_RATE,
+        "rate": metrics.DEFAULT_FPIR,
     }
 
     def work() -> dict[str, Any]:
         data = dataset(run)
         found = assess(load_head(run), load_features(run, precision), data)
         slope, intercept = metrics.fit_confidence(found.known, found.strangers)
-        score = metrics.threshold_at(found.strangers, metrics.DEFAULT_RATE)
+        score = metrics.threshold_at_fpir(found.strangers, metrics.DEFAULT_FPIR)
         probes = {
             f"{name}_{field}": values
             for name in ("known", "strangers")

@@ -38,10 +38,10 @@ def evaluate_unseen(uri: str, data: Path, strangers: Path | None) -> dict[str, A
     result = {"model": recognizer.version, "people": len(paths), "images": images, "faceless": images - len(known)}
     result.update(metrics.measure(known, outside, images))
     result["threshold"] = threshold
-    result["named_at_threshold"] = metrics.named_at(known, threshold) * len(known) / images
+    result["named_at_threshold"] = metrics.tpir_at(known, threshold) * len(known) / images
     if len(outside):
         result["strangers"] = len(outside)
-        result["strangers_accepted_at_threshold"] = float((outside.best >= threshold).mean())
+        result["strangers_accepted_at_threshold"] = float((outside.top_score >= threshold).mean())
     return result
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from training.evaluation.gallery import Batches, Gallery
-from training.evaluation.metrics import named_at
+from training.evaluation.metrics import tpir_at
 
 PROBES = "probes.json"  # an extra file of the TorchScript, which the service never reads
 KEPT = 1000  # of the val photos and of the strangers: 1.4 MB
@@ -59,7 +59,7 @@ def cost(batches: Batches, gallery: Gallery, threshold: float) -> dict[str, Any]
     known, strangers = found[found.labels >= 0], found[found.labels < 0]
     return {
         "photos": len(known),
-        "right_and_known": named_at(known, threshold),
+        "right_and_known": tpir_at(known, threshold),
         "strangers": len(strangers),
-        "strangers_accepted": float((strangers.best >= threshold).mean()) if len(strangers) else 0.0,
+        "strangers_accepted": float((strangers.top_score >= threshold).mean()) if len(strangers) else 0.0,
     }

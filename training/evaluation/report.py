@@ -122,13 +122,13 @@ def _wrong(run: Run, data: Dataset, found: Assessment) -> list[dict[str, Any]]:
     """The val photos that were named wrongly, surest first."""
     _, rows = examples(run)
     val = data.rows[data.splits == VAL]
-    places = np.flatnonzero(~found.known.right)
-    confidence = _confidence(run, found.known.best)
+    places = np.flatnonzero(~found.known.correct)
+    confidence = _confidence(run, found.known.top_score)
     return [
         {
             "photo": "/".join(Path(rows[val[i]].path).parts[-2:]),
             "is": data.names[found.known.labels[i]],
-            "named": data.names[found.known.named[i]],
+            "named": data.names[found.known.predicted[i]],
             "confidence": round(float(confidence[i]), 4),
         }
         for i in places[np.argsort(-confidence[places])]
@@ -140,7 +140,7 @@ def _per_person(data: Dataset, found: Assessment) -> list[dict[str, Any]]:
     people = len(data.names)
     train = np.bincount(data.labels[data.splits == TRAIN], minlength=people)
     val = np.bincount(found.known.labels, minlength=people)
-    right = np.bincount(found.known.labels[found.known.right], minlength=people)
+    right = np.bincount(found.known.labels[found.known.correct], minlength=people)
     share = right / np.maximum(val, 1)
     return [
         {"id": int(i), "name": data.names[i], "train": int(train[i]), "val": int(val[i]), "right": int(right[i])}
@@ -168,11 +168,11 @@ def contact_sheet(run: Run, data: Dataset, found: Assessment) -> Figure:
     crops = np.load(run.out / CROPS, mmap_mode="r")
     val, train = (data.rows[data.splits == split] for split in (VAL, TRAIN))
     train_labels = data.labels[data.splits == TRAIN]
-    places = np.flatnonzero(~found.known.right)
-    confidence = _confidence(run, found.known.best)
+    places = np.flatnonzero(~found.known.correct)
+    confidence = _confidence(run, found.known.top_score)
     tiles = []
     for i in places[np.argsort(-confidence[places])][:WRONG_SHOWN]:
-        named = found.known.named[i]
+        named = found.known.predicted[i]
         other = train[np.flatnonzero(train_labels == named)[0]]
         tiles.append((np.asarray(crops[val[i]]), f"{data.names[found.known.labels[i]]}\ntaken for"))
         tiles.append((np.asarray(crops[other]), f"{data.names[named]}\n{confidence[i]:.2f}"))

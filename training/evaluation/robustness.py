@@ -102,12 +102,12 @@ def stress(run: Run, count: int) -> None:
         table = []
         for name, change in CHANGES.items():
             found = judge(recognizer, chosen, name, change)
-            known = found.best >= recognizer.config.threshold
+            known = found.top_score >= recognizer.config.threshold
             shares = {
                 "face_found": len(found),
-                "right": found.right.sum(),
-                "right_and_known": (found.right & known).sum(),
-                "wrong_and_known": (~found.right & known).sum(),
+                "right": found.correct.sum(),
+                "right_and_known": (found.correct & known).sum(),
+                "wrong_and_known": (~found.correct & known).sum(),
             }
             table.append({"change": name, **{key: float(value) / len(chosen) for key, value in shares.items()}})
         return {"photos": len(chosen), "table": table}

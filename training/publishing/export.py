@@ -109,7 +109,7 @@ def _as_exported(run: Run, pointer: Pointer, data: Dataset) -> dict[str, float]:
     right = accepted = 0
     for start, crops in zip(range(0, len(val), BATCH), crops_of(run, data.rows[val])):
         found = evaluate_scores(recognizer.classify(crops)[0], data.labels[val[start : start + BATCH]])
-        right += int(found.right.sum())
-        accepted += int((found.right & (found.best >= recognizer.config.threshold)).sum())
+        right += int(found.correct.sum())
+        accepted += int((found.correct & (found.top_score >= recognizer.config.threshold)).sum())
     total = run.record("prepare")["facts"]["val_images"]
     return {"val_accuracy": right / total, "val_named_at_threshold": accepted / total}
