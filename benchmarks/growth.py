@@ -1,4 +1,4 @@
-"""How the service's time grows: with faces, pixels and people, and with functions that share the processors."""
+"""Scaling of the response time with the number of faces, pixels, people and concurrent functions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RUNTIMES = (1, 2, 4, 8)
 
 
 class Growth(NamedTuple):
-    """title and unit of what grows, and for each of its values a row: milliseconds, and what else is worth telling."""
+    """Median time by one variable. ms: for each of `values`; others: further table columns, name -> cells."""
 
     title: str
     unit: str
@@ -38,6 +38,7 @@ class Growth(NamedTuple):
     others: dict[str, list[str]]
 
     def table(self) -> str:
+        """A Markdown section with one row for each value."""
         header = [self.unit, "p50, ms", *self.others]
         rows = [
             [f"{value:,g}", f"{ms:,.0f}", *(column[i] for column in self.others.values())]
@@ -47,25 +48,27 @@ class Growth(NamedTuple):
 
 
 def tables(folder: Path, picture: Path) -> list[str]:
-    """Markdown; the plots go to `picture`."""
-    grown = [faces(folder), pixels(folder), people(folder), runtimes(folder)]
+    """Run all measurements. Returns Markdown sections; the plots are written to `picture`."""
+    results = [faces(folder), pixels(folder), people(folder), runtimes(folder)]
     figure = Figure(figsize=(10, 7), layout="constrained")
-    for axes, one in zip(figure.subplots(2, 2).flat, grown):
-        axes.plot(one.values, one.ms, marker="o")
-        axes.set(title=one.title, xlabel=one.unit, ylabel="p50, ms", ylim=(0, None))
+    for axes, growth in zip(figure.subplots(2, 2).flat, results):
+        axes.plot(growth.values, growth.ms, marker="o")
+        axes.set(title=growth.title, xlabel=growth.unit, ylabel="p50, ms", ylim=(0, None))
         axes.grid(alpha=0.3)
     picture.write_bytes(png(figure))
-    heading = f"## How it grows\n\nOurs alone, one thread, p50 of {REPEATS}.\n\n![the tables below]({picture.name})"
-    return [heading, *(one.table() for one in grown)]
+    text = f"This project alone, one thread, p50 of {REPEATS}."
+    heading = f"## Scaling\n\n{text}\n\n![plots of the tables below]({picture.name})"
+    return [heading, *(growth.table() for growth in results)]
 
 
 def _durations(function: Function, request: bytes, count: int = REPEATS) -> list[float]:
+    """Milliseconds of `count` requests, after one that is not counted."""
     function.duration(request)
     return [function.duration(request) for _ in range(count)]
 
 
 def faces(folder: Path) -> Growth:
-    """In a photo of 3 megapixels, all of them named."""
+    """Measure photos of 3 megapixels with several faces, all of them identified."""
     ms, found, peaks = [], [], []
     with closing(Function("ours", folder / "faces", threads=1)) as function:
         for count in FACES:
@@ -78,7 +81,7 @@ def faces(folder: Path) -> Growth:
 
 
 def pixels(folder: Path) -> Growth:
-    """The portrait at several sizes."""
+    """Measure the portrait at several sizes."""
     ms, sizes, peaks = [], [], []
     large = portrait()
     with closing(Function("ours", folder / "pixels", threads=1)) as function:
@@ -93,7 +96,7 @@ def pixels(folder: Path) -> Growth:
 
 
 def people(folder: Path) -> Growth:
-    """That a model knows, at random: the time does not ask who they are."""
+    """Measure models with random embeddings, because the time does not depend on their values."""
     ms, sizes, starts, peaks = [], [], [], []
     request = event(photos()["250 px"])
     for count in PEOPLE:
@@ -113,16 +116,16 @@ def people(folder: Path) -> Growth:
 
 
 def runtimes(folder: Path) -> Growth:
-    """At once on the processors of this machine. On Lambda each has its own."""
+    """Measure concurrent functions on the CPUs of this machine. On Lambda each function has its own CPU."""
     ms, rates = [], []
     request = event(photos()["250 px"])
     for count in RUNTIMES:
-        with ExitStack() as ends, ThreadPoolExecutor(count) as pool:
-            many = [Function("ours", folder / f"runtime-{count}-{i}", threads=1) for i in range(count)]
-            for one in many:
-                ends.enter_context(closing(one)).duration(request)
+        with ExitStack() as stack, ThreadPoolExecutor(count) as pool:
+            concurrent = [Function("ours", folder / f"runtime-{count}-{i}", threads=1) for i in range(count)]
+            for function in concurrent:
+                stack.enter_context(closing(function)).duration(request)
             started = time.monotonic()
-            took = list(pool.map(lambda one: [one.duration(request) for _ in range(4 * REPEATS)], many))
+            times = list(pool.map(lambda one: [one.duration(request) for _ in range(4 * REPEATS)], concurrent))
             rates.append(f"{4 * REPEATS * count / (time.monotonic() - started):.1f}")
-        ms.append(float(np.median(took)))
-    return Growth("Functions at once, on this machine", "functions", list(RUNTIMES), ms, {"requests/s": rates})
+        ms.append(float(np.median(times)))
+    return Growth("Concurrent functions, on this machine", "functions", list(RUNTIMES), ms, {"requests/s": rates})
