@@ -14,7 +14,7 @@ import pytest
 from benchmarks.bench import RESULTS, STAGES, Pair, check
 from benchmarks.functions import Function, collage, event, photos, table
 from benchmarks.growth import Growth
-from benchmarks.served import Difference, report
+from benchmarks.served import LANDMARK, Difference, report_accuracy, report_detection
 from model.detection.detector import Detector
 from model.photo import Photo
 from testing.paths import ROOT
@@ -61,14 +61,21 @@ def test_function_in_the_emulator(tmp_path: Path) -> None:
         assert 100 < function.peak() < 500
 
 
-@pytest.mark.parametrize(("wrong", "status"), [(0, 0), (1, 1)])
+@pytest.mark.parametrize(("wrong", "failed"), [(0, False), (1, True)])
 def test_end_to_end_accuracy_may_drop_by_a_tenth_of_a_point(
-    wrong: int, status: int, capsys: pytest.CaptureFixture[str]
+    wrong: int, failed: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = ["a"] * 500
     names = [None] * wrong + truth[wrong:]
-    assert report([[Difference(0.0, 0.0)]], truth, list(truth), {250: names}) == status
+    assert report_accuracy(truth, list(truth), {250: names}) == failed
     assert f"| 250 | {1 - wrong / 500:.2%} | {wrong} |" in capsys.readouterr().out
+
+
+def test_end_to_end_detection_may_differ_in_few_faces() -> None:
+    same, far = Difference(0.0, 0.0), Difference(0.0, LANDMARK + 1)
+    assert not report_detection([[same]] * 199 + [[far]])
+    assert report_detection([[same]] * 198 + [[far]] * 2)
+    assert report_detection([[same], None])
 
 
 @pytest.mark.parametrize(("memory", "threads"), [(512, 1), (1769, 1), (3008, 1), (3538, 2), (10_240, 5)])
