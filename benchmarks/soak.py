@@ -163,7 +163,9 @@ def problems(windows: list[Window], requests: int) -> list[str]:
     for name in ("descriptors", "threads"):
         before, after = getattr(first, name), getattr(last, name)
         if after > before:
-            found.append(f"{name.capitalize()} grew from {before} to {after} after the first {first.requests:,} requests.")
+            found.append(
+                f"{name.capitalize()} grew from {before} to {after} after the first {first.requests:,} requests."
+            )
     return found
 
 
