@@ -23,10 +23,10 @@ from training.data.prepare import prepare
 from training.errors import TrainingError, log
 from training.evaluation.compare import compare
 from training.evaluation.evaluate import evaluate
-from training.evaluation.evaluate_model import evaluate_unseen
+from training.evaluation.evaluate_model import evaluate_model
 from training.evaluation.repeat import repeat, spread
 from training.evaluation.report import write_report
-from training.evaluation.robustness import stress
+from training.evaluation.robustness import measure_robustness
 from training.evaluation.verify import verify
 from training.network.features import features
 from training.network.finetune import Recipe, finetune
@@ -84,7 +84,7 @@ def _evaluate(a: Arguments) -> str:
     if a.model and not a.data:
         raise TrainingError("evaluate --model needs --data, a folder of photos, a folder a person.")
     if a.model:
-        return _json(evaluate_unseen(a.model, a.data, a.strangers))
+        return _json(evaluate_model(a.model, a.data, a.strangers))
     if a.out:
         return _measure(a)
     raise TrainingError("evaluate needs --out, the folder of a training run, or --model and --data.")
@@ -119,7 +119,7 @@ def _all(a: Arguments) -> None:
 
 def _stress(a: Arguments) -> str:
     run = Run(a.out)
-    stress(run, a.photos)
+    measure_robustness(run, a.photos)
     return _json(run.record("stress")["facts"])
 
 

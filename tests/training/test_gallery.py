@@ -17,13 +17,13 @@ def test_known_probes_stand_in_for_strangers_without_their_own_person() -> None:
     embeddings = np.array([[0.8, 0.6, 0], [0, 1, 0]])
     gallery = mean_gallery(EmbeddingSpec("tuned", "0" * 16, 3), ["A", "B", "C"], np.eye(3))
     found = search_probes(gallery, [(np.array([0, 1]), embeddings)], without_own=True)
-    assert np.abs(found.best - [0.6, 0]).max() < 1e-6
-    assert found.named.tolist()[0] == 1
-    assert not found.right.any()
+    assert np.abs(found.top_score - [0.6, 0]).max() < 1e-6
+    assert found.predicted.tolist()[0] == 1
+    assert not found.correct.any()
 
 
 def test_the_rank_of_a_probe_is_the_place_of_its_person_among_the_candidates() -> None:
     matches = Matches(np.array([[4, 2], [4, 2], [4, 2]]), np.array([[0.9, 0.1]] * 3))
     found = probes_of(matches, np.array([4, 2, -1]))
     assert found.rank.tolist() == [0, 1, 2]
-    assert found.named.tolist() == [4, 4, 4]
+    assert found.predicted.tolist() == [4, 4, 4]

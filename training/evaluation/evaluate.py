@@ -66,7 +66,7 @@ def assess(embedding: Embedding, features: np.ndarray, data: Dataset) -> Assessm
 def calibrate(found: Assessment) -> Calibration:
     """Choose confidence and threshold on the probes."""
     slope, intercept = metrics.fit_confidence(found.known, found.strangers)
-    score = metrics.threshold_at(found.strangers, metrics.DEFAULT_RATE)
+    score = metrics.threshold_at_fpir(found.strangers, metrics.DEFAULT_FPIR)
     threshold = float(metrics.confidence_of(score, slope, intercept))
     return Calibration(found.gallery.normalization, slope, intercept, threshold)
 
@@ -92,7 +92,7 @@ def evaluate(run: Run, precision: str) -> None:
         "features": run.identity(f"features-{precision}"),
         "precision": precision,
         "normalization": asdict(ScoreNormalization()),
-        "rate": metrics.DEFAULT_RATE,
+        "rate": metrics.DEFAULT_FPIR,
     }
 
     def work() -> dict[str, Any]:

@@ -20,7 +20,7 @@ from training.data.dataset import BATCH, DIGESTS, Dataset, dataset, evenly_space
 from training.data.prepare import STRANGER, TRAIN, VAL
 from training.errors import TrainingError, log
 from training.evaluation.evaluate import embed, load_assessment, load_calibrations
-from training.evaluation.gallery import mean_gallery
+from training.evaluation.gallery import mean_gallery, probes_of
 from training.network.backbone import Conv, fold, forward, load_pretrained, pretrained_layer
 from training.network.embeddings import Embedding, load_embeddings
 from training.network.features import INT8, SERVING_TORCH, load_features, select_backend
@@ -142,7 +142,7 @@ def _as_exported(run: Run, snapshot: Snapshot, data: Dataset) -> dict[str, float
     for start, crops in zip(range(0, len(val), BATCH), read_crops(run, data.rows[val])):
         matches = snapshot.gallery.search(snapshot.network.embed(crops, TUNED), 1)
         found = probes_of(matches, data.labels[val[start : start + BATCH]])
-        correct += int(found.right.sum())
-        accepted += int((found.right & (calibration.confidence(found.best) >= calibration.threshold)).sum())
+        correct += int(found.correct.sum())
+        accepted += int((found.correct & (calibration.confidence(found.top_score) >= calibration.threshold)).sum())
     total = run.record("prepare")["facts"]["val_images"]
     return {"val_accuracy": correct / total, "val_named_at_threshold": accepted / total}

@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from model.gallery import Gallery
 from training.evaluation.gallery import Batches, search_probes
-from training.evaluation.metrics import named_at
+from training.evaluation.metrics import tpir_at
 
 KEPT = 1000  # of the val photos and of the strangers: 1 MB
 
@@ -54,7 +54,7 @@ def measure_cost(probes: Batches, gallery: Gallery, threshold: float) -> dict[st
     known, strangers = found[found.labels >= 0], found[found.labels < 0]
     return {
         "photos": len(known),
-        "right_and_known": named_at(known, threshold),
+        "right_and_known": tpir_at(known, threshold),
         "strangers": len(strangers),
-        "strangers_accepted": float((strangers.best >= threshold).mean()) if len(strangers) else 0.0,
+        "strangers_accepted": float((strangers.top_score >= threshold).mean()) if len(strangers) else 0.0,
     }

@@ -1,10 +1,10 @@
-"""The plain way, to be measured against: what the tutorials do, and nothing that costs them less.
+"""Baseline (facenet-pytorch): a Lambda function written as in common tutorials, for comparison of the speed.
 
-torchvision and facenet-pytorch are imported to serve, boto3 downloads one traced fp32 file, MTCNN looks for faces with
-its defaults in the photo as it came, and one forward pass names the largest. Its threshold, its errors and its formats
-are left out: they would only make it slower.
+It imports torchvision and facenet-pytorch, downloads one traced fp32 model with boto3, detects faces in the original
+photo with MTCNN's defaults, and classifies the largest face in one forward pass. It has no threshold, no error handling
+and no other formats, because these would only make it slower.
 
-    python -m benchmarks.plain PATH    writes the fp32 file; TORCH_HOME has the pretrained weights, or will
+    python -m benchmarks.baseline PATH    writes the fp32 model; reads or downloads the weights in TORCH_HOME
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ CLASSES = 610
 
 
 def export(path: str) -> None:
-    """The network of the tutorials. Its last layer is not trained, which takes the same time."""
+    """Trace the network and save it. Its last layer is not trained, which does not affect the speed."""
     network = InceptionResnetV1(pretrained="vggface2", classify=True, num_classes=CLASSES).eval()
     torch.jit.trace(network, torch.zeros(1, 3, 160, 160)).save(path)
 
 
 def handle(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer the REST API event of a multipart upload."""
     body = base64.b64decode(event["body"])
     parts = decoder.MultipartDecoder(body, event["headers"]["Content-Type"]).parts
     photo = Image.open(io.BytesIO(parts[0].content)).convert("RGB")
     face = mtcnn(photo)
     with torch.no_grad():
         probabilities = torch.softmax(model(face[None]), dim=1)[0]
-    best = int(probabilities.argmax())
+    predicted = int(probabilities.argmax())
     return {
         "statusCode": 200,
         "headers": {"Content-Type": "application/json", "Access-Control-Allow-Origin": "*"},
-        "body": json.dumps({"predicted_id": best, "confidence": float(probabilities[best])}),
+        "body": json.dumps({"predicted_id": predicted, "confidence": float(probabilities[predicted])}),
     }
 
 
 if __name__ == "__main__":
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about the trace, whose shapes are always the same
+        warnings.simplefilter("ignore")  # tracer warnings about constants: the input shape is fixed
         export(sys.argv[1])
 else:
     file = os.path.join(tempfile.gettempdir(), "model.pt")
