@@ -31,8 +31,8 @@ class Person(NamedTuple):
 class EnrolledFace(NamedTuple):
     """One embedding of a person.
 
-    id: UUID; person: the person's id; photos: digests of the photos whose embeddings it is the mean of; added: time,
-    ISO 8601 in UTC.
+    id: UUID; person: the person's id; photos: digests of the photos whose embeddings it is the mean of; added: time or
+    day, ISO 8601 in UTC.
     """
 
     id: str

@@ -42,7 +42,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of manifest.json. created: ISO 8601, UTC; next_id: of the next person."""
+    """The content of manifest.json. created: day, ISO 8601, UTC; next_id: of the next person."""
 
     collection: str
     embedding: EmbeddingSpec
@@ -74,8 +74,13 @@ class Manifest:
 
 
 def now() -> str:
-    """The time, ISO 8601 in UTC, to the second."""
+    """Return the time, ISO 8601 in UTC, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def today() -> str:
+    """Return the day, ISO 8601 in UTC."""
+    return now()[:10]
 
 
 def write_gallery(blobs: BlobStore, prefix: str, collection: str, gallery: Gallery) -> bytes:
@@ -92,7 +97,7 @@ def write_gallery(blobs: BlobStore, prefix: str, collection: str, gallery: Galle
     manifest = Manifest(
         collection,
         gallery.spec,
-        now(),
+        today(),
         gallery.next_id,
         len(gallery.people),
         len(gallery.faces),

@@ -111,8 +111,8 @@ def test_threshold_decides_who_is_known(context: Any) -> None:
 
 
 def test_serving_imports_nothing_of_training() -> None:
-    heavy = ("torchvision", "facenet_pytorch", "matplotlib", "training", "boto3", "requests")
-    heavy += ("aws_lambda_powertools.event_handler",)
+    heavy = ["torchvision", "facenet_pytorch", "matplotlib", "training", "boto3", "requests"]
+    heavy.append("aws_lambda_powertools.event_handler")
     code = f"import handler, sys; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[]"

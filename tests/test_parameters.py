@@ -92,7 +92,7 @@ def test_the_help_needs_no_valid_parameters(checkout: Path) -> None:
 
 def test_the_prices_are_those_of_the_bill() -> None:
     memory = PROPERTIES["memory"]["default"]
-    per_runtime, _ = cost.ready(memory, 0, cost.Milliseconds(warm=0, cold=0))
+    per_runtime, _ = cost.provisioned(memory, 0, cost.Milliseconds(warm=0, cold=0))
     rest, http = (1e6 * cost.GATEWAY_REQUEST[front] for front in ("rest", "http"))
     prices = {
         "front": f"${rest:.2f} (`rest`), ${http:.2f} (`http`) or nothing (`url`) per million requests",

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model.recognizer import Recognizer
-from model.store import BUNDLED
 
-from benchmarks.bundled import as_served, evaluate_embeddings
+from benchmarks.bundled import as_served, bundled, evaluate_embeddings
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.__main__ import Worker, accuracy, cosine_to_means, distance_to_means, systems
+from model.gallery import Matches
 from testing.paths import SAMPLES
 from training.data.align import Aligner
 from training.data.prepare import STRANGER, TRAIN, VAL, Example
@@ -24,14 +23,19 @@ LABELS = np.array([0, 0, 1])
 
 def test_scores() -> None:
     probe = np.array([[0.6, 0.8]], np.float32)
-    assert distance_to_means(KNOWN, LABELS, 2)(probe) == pytest.approx(np.array([[-np.sqrt(0.2), -np.sqrt(3.6)]]))
-    assert cosine_to_means(KNOWN, LABELS, 2)(probe) == pytest.approx(np.array([[np.sqrt(0.8), -0.8]]))
+    assert distance_to_means(KNOWN, LABELS, 2)(probe).scores == pytest.approx(
+        np.array([[-np.sqrt(0.2), -np.sqrt(3.6)]])
+    )
+    assert cosine_to_means(KNOWN, LABELS, 2)(probe).scores == pytest.approx(np.array([[np.sqrt(0.8), -0.8]]))
 
 
 def test_a_photo_without_a_face_is_wrong_and_not_accepted() -> None:
-    found = evaluate_embeddings(lambda e: e, np.array([NO_FACE, [0.1, 0.9]]), np.array([0, 1]), 2)
+    def search(embeddings: np.ndarray) -> Matches:
+        return Matches(np.array([[1, 0]]), embeddings[:, ::-1])
+
+    found = evaluate_embeddings(search, np.array([NO_FACE, [0.1, 0.9]]), np.array([0, 1]))
     assert found.correct.tolist() == [False, True]
-    assert found.rank.tolist() == [2, 0]
+    assert found.rank.tolist() == [5, 0]
     assert found.top_score.tolist() == [-np.inf, pytest.approx(0.9)]
 
 
@@ -51,17 +55,18 @@ def test_table_cells_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ours_gives_the_confidences_of_the_service() -> None:
     photo = SAMPLES / "Kofi_Annan_0006.jpg"
-    recognizer = Recognizer.load(BUNDLED)
-    _, crop, _ = Aligner(recognizer.config.crop).align(photo)
-    confidences, _ = recognizer.classify(crop[None])
+    snapshot = bundled()
+    _, crop, _ = Aligner(snapshot.network.config.crop).align(photo)
+    expected = snapshot.gallery.search(snapshot.embed(crop[None]), 5)
     ours, *_ = systems()
     with closing(Worker(ours)) as worker:
         embedding, ms = worker.embed(str(photo))
         usage = worker.finish()
-    scores = as_served(np.zeros((0, 512)), np.zeros(0), len(recognizer.people))(embedding[None])
-    assert np.abs(1 / (1 + np.exp(-scores)) - confidences).max() < 1e-4
-    assert scores.max() >= ours.threshold
-    assert worker.version == recognizer.version
+    found = as_served(np.zeros((0, 512)), np.zeros(0), len(snapshot.gallery.people))(embedding[None])
+    assert found.ids.tolist() == expected.ids.tolist()
+    assert np.abs(1 / (1 + np.exp(-found.scores)) - snapshot.calibration.confidence(expected.scores)).max() < 1e-4
+    assert ours.threshold is not None and found.scores[0, 0] >= ours.threshold
+    assert worker.version == snapshot.version
     assert ms > 1 and 100 < usage["peak"] < 1000 and 300 < usage["disk"] < 600
 
 

@@ -9,7 +9,7 @@ from typing import Iterator
 
 import pytest
 
-from model.store import BUNDLED
+from storage.networks import BUNDLED
 from testing.emulator import Emulator
 from testing.paths import SAMPLES
 from tests.commands import documented, shell

@@ -186,7 +186,7 @@ def test_further_headers_of_a_part_are_ignored() -> None:
 def test_content_length_of_a_part() -> None:
     """OkHttp sends it."""
     head = 'Content-Disposition: form-data; name="file"; filename="x.jpg"\r\nContent-Length: {}'
-    assert read_form(part(head.format(len(PHOTO)))).data == PHOTO
+    assert read_form(part(head.format(len(PHOTO)))).image == PHOTO
     for wrong in (len(PHOTO) - 1, len(PHOTO) + 1):
         assert "broken or cut short" in broken(part(head.format(wrong)) + b"--limit--")
 

@@ -16,13 +16,14 @@ from typing import Any
 import boto3
 import numpy as np
 import pytest
-from model.recognizer import Recognizer
-from model.store import BUNDLED
 
+from model.embedding import TUNED
+from storage.networks import BUNDLED
 from testing.paths import ROOT, SAMPLES
 from tests.commands import begin, clone, documented, shell
 from tests.conftest import TEN, archive_of, some_of, training
 from training.records import Run
+from training.store import load_model
 
 ARCHIVE = "lfw-deepfunneled-subset.tgz"
 
@@ -97,19 +98,24 @@ def test_report(trained: Path) -> None:
 
 
 def test_what_is_served_is_what_was_evaluated(trained: Path) -> None:
-    """The scores of the TorchScript file are those that chose its threshold."""
+    """The scores of the exported files are those that chose the threshold."""
     from training.data.dataset import dataset
     from training.data.prepare import VAL
-    from training.evaluation.evaluate import embed, load_scorer
+    from training.evaluation.evaluate import embed, load_assessment, load_calibrations
+    from training.network.embeddings import load_embeddings
     from training.network.features import load_features
-    from training.network.finetune import load_head
 
     run = Run(trained)
     data = dataset(run)
-    (_, embeddings), *_ = embed(load_head(run), load_features(run, "int8"), data, VAL)
+    (_, embeddings), *_ = embed(load_embeddings(run, "int8")[TUNED], load_features(run, "int8"), data, VAL)
+    expected = load_assessment(run).gallery.search(embeddings, 5)
     crops = np.load(trained / "crops.npy")[data.rows[data.splits == VAL]]
-    served = 1 / (1 + np.exp(-load_scorer(run).logits(embeddings)))
-    assert np.abs(Recognizer.load(str(trained / "model")).classify(crops)[0] - served).max() < 0.01
+    snapshot = load_model(str(trained / "model"))
+    assert snapshot.network.config.calibrations == load_calibrations(run)
+    found = snapshot.gallery.search(snapshot.embed(crops), 5)
+    assert (found.ids[:, 0] == expected.ids[:, 0]).all()
+    confidences = [snapshot.calibration.confidence(matches.scores) for matches in (found, expected)]
+    assert np.abs(confidences[0] - confidences[1]).max() < 0.01
 
 
 def test_the_same_again_gives_the_same(trained: Path, cloned: Path, weights: Path, tmp_path: Path) -> None:
@@ -192,7 +198,7 @@ def test_interrupted_alignment_is_what_it_would_have_been(trained: Path) -> None
 
     crops = np.load(trained / "crops.npy", mmap_mode="r")
     _, rows = examples(Run(trained))
-    aligner = Aligner(Recognizer.load(str(trained / "model")).config.crop)
+    aligner = Aligner(load_model(str(trained / "model")).network.config.crop)
     for i in (0, 30, 40, 41, 64, 100, len(rows) - 1):
         assert np.array_equal(crops[i], aligner.align(Path(rows[i].path))[1])
 
@@ -210,7 +216,7 @@ def test_publish_what_was_trained(trained: Path, s3_environment: dict[str, str])
     boto3.client("s3").create_bucket(Bucket="trained")
     done = training("publish", "--out", trained, "--to", "s3://trained/faces")
     assert done.returncode == 0, done.stderr
-    assert Recognizer.load("s3://trained/faces").version == report(trained)["model"]["version"]
+    assert load_model("s3://trained/faces").version == report(trained)["model"]["version"]
 
 
 def test_other_settings_do_only_what_depends_on_them(trained: Path, weights: Path, tmp_path: Path) -> None:
@@ -241,7 +247,7 @@ def test_the_course_projects_protocol(lfw_small: Path, checkout: Path, weights: 
     )
     done = shell(command, checkout, TORCH_HOME=str(weights))
     assert done.returncode == 0, done.stderr
-    people = [person.name for person in Recognizer.load(str(checkout / "runs/620/model")).people]
+    people = [person.name for person in load_model(str(checkout / "runs/620/model")).gallery.people]
     assert people[2:] == [name.replace("_", " ") for name in TEN]
     assert report(checkout / "runs/620")["images"] == 48
 
@@ -295,15 +301,16 @@ def test_enrol(checkout: Path) -> None:
     assert "astronaut.jpg: known already, left out" in done.stderr
     assert "broken.jpg: cannot be read, left out" in done.stderr
 
-    before, after = Recognizer.load(BUNDLED), Recognizer.load(str(models))
-    assert [(p.id, p.name) for p in after.people[:610]] == [(p.id, p.name) for p in before.people]
-    known = {person.name: person for person in before.people}["Kofi Annan"]
-    assert len(after.people[known.id].photos) == len(known.photos) + 1
+    before, after = load_model(BUNDLED).gallery, load_model(str(models))
+    assert after.gallery.people[:610] == before.people
+    (known,) = (person.id for person in before.people if person.name == "Kofi Annan")
+    counts = [sum(len(face.photos) for face in each.faces if face.person == known) for each in (before, after.gallery)]
+    assert counts[1] == counts[0] + 1
 
     again = shell(enrol, checkout)
     assert again.returncode == 0
     assert "nothing new" in again.stderr
-    assert Recognizer.load(str(models)).version == after.version
+    assert load_model(str(models)).version == after.version
 
 
 def test_enrol_says_what_it_costs_and_who_looks_alike(trained: Path, lfw_small: Path, tmp_path: Path) -> None:
@@ -328,7 +335,7 @@ def test_enrol_says_what_it_costs_and_who_looks_alike(trained: Path, lfw_small: 
     assert before > 90
     assert now < before
     assert "80 photos of strangers: taken for somebody" in done.stderr
-    assert [person.name for person in Recognizer.load(str(tmp_path / "models")).people[12:]] == [
+    assert [person.name for person in load_model(str(tmp_path / "models")).gallery.people[12:]] == [
         "Eileen Collins",
         "Somebody Else",
     ]

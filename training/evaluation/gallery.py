@@ -7,14 +7,14 @@ people.
 from __future__ import annotations
 
 from typing import Iterable, Sequence, Tuple
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 
 from model.calibration import ScoreNormalization
 from model.embedding import EmbeddingSpec
 from model.gallery import EnrolledFace, Gallery, Matches, Person
-from storage.galleries import now
+from storage.galleries import today
 from training.evaluation.metrics import Probes
 
 TOP = 5  # candidates: as many as a report counts
@@ -44,10 +44,14 @@ def mean_gallery(
 
     means: float32 [people, size]; photos: digests of each person's photos.
     """
-    added = now()
-    faces = [EnrolledFace(str(uuid4()), i, photos[i] if photos else (), added) for i in range(len(names))]
+    faces = [_mean_face(i, name, photos[i] if photos else ()) for i, name in enumerate(names)]
     people = [Person(i, name) for i, name in enumerate(names)]
     return Gallery(spec, ScoreNormalization(), people, faces, means, hubness=hubness)
+
+
+def _mean_face(person: int, name: str, photos: tuple[str, ...]) -> EnrolledFace:
+    # The same training on the same day writes the same bytes, hence no random id and no time of day.
+    return EnrolledFace(str(uuid5(NAMESPACE_OID, "/".join([name, *photos]))), person, photos, today())
 
 
 def search_probes(gallery: Gallery, batches: Batches, without_own: bool = False) -> Probes:
