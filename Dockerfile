@@ -26,9 +26,12 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 
 FROM ${BASE} AS code
 WORKDIR /function
-COPY handler.py openapi.yaml ./
+COPY handler.py app.py settings.py interim_bucket.py openapi.yaml ./
 COPY api ./api
+COPY service ./service
+COPY storage ./storage
 COPY model/*.py ./model/
+COPY model/detection ./model/detection
 RUN python -m compileall -q --invalidation-mode unchecked-hash .
 
 FROM ${BASE} AS weights

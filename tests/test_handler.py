@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -116,6 +118,28 @@ def test_serving_imports_nothing_of_training() -> None:
     code = f"import handler, sys; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_image_holds_everything_that_the_function_imports(tmp_path: Path) -> None:
+    """With the files alone that the Dockerfile copies, of those that .dockerignore lets through."""
+    let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    stage = (ROOT / "Dockerfile").read_text().partition(" AS code\n")[2].partition("FROM ")[0]
+    for sources, target in re.findall(r"^COPY (.+) (\S+)$", stage, re.MULTILINE):
+        for source in (found for pattern in sources.split() for found in ROOT.glob(pattern)):
+            assert source.relative_to(ROOT).parts[0] in let_through
+            if source.is_dir():
+                shutil.copytree(source, tmp_path / target)
+            else:
+                (tmp_path / target).mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, tmp_path / target)
+    code = "import handler; import api.bulk; print(handler.app.service.version())"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**env, "MODEL_URI": ""}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "None"  # the weights come from another stage
 
 
 def test_training_and_serving_see_the_same_crop() -> None:
