@@ -58,7 +58,7 @@ def test_ship(published: dict[str, str], endpoint: str, checkout: Path) -> None:
     assert "WRONG" not in done.stdout
     again = shell(command, checkout, **settings)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert f"nobody new, so {MODELS} stays as it is" in again.stdout
+    assert f"no new people; {MODELS} is unchanged" in again.stdout
 
     bundled = json.loads(Path(BUNDLED, "latest.json").read_text())["version"]
     listed = shell(
@@ -88,8 +88,8 @@ def test_ship_of_a_new_training(
 def test_ship_says_what_it_needs(checkout: Path) -> None:
     done = shell("make ship PEOPLE=photos MODEL_URI=models", checkout)
     assert done.returncode != 0
-    assert "MODEL_URI=s3://bucket/prefix is where the model goes" in done.stderr
-    assert "PEOPLE=folder adds people" in shell("make ship MODEL_URI=s3://bucket/faces", checkout).stderr
+    assert "set MODEL_URI=s3://bucket/prefix" in done.stderr
+    assert "set PEOPLE=folder to add people" in shell("make ship MODEL_URI=s3://bucket/faces", checkout).stderr
 
 
 def test_smoke(endpoint: str, checkout: Path) -> None:
