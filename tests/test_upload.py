@@ -19,9 +19,9 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from scripts.upload import post_photo
-from tests.conftest import ROOT, SAMPLES
+from tests.commands import ROOT
 
-PHOTO = SAMPLES / "Kofi_Annan_0006.jpg"
+PHOTO = ROOT / "web/samples/Kofi_Annan_0006.jpg"
 MEGABYTE = 1_000_000
 
 
