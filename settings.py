@@ -1,9 +1,10 @@
-"""Settings from environment variables. Nothing else in the serving code reads the environment."""
+"""Settings from environment variables. No other module of the service or the training reads the environment."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Mapping, MutableMapping
 
 from storage.s3_settings import S3Settings
@@ -78,3 +79,23 @@ def s3_settings_from_env() -> S3Settings:
 
 def _first(*names: str) -> str | None:
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
+
+
+def model_uri_from_env() -> str | None:
+    """Read where models are published, None if it is not set."""
+    return _first("MODEL_URI")
+
+
+def torch_home_from_env() -> Path:
+    """Read the folder in which torch keeps pretrained weights."""
+    home = _first("TORCH_HOME")
+    return Path(home).expanduser() if home else _cache_home() / "torch"
+
+
+def download_folder_from_env() -> Path:
+    """Read the folder for downloads: $XDG_CACHE_HOME/face-recognition, or ~/.cache/face-recognition."""
+    return _cache_home() / "face-recognition"
+
+
+def _cache_home() -> Path:
+    return Path(_first("XDG_CACHE_HOME") or "~/.cache").expanduser()

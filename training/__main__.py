@@ -16,9 +16,10 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model.crop import CropSpec
+from settings import download_folder_from_env, limit_convolution_cache
 from storage.errors import StorageError
 from training.data.align import align
-from training.data.download import default_cache, lfw
+from training.data.download import lfw
 from training.data.prepare import prepare
 from training.errors import TrainingError, log
 from training.evaluation.compare import compare
@@ -45,7 +46,7 @@ def _data(a: Arguments) -> Path | None:
         raise TrainingError("Give --source or --data, not both.")
     if not (a.source or a.data or a.people):
         raise TrainingError("prepare needs photos: --data, --source lfw or --people.")
-    return lfw(default_cache()) if a.source else a.data
+    return lfw(download_folder_from_env()) if a.source else a.data
 
 
 def _prepare(a: Arguments) -> None:
@@ -171,6 +172,7 @@ FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> what is to be 
 def main(argv: list[str] | None = None) -> int:
     """0: done; 1: something that the message says; 2: wrong options; 130: interrupted."""
     arguments = parser().parse_args(argv)
+    limit_convolution_cache()
     # A shell that starts this in the background has it ignore Ctrl-C, and so would the cleaning up.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

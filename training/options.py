@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from pathlib import Path
 from typing import Any, Dict, NamedTuple
 
 from model.crop import CropSpec
+from settings import model_uri_from_env
 from storage.networks import BUNDLED, COLLECTION
 from training.network.features import FP32, INT8, default_precision
 from training.network.finetune import Recipe
@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
             required: dict[str, Any] = {"required": option in command.required} if option.startswith("--") else {}
             sub.add_argument(option, **required, **options[option])
         if name == "enrol":
-            sub.set_defaults(model=os.getenv("MODEL_URI") or BUNDLED, out=Path("models"))
+            sub.set_defaults(model=model_uri_from_env() or BUNDLED, out=Path("models"))
     return root
 
 

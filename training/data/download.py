@@ -39,11 +39,6 @@ class _TransientError(Exception):
     """A retry may succeed. The message is the reason, a clause."""
 
 
-def default_cache() -> Path:
-    """Return the folder for downloads: $XDG_CACHE_HOME/face-recognition, or ~/.cache/face-recognition."""
-    return Path(os.getenv("XDG_CACHE_HOME") or Path.home() / ".cache") / "face-recognition"
-
-
 def lfw(cache: Path, urls: Sequence[str] = LFW_URLS, checksum: str = LFW_SHA256) -> Path:
     """Return the path of LFW's archive (about 240 MB) in the folder `cache`, downloading it if it is not there.
 

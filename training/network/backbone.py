@@ -9,12 +9,12 @@ in int8 in `training.network.quantize`. The backbone is never trained, so BatchN
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Dict, NamedTuple, Protocol, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
+
+from settings import torch_home_from_env
 
 PRETRAINED = "20180402-114759-vggface2"  # identifies the weights, however they are stored
 WEIGHTS_URL = f"https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/{PRETRAINED}.pt"
@@ -57,8 +57,7 @@ class Backend(Protocol):
 
 def load_pretrained() -> State:
     """Load facenet-pytorch's VGGFace2 state dict, float32, from TORCH_HOME. Downloads it first if missing (107 MB)."""
-    home = os.getenv("TORCH_HOME") or os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")
-    folder = Path(home).expanduser() / "checkpoints"
+    folder = torch_home_from_env() / "checkpoints"
     state: State = torch.hub.load_state_dict_from_url(WEIGHTS_URL, model_dir=str(folder), map_location="cpu")
     return {name: tensor.float() for name, tensor in state.items()}
 
