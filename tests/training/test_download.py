@@ -21,7 +21,7 @@ from tests.training.download_server import (
     stalled,
     truncated,
 )
-from training.data.download import default_cache, lfw
+from training.data.download import lfw
 from training.errors import TrainingError
 
 
@@ -149,13 +149,3 @@ def test_full_disk_does_not_skip_the_url(sites: tuple[Site, Site], tmp_path: Pat
     assert not sites[1].requests
     assert get(sites, tmp_path).read_bytes() == FILE
     assert sites[0].ranges() == [None, f"bytes={HALF}-"]
-
-
-def test_default_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert default_cache() == Path("/somewhere/face-recognition")
-    monkeypatch.setenv("HOME", "/home/someone")
-    monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert default_cache() == Path("/home/someone/.cache/face-recognition")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache() == Path("/home/someone/.cache/face-recognition")
