@@ -107,6 +107,8 @@ class Endpoint:
         return f"refused: {response.json()['error']['message']}"
 
     def preflight(self) -> str:
+        if "//localhost" in self.url:
+            return "skipped: serverless-offline answers preflight requests itself"
         headers = {"Origin": "https://page.example", "Access-Control-Request-Method": "POST"}
         response = self.request(204, "OPTIONS", "/classify", headers=headers)
         allowed = response.headers.get("Access-Control-Allow-Origin")
