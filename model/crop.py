@@ -15,7 +15,7 @@ from model.photo import Photo
 
 @dataclass(frozen=True)
 class CropSpec:
-    """How crops are cut. Saved with each model, because a network needs crops like those it was trained on.
+    """Parameters of a crop. Saved with each model, because a network needs crops like those it was trained on.
 
     size: of the square crop's side, in pixels. margin: pixels of the finished crop around the box, the sum of both
     sides. max_roll: degrees; a face whose roll exceeds it is rotated upright.

@@ -71,15 +71,11 @@ def fetch(
     for url in sorted(urls, key=lambda url: url != source):
         log(f"downloading {url}")
         try:
-            _download(url, partial, timeouts, pauses)
-            if partial.finish(checksum):
-                return path
-            partial.discard()
-            reason = "the checksum is wrong: the file is damaged or a different one"
+            _download(url, partial, checksum, timeouts, pauses)
+            return path
         except _PermanentError as error:
-            reason = str(error)
-        log(f"{url}: {reason}")
-        failures.append(f"{url} ({reason})")
+            log(f"{url}: {error}")
+            failures.append(f"{url} ({error})")
     raise TrainingError(
         f"{path.name} cannot be downloaded from {' or '.join(failures)}. "
         "Try again later, or download it yourself and pass it with --data."
@@ -140,8 +136,18 @@ class _PartialFile:
         return True
 
 
-def _download(url: str, partial: _PartialFile, timeouts: tuple[float, float], pauses: Sequence[float]) -> None:
-    """Download the rest of a file, with retries. Raises _PermanentError, also after too many transient errors."""
+def _download(
+    url: str, partial: _PartialFile, checksum: str, timeouts: tuple[float, float], pauses: Sequence[float]
+) -> None:
+    """Download a file from one URL and verify it. Raises _PermanentError if the URL does not provide it."""
+    _request_all(url, partial, timeouts, pauses)
+    if not partial.finish(checksum):
+        partial.discard()
+        raise _PermanentError("the checksum is wrong: the file is damaged or a different one")
+
+
+def _request_all(url: str, partial: _PartialFile, timeouts: tuple[float, float], pauses: Sequence[float]) -> None:
+    """Send requests until all bytes have arrived. Raises _PermanentError, also after too many transient errors."""
     progress, failures = partial.resumable_bytes(url), 0
     for _ in range(MAX_TRIES):
         try:
