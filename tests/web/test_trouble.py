@@ -16,12 +16,12 @@ from playwright.sync_api import Page, Route, expect
 import handler
 from api.gateway import Gateway
 from testing.servers import free_port
-from tests.front import Front
+from tests.gateway import GatewayServer
 from tests.web.conftest import KNOWN, Between, between, give, inspect, jpeg, visit
 from tests.web.test_photos import names_kofi_annan, panel
 
 
-class Several(socketserver.ThreadingMixIn, Front):
+class Several(socketserver.ThreadingMixIn, GatewayServer):
     """Browsers open connections that they do not use yet, and one of them would block a server of one thread."""
 
     daemon_threads = True
