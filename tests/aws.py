@@ -6,7 +6,7 @@ CloudFormation cannot be imported in Python 3.8. Additions:
 
     type or property                                     needed for
     S3 Bucket: versioning, public access, lifecycle      a private and safe model bucket
-    RestApi: BinaryMediaTypes, endpoint types, deletion  binary photos; `sls remove` without remains
+    RestApi: BinaryMediaTypes, endpoint types, deletion  binary photos; `sls remove` removes everything
     GatewayResponse                                      CORS headers of API Gateway's own responses
     ApiKey, UsagePlan, UsagePlanKey                      --param keys=on
     ApiGatewayV2 Api, Stage, Integration, Route          --param front=http

@@ -27,7 +27,7 @@ class Proxy(http.server.ThreadingHTTPServer):
     daemon_threads = False  # so that closing the server waits for their sockets
 
     def __init__(self, upstream: str, port: int = 0) -> None:
-        """upstream: URL of the S3 API; port: 0 for any free one."""
+        """Listen on a local port. upstream: URL of the S3 API; port: 0 for any free one."""
         super().__init__(("127.0.0.1", port), Handler)
         self.upstream = urlsplit(upstream).netloc
         self.url = f"http://127.0.0.1:{self.server_port}"

@@ -18,10 +18,10 @@ Answer = Callable[[dict], Any]
 
 
 class GatewayServer(http.server.HTTPServer):
-    """Handles one request at a time, because the emulator does."""
+    """An HTTP server that handles one request at a time, because the emulator does."""
 
     def __init__(self, answer: Answer) -> None:
-        """answer: the function, event -> result."""
+        """Listen on a free local port. answer: the function, event -> result."""
         super().__init__(("127.0.0.1", 0), Request)
         self.answer = answer
         self.url = f"http://127.0.0.1:{self.server_port}"
