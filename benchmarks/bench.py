@@ -64,7 +64,7 @@ HEADER = ["baseline, ms", "ours, ms", "p95", "p99", "ratio", "interquartile rang
 
 
 class Comparison(NamedTuple):
-    """tables: Markdown; ratios: by the label of what was compared and the number of threads."""
+    """Results. tables: Markdown; ratios: by `<label>, <threads>`, as stored in results.json."""
 
     tables: list[str]
     ratios: dict[str, float]

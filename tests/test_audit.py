@@ -1,4 +1,4 @@
-"""`make audit`, and the facts on which the judgements in docs/security.md are based."""
+"""`make audit`, and the facts that the assessments in docs/security.md rely on."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from model.photo import decode
 from scripts import audit
 from testing.paths import ROOT, SAMPLES
 
-JUDGED = "CVE-2026-25990"
+ASSESSED = "CVE-2026-25990"
 
 
 def report(*names: str) -> dict[str, Any]:
+    """A pip-audit report with one finding. names: its IDs."""
     vulnerability = {"id": names[0], "aliases": list(names[1:]), "fix_versions": ["12.1.1"]}
     return {"dependencies": [{"name": "pillow", "version": "10.4.0", "vulns": [vulnerability]}], "fixes": []}
 
@@ -27,7 +28,7 @@ def report(*names: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("result", "status", "message"),
     [
-        (report("PYSEC-2026-2249", JUDGED), 0, "1 findings, 0 of them"),
+        (report("PYSEC-2026-2249", ASSESSED), 0, "1 findings, 0 of them"),
         (report("PYSEC-2099-1", "CVE-2099-12345"), 1, "pillow 10.4.0: CVE-2099-12345, PYSEC-2099-1"),
         ({"dependencies": [{"name": "pillow", "skip_reason": "not found"}]}, 0, "NOT CHECKED"),
         (OSError("no network"), 0, "NOT CHECKED"),
@@ -56,9 +57,9 @@ def test_dependencies_are_checked_too() -> None:
 
 def test_judgements_are_about_the_installed_versions() -> None:
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    judged = re.findall(r"^\| \**([\w-]+) (\d[\d.]*)", audit.JUDGEMENTS.read_text(), re.MULTILINE)
-    assert {name for name, _ in judged} >= {"pillow", "torch", "urllib3", "requests"}
-    for name, version in judged:
+    assessed = re.findall(r"^\| \**([\w-]+) (\d[\d.]*)", audit.JUDGEMENTS.read_text(), re.MULTILINE)
+    assert {name for name, _ in assessed} >= {"pillow", "torch", "urllib3", "requests"}
+    for name, version in assessed:
         assert pins[name] == version, name
 
 

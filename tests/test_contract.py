@@ -25,7 +25,7 @@ from service.results import IdentifyOptions
 from testing.emulator import Emulator
 from testing.events import recorded, request, upload
 from testing.paths import EVENTS, ROOT, SAMPLES
-from tests.front import serving
+from tests.gateway import serving
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 RECORDED = sorted(path.stem for path in EVENTS.glob("*.json"))

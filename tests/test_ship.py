@@ -14,7 +14,7 @@ from testing.emulator import Emulator
 from testing.paths import SAMPLES
 from tests.commands import documented, shell
 from tests.conftest import some_of
-from tests.front import serving
+from tests.gateway import serving
 
 BUCKET = "our-models"
 MODELS = f"s3://{BUCKET}/faces"

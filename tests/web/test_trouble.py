@@ -17,12 +17,12 @@ import handler
 from app import compose
 from settings import Settings
 from testing.servers import free_port
-from tests.front import Front
+from tests.gateway import GatewayServer
 from tests.web.conftest import KOFI_ANNAN, Proxy, check_appearance, choose_files, jpeg, open_page, serve_proxy
 from tests.web.test_photos import expect_kofi_annan, panel
 
 
-class ThreadedFront(socketserver.ThreadingMixIn, Front):
+class ThreadedFront(socketserver.ThreadingMixIn, GatewayServer):
     """Handles connections in threads: browsers open connections ahead of use, and one would block a single thread."""
 
     daemon_threads = True

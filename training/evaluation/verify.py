@@ -105,7 +105,7 @@ def cross_validate(scores: np.ndarray, same: np.ndarray, fold: np.ndarray) -> di
 
 
 def _best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
-    """The median of the thresholds with the highest accuracy. scores: float [pairs]; same: bool [pairs]."""
+    """The middle one of the thresholds with the highest accuracy. scores: float [pairs]; same: bool [pairs]."""
     ranked = np.unique(scores)
     candidates = np.concatenate([ranked[:1] - 1, (ranked[1:] + ranked[:-1]) / 2, ranked[-1:] + 1])
     true_negatives = np.searchsorted(np.sort(scores[~same]), candidates)

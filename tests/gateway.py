@@ -1,6 +1,6 @@
-"""What API Gateway does for a function with binary media types, as a small server: HTTP to a REST API's event and back.
+"""A small API Gateway: an HTTP server that converts requests to REST API events and results to responses.
 
-serverless-offline, which `make run` uses, hands on only multipart bodies as bytes.
+Passes every body as binary. serverless-offline, which `make run` uses, does that for multipart bodies only.
 """
 
 from __future__ import annotations
@@ -17,27 +17,29 @@ from testing.events import recorded
 Answer = Callable[[dict], Any]
 
 
-class Front(http.server.HTTPServer):
-    """One request at a time, as the emulator wants it."""
+class GatewayServer(http.server.HTTPServer):
+    """An HTTP server that handles one request at a time, because the emulator does."""
 
     def __init__(self, answer: Answer) -> None:
+        """Listen on a free local port. answer: the function, event -> result."""
         super().__init__(("127.0.0.1", 0), Request)
         self.answer = answer
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
 class Request(http.server.BaseHTTPRequestHandler):
-    server: Front
+    server: GatewayServer
 
     def handle_one_request(self) -> None:
-        """Any method: the function says which it takes."""
+        """Accept every method, because the function decides which ones are allowed."""
         self.raw_requestline = self.rfile.readline(65537)
         if not self.raw_requestline:
             self.close_connection = True
         elif self.parse_request():
-            self.work()
+            self.forward()
 
-    def work(self) -> None:
+    def forward(self) -> None:
+        """Pass the request to the function and send its result."""
         url = urlsplit(self.path)
         query = parse_qs(url.query, keep_blank_values=True)
         headers = {name: self.headers.get_all(name, []) for name in self.headers}
@@ -53,10 +55,10 @@ class Request(http.server.BaseHTTPRequestHandler):
             body=base64.b64encode(body).decode() or None,
             isBase64Encoded=bool(body),
         )
-        answer = self.server.answer(event)
-        payload = (answer.get("body") or "").encode()
-        self.send_response(int(answer["statusCode"]))
-        for name, values in answer["multiValueHeaders"].items():
+        result = self.server.answer(event)
+        payload = (result.get("body") or "").encode()
+        self.send_response(int(result["statusCode"]))
+        for name, values in result["multiValueHeaders"].items():
             for value in values:
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(payload)))
@@ -64,17 +66,17 @@ class Request(http.server.BaseHTTPRequestHandler):
         self.wfile.write(payload)
 
     def log_message(self, *_: object) -> None:
-        """The tests have their own output."""
+        """Keep the tests' output clean."""
 
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
-    """The URL at which the function's answers can be had."""
-    with Front(answer) as front:
-        thread = threading.Thread(target=front.serve_forever)
+    """Serve a function and yield the URL. answer: event -> result."""
+    with GatewayServer(answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield front.url
+            yield server.url
         finally:
-            front.shutdown()
+            server.shutdown()
             thread.join()
