@@ -17,14 +17,14 @@ from api.router import Router
 from api.routes import native_routes
 from api.telemetry import Telemetry
 from model.detection.detector import Detector
-from model.processor import keep_freed_memory, use_threads
+from model.processor import use_threads
 from service.errors import ModelUnavailable
 from service.faces import FaceService
 from settings import Settings, limit_convolution_cache, s3_settings_from_env
 from storage.blobs import BlobStore, open_blobs
 from storage.live import LiveModel
 from storage.networks import BUNDLED
-from storage.s3_settings import DEFAULT_POLICY, SERVING_POLICY
+from storage.s3_settings import BULK_POLICY, SERVING_POLICY
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,6 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
     Without a model the app is created all the same: requests get 503, and the model is tried again.
     """
     limit_convolution_cache()
-    keep_freed_memory()
     if settings.memory_mb and not settings.threads_set:
         use_threads(settings.memory_mb)
     app = compose(settings, FaceService(live or _live_model(settings), Detector()))
@@ -76,7 +75,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
 
 def open_bucket(name: str) -> BlobStore:
     """Open the bucket that photos are dropped in."""
-    return open_blobs(f"s3://{name}", s3_settings_from_env(), DEFAULT_POLICY)
+    return open_blobs(f"s3://{name}", s3_settings_from_env(), BULK_POLICY)
 
 
 def compose(

@@ -42,3 +42,6 @@ DEFAULT_POLICY = RetryPolicy(connect=10, read=60, attempts=3, total=math.inf)
 # is given up after two attempts of 2 s and a pause of up to 1 s, still within INIT. One that sends less than 2 MB/s is
 # treated as down.
 SERVING_POLICY = RetryPolicy(connect=1, read=2, attempts=2, total=12)
+
+# For photos in a bucket, within the 120 s that serverless.yml gives the function.
+BULK_POLICY = RetryPolicy(connect=5, read=20, attempts=4, total=60)
