@@ -110,7 +110,7 @@ class _Job(NamedTuple):
         try:
             found = json.loads(self.bucket.get(self._beside(RESULTS), MAX_BYTES).data)
             return (found["source"]["etag"], found["model"]["version"]) == (self.photo.etag, self.version)
-        except (BlobNotFound, CorruptData, ValueError, TypeError, KeyError):
+        except (BlobNotFound, CorruptData, ValueError, TypeError, KeyError, RecursionError):
             return False
 
     def check_bucket(self) -> None:

@@ -126,7 +126,18 @@ def test_other_bytes_or_another_model_are_answered_anew(bucket: Bucket) -> None:
     assert newer.on_upload(event, context()) == {"done_before": 1}
 
 
-@pytest.mark.parametrize("data", [b"", b"no JSON", b"[]", b"{}", b'{"source": null, "model": {"version": 1}}', b"\xff"])
+NO_RESULTS = (
+    b"",
+    b"no JSON",
+    b"[]",
+    b"{}",
+    b'{"source": null, "model": {"version": 1}}',
+    b"[" * 100_000,
+    b"\xff",
+)
+
+
+@pytest.mark.parametrize("data", NO_RESULTS, ids=lambda data: data[:20])
 def test_what_is_there_and_no_result_is_replaced(data: bytes, bucket: Bucket) -> None:
     bucket.put("results/a.jpg.json", data)
     assert handler.on_upload(bucket.put("photos/a.jpg", KNOWN), context()) == {"answered": 1}
