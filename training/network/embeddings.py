@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Callable
 
 import numpy as np
 import torch
 
 from model.embedding import GENERIC, TUNED, EmbeddingSpec
-from training.network.backbone import EMBEDDING, PRETRAINED, embed_pretrained, load_pretrained
+from training.network.backbone import EMBEDDING, PRETRAINED, State, embed_pretrained, load_pretrained
 from training.network.finetune import Head, load_head
 from training.records import Run, digest
 
@@ -27,16 +28,20 @@ class Embedding:
 
 def load_embeddings(run: Run, precision: str) -> dict[str, Embedding]:
     """Both embeddings by name, once the run has a head."""
-    head, state = load_head(run), load_pretrained()
     base = {"weights": PRETRAINED, "crop": run.record("align")["inputs"]["crop"], "precision": precision}
+
+    @lru_cache(maxsize=1)
+    def pretrained() -> State:
+        # Loaded when it is needed: the identity of an embedding alone needs no download.
+        return load_pretrained()
 
     def generic(features: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            return embed_pretrained(state, torch.from_numpy(features)).numpy()
+            return embed_pretrained(pretrained(), torch.from_numpy(features)).numpy()
 
     return {
         GENERIC: Embedding(EmbeddingSpec(GENERIC, digest(base), EMBEDDING), generic),
-        TUNED: tuned_embedding(head, base),
+        TUNED: tuned_embedding(load_head(run), base),
     }
 
 
