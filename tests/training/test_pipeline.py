@@ -329,12 +329,12 @@ def test_enrol_says_what_it_costs_and_who_looks_alike(trained: Path, lfw_small: 
     assert done.returncode == 0, done.stderr
     assert f"Somebody Else looks like {names[0]} (confidence" in done.stderr
     assert "Eileen Collins looks like" not in done.stderr
-    cost = r"known people's 36 val photos: named rightly and known ([\d.]+)% before, ([\d.]+)% now"
+    cost = r"36 val photos of known people: identified correctly ([\d.]+)% before, ([\d.]+)% now"
     before, now = map(float, re.search(cost, done.stderr).groups())  # type: ignore[union-attr]
     # Two of the same are told apart badly, and that is what is to be seen.
     assert before > 90
     assert now < before
-    assert "80 photos of strangers: taken for somebody" in done.stderr
+    assert "80 photos of strangers: identified as somebody" in done.stderr
     assert [person.name for person in load_model(str(tmp_path / "models")).gallery.people[12:]] == [
         "Eileen Collins",
         "Somebody Else",

@@ -140,9 +140,9 @@ def _log_cost(probes: Batches, snapshot: Snapshot, gallery: Gallery) -> None:
     def both(name: str) -> str:
         return f"{before[name]:.1%} before, {after[name]:.1%} now"
 
-    log(f"known people's {before['photos']} val photos: named rightly and known {both('right_and_known')}")
+    log(f"{before['photos']} val photos of known people: identified correctly {both('tpir')}")
     if before["strangers"]:
-        log(f"{before['strangers']} photos of strangers: taken for somebody {both('strangers_accepted')}")
+        log(f"{before['strangers']} photos of strangers: identified as somebody {both('fpir')}")
 
 
 def _log(result: Enrolment, gallery: Gallery) -> None:

@@ -54,7 +54,7 @@ def measure_cost(probes: Batches, gallery: Gallery, threshold: float) -> dict[st
     known, strangers = found[found.labels >= 0], found[found.labels < 0]
     return {
         "photos": len(known),
-        "right_and_known": tpir_at(known, threshold),
+        "tpir": tpir_at(known, threshold),
         "strangers": len(strangers),
-        "strangers_accepted": float((strangers.top_score >= threshold).mean()) if len(strangers) else 0.0,
+        "fpir": float((strangers.top_score >= threshold).mean()) if len(strangers) else 0.0,
     }
