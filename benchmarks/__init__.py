@@ -4,9 +4,9 @@ module    measures                                                              
 bench     speed compared with the baseline (baseline), scaling (growth)         README, results.md, docs/engine.md
 served    accuracy of the served path, end to end                               docs/engine.md
 soak      memory and speed over many requests                                   docs/reliability.md
-cost      monthly cost on AWS                                                   README
-peers     comparison with other face recognition systems                        README
-groups    accuracy by group of people                                           README
+cost      monthly cost on AWS                                                   docs/costs.md
+peers     comparison with other face recognition systems                        docs/comparison.md
+groups    accuracy by group of people                                           docs/limits.md
 pairs     draws pairs of photos for LFW's verification protocol                 docs/training.md
 
 Shared: functions (Lambda functions in AWS's emulator) and bundled (the bundled model's split and scores).

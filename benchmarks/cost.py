@@ -1,6 +1,6 @@
 """Monthly cost of the service on AWS, from published prices and measured durations.
 
-    python -m benchmarks.cost                measures, then prints the tables of the README
+    python -m benchmarks.cost                measures, then prints the tables of docs/costs.md
     python -m benchmarks.cost --ms 90 60     uses your own durations at 1,769 and 3,538 MB, from `make smoke` or the log
 
 The photo is a portrait of 1,600 x 1,600 pixels, similar to a phone's. It is measured in AWS's Lambda emulator with one
