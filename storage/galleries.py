@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any, Iterator, NamedTuple, Sequence
@@ -20,8 +21,9 @@ from model.calibration import ScoreNormalization
 from model.embedding import EmbeddingSpec
 from model.gallery import EnrolledFace, Gallery, Person
 from storage.blobs import BlobStore
-from storage.cache import CachedStore, Item, changed
+from storage.cache import CachedStore, Item
 from storage.errors import CorruptData
+from storage.fields import describe, pick
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -63,11 +65,13 @@ class Manifest:
                     f"The manifest has format {content['format']} and this release reads up to {FORMAT}: update it.",
                     "a manifest has a newer format: update the service",
                 )
-            known = {name: content[name] for name in cls.__dataclass_fields__}
-            segments = tuple(Segment(**segment) for segment in known["segments"])
-            return cls(**{**known, "embedding": EmbeddingSpec(**known["embedding"]), "segments": segments})
+            found = pick(cls, content)
+            found["embedding"] = EmbeddingSpec(**pick(EmbeddingSpec, found["embedding"]))
+            found["segments"] = tuple(Segment(**pick(Segment, segment)) for segment in found["segments"])
+            return cls(**found)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise CorruptData(f"The manifest cannot be read: {error!r}.", "a manifest cannot be read") from error
+            message = f"The manifest cannot be read: {describe(error)}."
+            raise CorruptData(message, "a manifest cannot be read") from error
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), indent=1).encode() + b"\n"
@@ -109,43 +113,38 @@ def write_gallery(blobs: BlobStore, prefix: str, collection: str, gallery: Galle
 
 def read_manifest(store: CachedStore, prefix: str, sha256: str) -> Manifest:
     """Read and verify the manifest of a published collection. Raises StorageError."""
-    item = Item(prefix + MANIFEST, sha256, MANIFEST_BYTES)
-    copy = store.find(item)
-    if copy:
-        return Manifest.parse(copy.read_bytes())
-    data = store.read(item.key, item.limit)
-    manifest = Manifest.parse(data)  # before its checksum: a newer format is worth a sentence of its own
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise changed(item.key)
-    if store.blobs.local_path(item.key) is None:
-        store.add(item, data)
-    return manifest
+    return Manifest.parse(store.load(Item(prefix + MANIFEST, sha256, MANIFEST_BYTES)))
 
 
 def read_gallery(store: CachedStore, prefix: str, manifest: Manifest, normalization: ScoreNormalization) -> Gallery:
     """Read and verify the segments. Raises StorageError."""
-    people: dict[int, Person] = {}
-    faces: list[EnrolledFace] = []
-    embeddings = [np.zeros((0, manifest.embedding.size), np.float16)]
-    hubness = [np.zeros(0, np.float32)]
-    for segment in manifest.segments:
-        path = store.fetch(Item(prefix + segment.file, segment.sha256, segment.bytes))
-        found = _decode_segment(path.read_bytes(), segment.file)
-        people.update((person.id, person) for person in found.people)
-        faces.extend(found.faces)
-        embeddings.append(found.embeddings)
-        hubness.append(found.hubness)
-    if (len(people), len(faces)) != (manifest.people, manifest.faces):
-        raise CorruptData("The manifest counts other people and faces than its segments hold.", "a manifest is wrong")
+    parts = [_read_segment(store, prefix, segment, manifest.embedding.size) for segment in manifest.segments]
+    people = [person for part in parts for person in part.people]
+    faces = [face for part in parts for face in part.faces]
+    _check_people(manifest, people, faces)
     return Gallery(
         manifest.embedding,
         normalization,
-        [people[key] for key in sorted(people)],
+        people,
         faces,
-        np.concatenate(embeddings),
+        np.concatenate([np.zeros((0, manifest.embedding.size), np.float16), *(part.embeddings for part in parts)]),
         manifest.next_id,
-        np.concatenate(hubness),
+        np.concatenate([np.zeros(0, np.float32), *(part.hubness for part in parts)]),
     )
+
+
+def _check_people(manifest: Manifest, people: Sequence[Person], faces: Sequence[EnrolledFace]) -> None:
+    """Raises CorruptData where segments do not fit together."""
+    ids = [person.id for person in people]
+    if (len(people), len(faces)) != (manifest.people, manifest.faces):
+        problem = "other people and faces than its segments hold"
+    elif any(first >= second for first, second in zip(ids, [*ids[1:], manifest.next_id])):
+        problem = "people whose ids do not ascend"
+    elif not {face.person for face in faces} <= set(ids):
+        problem = "faces of people who are not there"
+    else:
+        return
+    raise CorruptData(f"The manifest of {manifest.collection} lists {problem}.", "a manifest is wrong")
 
 
 class _Contents(NamedTuple):
@@ -172,16 +171,31 @@ def _segments(gallery: Gallery) -> Iterator[tuple[bytes, int, int]]:
         yield safetensors.numpy.save(arrays), len(people), len(faces)
 
 
-def _decode_segment(data: bytes, file: str) -> _Contents:
+def _read_segment(store: CachedStore, prefix: str, segment: Segment, size: int) -> _Contents:
+    """size: numbers in an embedding. Raises StorageError."""
+    data = store.load(Item(prefix + segment.file, segment.sha256, segment.bytes))
     try:
-        arrays = safetensors.numpy.load(data)
-        records = json.loads(arrays["records"].tobytes())
-        people = [Person(*row) for row in zip(*(records["people"][name] for name in Person._fields))]
-        columns = (records["faces"][name] for name in EnrolledFace._fields)
-        faces = [EnrolledFace(key, person, tuple(photos), added) for key, person, photos, added in zip(*columns)]
-        return _Contents(people, faces, arrays["embeddings"], arrays["hubness"])
-    except (SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise CorruptData(f"The segment {file} cannot be read: {error!r}.", "a segment cannot be read") from error
+        found = _decode_segment(data)
+        shapes = {"embeddings": found.embeddings.shape, "hubness": found.hubness.shape}
+        counted = {"embeddings": (len(found.faces), size), "hubness": (len(found.people),)}
+        if shapes != counted or (len(found.people), len(found.faces)) != (segment.people, segment.faces):
+            raise ValueError("arrays, records and manifest do not fit together")
+        return found
+    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+        message = f"The segment {segment.file} cannot be read: {describe(error)}."
+        raise CorruptData(message, "a segment cannot be read") from error
+
+
+def _decode_segment(data: bytes) -> _Contents:
+    """Raises SafetensorError, ValueError, TypeError, KeyError, RecursionError."""
+    arrays = safetensors.numpy.load(data)
+    records = json.loads(arrays["records"].tobytes())
+    for key in (*records["people"]["id"], *records["faces"]["person"]):
+        operator.index(key)  # TypeError unless it is an integer
+    people = [Person(*row) for row in zip(*(records["people"][name] for name in Person._fields))]
+    columns = (records["faces"][name] for name in EnrolledFace._fields)
+    faces = [EnrolledFace(key, person, tuple(photos), added) for key, person, photos, added in zip(*columns)]
+    return _Contents(people, faces, arrays["embeddings"], arrays["hubness"])
 
 
 def _columns(kind: type, rows: Sequence[Any]) -> dict[str, list[Any]]:

@@ -12,6 +12,7 @@ from model.errors import FormatError
 from storage.blobs import BlobStore
 from storage.cache import CachedStore
 from storage.errors import NothingLoaded, StorageError, StorageUnreachable
+from storage.fields import describe
 from storage.networks import Pointer, Snapshot, load_version, read_pointer
 from storage.s3_settings import SERVING_POLICY
 
@@ -123,7 +124,7 @@ class LiveModel:
                     log.info("Serving %s from now on.", self.version())
         except (StorageError, FormatError) as error:
             if before.confirmed or (reading and isinstance(error, StorageUnreachable)):
-                log.warning("%s Still serving %s. Cause: %r", error, self.version(), error.__cause__)
+                log.warning("%s Still serving %s.%s", error, self.version(), _cause(error))
             else:  # a version that was withdrawn while S3 could not be reached must not be served any longer
                 self._state = self._fall_back(error, None)
         finally:
@@ -134,10 +135,8 @@ class LiveModel:
         return CachedStore(blobs, time.monotonic() + self._seconds)
 
     def _fall_back(self, error: Exception, snapshot: Snapshot | None) -> _State:
-        log.warning(
-            "%s Serving %s for now. Cause: %r", error, snapshot.version if snapshot else "nothing", error.__cause__
-        )
-        return _State(snapshot, confirmed=False, problem=_describe(error))
+        log.warning("%s Serving %s for now.%s", error, snapshot.version if snapshot else "nothing", _cause(error))
+        return _State(snapshot, confirmed=False, problem=_problem(error))
 
 
 def _loaded(store: CachedStore, pointer: Pointer) -> Snapshot:
@@ -158,6 +157,11 @@ def _last_good(blobs: BlobStore) -> Snapshot | None:
         return None
 
 
-def _describe(error: Exception) -> str:
+def _cause(error: Exception) -> str:
+    """For the log: the library's own words."""
+    return f" Cause: {describe(error.__cause__)}." if error.__cause__ else ""
+
+
+def _problem(error: Exception) -> str:
     """Describe a problem to callers: no bucket, key or path."""
     return f"The model cannot be loaded: {error.reason}." if isinstance(error, StorageError) else str(error)

@@ -16,6 +16,7 @@ import builtins
 import hashlib
 import json
 import re
+import zipfile
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,13 +25,13 @@ from typing import NamedTuple
 import numpy as np
 
 from model.calibration import Calibration
-from model.embedding import EmbeddingSpec
-from model.errors import EmbeddingMismatch
+from model.errors import EmbeddingMismatch, NetworkFormatError
 from model.gallery import Gallery
-from model.networks import EmbeddingNetwork
+from model.networks import CONFIG, EmbeddingNetwork, NetworkConfig
 from storage.blobs import BlobStore
 from storage.cache import CachedStore, Item
 from storage.errors import CorruptData
+from storage.fields import describe, pick
 from storage.galleries import Manifest, read_gallery, read_manifest
 
 BUNDLED = str(Path(__file__).resolve().parent.parent / "model" / "bundled")
@@ -58,26 +59,24 @@ class Pointer:
     manifest_sha256: str
 
     @classmethod
-    def parse(cls, text: builtins.bytes | str) -> Pointer:
-        """Fields that it does not know are ignored. Raises CorruptData."""
+    def parse(cls, text: builtins.bytes | str, name: str = POINTER) -> Pointer:
+        """Fields that it does not know are ignored. name: of the file, for messages. Raises CorruptData."""
         try:
             content = json.loads(text)
-            if "file" in content and "collection" not in content:
+            if isinstance(content, dict) and "file" in content and "collection" not in content:
                 raise CorruptData(
-                    f"{POINTER} names a model of an earlier release, which held network and people in one file: export "
-                    "it again with `python -m training export`.",
+                    f"{name} names a model of an earlier release, which held network and people in one file: export it "
+                    "again with `python -m training export`.",
                     "the published model is of an earlier release: export it again",
                 )
-            pointer = cls(**{name: content[name] for name in cls.__dataclass_fields__})
+            pointer = cls(**pick(cls, content))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise _broken(f"it cannot be read: {type(error).__name__}, {error}") from error
+            raise _broken(name, f"it cannot be read: {describe(error)}") from error
         # Version and collection become parts of keys, so nothing else may stand in them.
-        if not (VERSION.fullmatch(str(pointer.version)) and COLLECTION.fullmatch(str(pointer.collection))):
-            raise _broken("version or collection have an unknown form")
+        if not (VERSION.fullmatch(pointer.version) and COLLECTION.fullmatch(pointer.collection)):
+            raise _broken(name, "version or collection have an unknown form")
         if pointer.collection.strip(".") == "" or pointer.file != f"{pointer.version}/{FILE}":
-            raise _broken("it names another file than its version's")
-        if not (isinstance(pointer.sha256, str) and isinstance(pointer.bytes, int)):
-            raise _broken("size or checksum have an unknown form")
+            raise _broken(name, "it names another file than its version's")
         return pointer
 
     @classmethod
@@ -96,10 +95,6 @@ class Pointer:
     def network(self) -> Item:
         return Item(self.file, self.sha256, self.bytes)
 
-    def names_its_content(self) -> bool:
-        """Check that the version's name follows from its checksums."""
-        return self.version.endswith(f"-{_digest(self.sha256, self.manifest_sha256)}")
-
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2) + "\n"
 
@@ -108,8 +103,8 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
 
 
-def _broken(why: str) -> CorruptData:
-    return CorruptData(f"{POINTER} is not a pointer to a model: {why}.", f"{POINTER} is not a pointer to a model")
+def _broken(name: str, why: str) -> CorruptData:
+    return CorruptData(f"{name} is not a pointer to a model: {why}.", f"{name} is not a pointer to a model")
 
 
 class Snapshot(NamedTuple):
@@ -145,21 +140,40 @@ def load_version(store: CachedStore, pointer: Pointer) -> Snapshot:
     path = store.fetch(pointer.network)
     manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
     network = EmbeddingNetwork(path)
-    spec = _check_embedding(manifest, network)
-    gallery = read_gallery(store, pointer.gallery, manifest, network.config.calibrations[spec.name].normalization)
+    gallery = _read_gallery(store, pointer, manifest, network.config)
     digests = {pointer.sha256, pointer.manifest_sha256, *(segment.sha256 for segment in manifest.segments)}
     return Snapshot(pointer, path, network, gallery, frozenset(digests))
 
 
-def _check_embedding(manifest: Manifest, network: EmbeddingNetwork) -> EmbeddingSpec:
-    """Raises EmbeddingMismatch."""
+def check_version(store: CachedStore, pointer: Pointer) -> None:
+    """Fetch and verify all that is served of a version, as `load_version` does but without running the network.
+
+    So this works with every version of torch. Raises StorageError, FormatError.
+    """
+    config = read_config(store.fetch(pointer.network))
+    manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
+    _read_gallery(store, pointer, manifest, config)
+
+
+def _read_gallery(store: CachedStore, pointer: Pointer, manifest: Manifest, config: NetworkConfig) -> Gallery:
+    """Raises StorageError; EmbeddingMismatch where it holds other embeddings than the network's."""
     spec = manifest.embedding
-    if network.config.specs.get(spec.name) != spec:
+    if config.specs.get(spec.name) != spec:
         raise EmbeddingMismatch(
             f"The collection {manifest.collection} holds embeddings `{spec.name}` of another network ({spec.digest}): "
             "they cannot be compared with this one's."
         )
-    return spec
+    return read_gallery(store, pointer.gallery, manifest, config.calibrations[spec.name].normalization)
+
+
+def read_config(path: Path) -> NetworkConfig:
+    """Read a network's configuration without loading the network. Raises NetworkFormatError."""
+    try:
+        with zipfile.ZipFile(path) as archive:  # TorchScript is one
+            name = next(name for name in archive.namelist() if name.endswith(f"/extra/{CONFIG}"))
+            return NetworkConfig.parse(archive.read(name).decode())
+    except (OSError, zipfile.BadZipFile, StopIteration, ValueError, RuntimeError) as error:
+        raise NetworkFormatError("The model file is not one that this project wrote.") from error
 
 
 def load_current(blobs: BlobStore) -> Snapshot:

@@ -105,7 +105,8 @@ def _save(run: Run, precision: str, convs: dict[str, Conv], config: NetworkConfi
         script = torch.jit.script(network)
     extra = torch._C.ExtraFilesMap()
     extra[CONFIG] = config.to_json()
-    script.save(str(path), _extra_files=extra)
+    # `save` ends the process where the disk is full.
+    path.write_bytes(script.save_to_buffer(_extra_files=extra))
 
 
 def _against_fp32(

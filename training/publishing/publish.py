@@ -6,11 +6,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model.calibration import ScoreNormalization
 from storage.blobs import BlobStore
 from storage.cache import CachedStore
-from storage.galleries import read_gallery, read_manifest
-from storage.networks import OWN_POINTER, POINTER, Pointer, read_pointer
+from storage.networks import OWN_POINTER, POINTER, Pointer, check_version, read_pointer
 from training.errors import log
 from training.store import latest, megabytes, open_store, point
 
@@ -24,23 +22,15 @@ def publish(models: Path, to: str, dry_run: bool = False) -> Pointer:
     is told that the other was first.
     """
     with open_store(str(models)) as source:
-        pointer = _checked(source)
+        store = CachedStore(source)
+        pointer = read_pointer(store)
+        check_version(store, pointer)
         with open_store(to) as target:
             current, etag = latest(target)
             _copy(source, target, pointer, dry_run)
             _serve(target, pointer, current, etag, dry_run)
     if dry_run:
         log("dry run: nothing was written")
-    return pointer
-
-
-def _checked(source: BlobStore) -> Pointer:
-    """Verify all parts of the version, so that nothing damaged is published. Raises StorageError."""
-    store = CachedStore(source)
-    pointer = read_pointer(store)
-    store.fetch(pointer.network)
-    manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
-    read_gallery(store, pointer.gallery, manifest, ScoreNormalization())
     return pointer
 
 

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
 from model.gallery import Gallery
 from storage.blobs import BlobStore
-from storage.cache import sha256_of
+from storage.cache import CachedStore, sha256_of
+from storage.errors import BlobNotFound, CorruptData
 from storage.folder import LOCK, FolderBlobs
 from storage.galleries import write_gallery
-from storage.networks import FILE, OWN_POINTER, POINTER_BYTES, PROBES, VERSION, Pointer
+from storage.networks import FILE, OWN_POINTER, POINTER_BYTES, PROBES, VERSION, Pointer, check_version
 from training.errors import TrainingError, log
-from training.store import latest, megabytes, open_store, point
+from training.store import find_pointer, latest, megabytes, open_store, overtaken, point
+
+# In the folder of versions. No version has such a name.
+DRAFT = ".~draft"
+DRAFT_LOCK = ".~draft.lock"
 
 
 class Version(NamedTuple):
@@ -38,39 +46,85 @@ def write_version(
     """Write a new version below `models`, then the pointer to it. An interruption leaves the old version in force.
 
     write_network: writes the network's file to a path; probes: as of `pack_probes`; etag: of the pointer that is
-    replaced, None where there is none. Raises TrainingError where another process has written a version meanwhile,
-    StorageError.
+    replaced, None where there is none. Raises StorageError, OSError; TrainingError where another process is writing a
+    version, or has written one since that pointer was read.
     """
-    partial = models / ".new"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        write_network(partial / FILE)
-        blobs = FolderBlobs(partial)
-        manifest = write_gallery(blobs, f"galleries/{collection}/", collection, gallery)
-        digest = hashlib.sha256(manifest).hexdigest()
-        size = (partial / FILE).stat().st_size
-        pointer = Pointer.to(sha256_of(partial / FILE), size, collection, digest, datetime.now(timezone.utc))
-        if probes is not None:
-            blobs.put(PROBES, probes)
-        blobs.put(OWN_POINTER, pointer.to_json().encode())
-        (partial / LOCK).unlink()
-        if not (models / pointer.version).exists():
-            os.replace(partial, models / pointer.version)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    point(FolderBlobs(models), pointer, etag)
+    blobs = FolderBlobs(models)
+    with _draft(models) as draft:
+        before = find_pointer(blobs)
+        if (before.etag if before else None) != etag:
+            raise overtaken(blobs)
+        write_network(draft / FILE)
+        pointer = _complete(draft, gallery, collection, probes)
+        try:
+            # The same network and people have been written before, for example by an export that was then interrupted.
+            pointer = _own_pointer(blobs, pointer.version)
+        except (BlobNotFound, CorruptData):
+            shutil.rmtree(models / pointer.version, ignore_errors=True)  # incomplete, if it is there at all
+            os.replace(draft, models / pointer.version)
+        point(blobs, pointer, etag)
     return pointer
 
 
+@contextmanager
+def _draft(models: Path) -> Iterator[Path]:
+    """Provide an empty folder for a new version, to one process at a time. Raises TrainingError, OSError."""
+    models.mkdir(parents=True, exist_ok=True)
+    with (models / DRAFT_LOCK).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainingError(
+                f"Another process is writing a version to {models} at the moment: run this again when it is done."
+            ) from error
+        draft = models / DRAFT
+        try:
+            shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
+            draft.mkdir()
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _complete(draft: Path, gallery: Gallery, collection: str, probes: bytes | None) -> Pointer:
+    """Write all of a version but its network, which is there. Raises StorageError, OSError."""
+    blobs = FolderBlobs(draft)
+    manifest = write_gallery(blobs, f"galleries/{collection}/", collection, gallery)
+    pointer = Pointer.to(
+        sha256_of(draft / FILE),
+        (draft / FILE).stat().st_size,
+        collection,
+        hashlib.sha256(manifest).hexdigest(),
+        datetime.now(timezone.utc),
+    )
+    if probes is not None:
+        blobs.put(PROBES, probes)
+    blobs.put(OWN_POINTER, pointer.to_json().encode())
+    (draft / LOCK).unlink()
+    return pointer
+
+
+def _own_pointer(blobs: BlobStore, version: str) -> Pointer:
+    """Read a version's own pointer. Raises StorageError, BlobNotFound where the version is incomplete or missing."""
+    key = f"{version}/{OWN_POINTER}"
+    return Pointer.parse(blobs.get(key, POINTER_BYTES).data, key)
+
+
 def list_versions(blobs: BlobStore) -> list[Version]:
-    """List the complete versions, oldest first. Raises StorageError."""
+    """List the complete versions, oldest first. One with a broken pointer of its own is mentioned and left out.
+
+    Raises StorageError.
+    """
     current, _ = latest(blobs)
     pointers = []
     for entry in blobs.list():
         version, _, file = entry.key.partition("/")
         if VERSION.fullmatch(version) and file == OWN_POINTER:
-            pointers.append(Pointer.parse(blobs.get(entry.key, POINTER_BYTES).data))
+            try:
+                pointers.append(_own_pointer(blobs, version))
+            except CorruptData as error:
+                log(f"left out: {error}")
     served = current.version if current else None
     pointers.sort(key=lambda pointer: (pointer.created, pointer.version))
     return [Version(pointer, pointer.version == served) for pointer in pointers]
@@ -111,17 +165,8 @@ def rollback(uri: str, version: str) -> None:
         if before == pointer:
             log(f"{uri} serves {version} already, nothing is changed")
             return
-        _check_network(blobs, pointer)
+        # Copies are of no use later: this machine need not be one that serves.
+        with tempfile.TemporaryDirectory() as copies:
+            check_version(CachedStore(blobs, folder=Path(copies)), pointer)
         point(blobs, pointer, etag)
     log(f"{uri} now serves {version}, before it was {before.version if before else 'nothing that is there'}")
-
-
-def _check_network(blobs: BlobStore, pointer: Pointer) -> None:
-    """Raises TrainingError where the file is not the one that was published."""
-    local = blobs.local_path(pointer.file)
-    digest = sha256_of(local) if local else hashlib.sha256(blobs.get(pointer.file).data).hexdigest()
-    if digest != pointer.sha256:
-        raise TrainingError(
-            f"{pointer.file} in {blobs.uri} is not the file that was published: its checksum starts with {digest[:8]}. "
-            "latest.json is as it was."
-        )
