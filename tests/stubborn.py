@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 class Answer(NamedTuple):
     status: int
-    body: str = ""
+    body: str | bytes = ""
     headers: Mapping[str, str] = {}
 
 
@@ -75,7 +75,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, body, headers = found or usual(self.command, self.path)
-        content = b"" if self.command == "HEAD" or status == 304 else body.encode()
+        content = body if isinstance(body, bytes) else body.encode()
+        if self.command == "HEAD" or status == 304:
+            content = b""
         self.send_response(status)
         # botocore keeps a connection as long as anything refers to an error from it, and pytest does.
         if not self.server.keep_alive:
