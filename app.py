@@ -1,4 +1,4 @@
-"""The app: settings, service and wire format put together. Nothing else knows all of them."""
+"""The app: builds the Lambda functions from settings, service and wire format. Only this module knows all of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from storage.s3_settings import BULK_POLICY, SERVING_POLICY
 
 @dataclass(frozen=True)
 class App:
-    """The Lambda functions: `handle` for requests, `on_upload` for photos that are dropped in a bucket."""
+    """The Lambda functions: `handle` for requests, `on_upload` for photos that are uploaded to a bucket."""
 
     service: FaceService
     router: Router
@@ -53,14 +53,14 @@ class App:
         return rendered
 
     def on_upload(self, event: Any, context: Any) -> dict[str, int]:
-        """Answer the photos of an S3 notification and return their number by kind of result: see api/bulk.py."""
+        """Process the photos of an S3 notification. -> number of photos by outcome, see api/bulk.py."""
         return self.bulk.process_event(event, context.aws_request_id)
 
 
 def create_app(settings: Settings, live: LiveModel | None = None) -> App:
-    """Prepare the process and load the model. live: None for the one that the settings name.
+    """Prepare the process and load the model. live: None for the model that the settings name.
 
-    Without a model the app is created all the same: requests get 503, and the model is tried again.
+    If the model cannot be loaded, the app is created anyway: requests get 503 until loading succeeds.
     """
     limit_convolution_cache()
     if settings.memory_mb and not settings.threads_set:
@@ -74,14 +74,14 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
 
 
 def open_bucket(name: str) -> BlobStore:
-    """Open the bucket that photos are dropped in."""
+    """Open the bucket that photos are uploaded to."""
     return open_blobs(f"s3://{name}", s3_settings_from_env(), BULK_POLICY)
 
 
 def compose(
     settings: Settings, service: FaceService, open_bucket: OpenBucket = open_bucket, log: Logger | None = None
 ) -> App:
-    """Put an app together around a service. log: None for the one that Lambda needs."""
+    """Build an app around a service. log: None for the default logger."""
     telemetry = Telemetry(service.version, settings.metrics, log)
     return App(
         service=service,

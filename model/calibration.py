@@ -1,4 +1,4 @@
-"""Scores and confidences: cosines to scores, scores to confidences, and the confidence that counts as known."""
+"""Conversion of cosines to scores and of scores to confidences, and the threshold for known people."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ScoreNormalization:
-    """How cosines become scores. A threshold holds only for the normalization it was chosen with.
+    """Normalization of cosines to scores. A threshold is valid only for the normalization it was chosen with.
 
-    cohort: number of people that score highest, without the best one; probe_weight, entry_weight: weights of the mean
-    cosine that the probe, and that the gallery entry, has with its cohort.
+    cohort: number of highest-scoring people after the best one; probe_weight, entry_weight: weights of the mean cosine
+    of the probe, and of the gallery entry, with its cohort.
     """
 
     cohort: int = 5
@@ -35,9 +35,9 @@ class Calibration:
     threshold: float
 
     def confidence(self, scores: np.ndarray) -> np.ndarray:
-        """Scores of any shape -> confidences in [0, 1], the same shape: each is the chance that the person is right."""
+        """Scores of any shape -> confidences in [0, 1], the same shape: each is the probability of a correct match."""
         return 1 / (1 + np.exp(-(self.slope * scores + self.intercept)))
 
     def score(self, confidence: float) -> float:
-        """The inverse of `confidence`. confidence: in (0, 1)."""
+        """Convert a confidence in (0, 1) to a score: the inverse of `confidence`."""
         return (math.log(confidence / (1 - confidence)) - self.intercept) / self.slope

@@ -1,10 +1,10 @@
 """A gallery: people and their faces as an immutable snapshot that can be searched.
 
-A person is matched by the mean of their faces' embeddings. The score of a probe and a person is the cosine between
-both, less a part of what the probe has in common with many people and of what the person has in common with others:
-symmetric normalization with the gallery as cohort (Kenny, "Bayesian Speaker Verification with Heavy-Tailed Priors",
-2010; Auckenthaler et al., "Score Normalization for Text-Independent Speaker Verification Systems", 2000). A face that
-resembles several people a little is more likely a stranger than one that resembles a single person as much.
+A person is matched by the mean of their faces' embeddings. The score of a probe and a person is their cosine, minus
+weighted means of the probe's and of the person's highest cosines with other people: symmetric normalization with the
+gallery as cohort (Kenny, "Bayesian Speaker Verification with Heavy-Tailed Priors", 2010; Auckenthaler et al., "Score
+Normalization for Text-Independent Speaker Verification Systems", 2000). A face that resembles several people a little
+is more likely a stranger than one that resembles a single person as much.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 from model.calibration import ScoreNormalization
 from model.embedding import EmbeddingSpec
 
-ROWS = 1024  # probes or people at a time, which bounds the memory for scores
+ROWS = 1024  # probes or people at a time, to limit the memory for scores
 
 
 class Person(NamedTuple):
-    """id: assigned once and never reused."""
+    """A person in a gallery. id: assigned once and never reused."""
 
     id: int
     name: str
@@ -49,7 +49,7 @@ class Matches(NamedTuple):
 
 
 class Gallery:
-    """Changes return a new gallery."""
+    """An immutable set of people and their faces. Changes return a new gallery."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Gallery:
         """Take people in the order of their ids, and for each face an embedding of any length.
 
         embeddings: float [faces, size]; next_id: of the next person, by default the highest id plus 1; hubness: float32
-        [people] as `hubness` gives it, where it is known already.
+        [people], the value of `hubness` if it is known already.
         """
         self.spec = spec
         self.normalization = normalization
@@ -82,7 +82,7 @@ class Gallery:
 
     @cached_property
     def means(self) -> np.ndarray:
-        """float32 [people, size]: each person's mean over their photos, not normalized."""
+        """Mean embedding of each person over their photos, float32 [people, size], not normalized."""
         rows = np.searchsorted(self.ids, [face.person for face in self.faces])
         weights = np.array([max(1, len(face.photos)) for face in self.faces], np.float32)
         if len(rows) == len(self.ids) and (rows == np.arange(len(rows))).all():
@@ -94,12 +94,12 @@ class Gallery:
 
     @cached_property
     def _units(self) -> np.ndarray:
-        """The means scaled to length 1."""
+        """Means scaled to length 1."""
         return self.means / np.maximum(np.linalg.norm(self.means, axis=1, keepdims=True), 1e-12)
 
     @cached_property
     def hubness(self) -> np.ndarray:
-        """float32 [people]: each person's mean cosine with their cohort, the people they resemble most."""
+        """Mean cosine of each person with their cohort, the people they resemble most, float32 [people]."""
         cohort = min(self.normalization.cohort, len(self.ids) - 1)
         if cohort < 1:
             return np.zeros(len(self.ids), np.float32)
@@ -111,10 +111,10 @@ class Gallery:
         return np.concatenate(means).astype(np.float32)
 
     def search(self, embeddings: np.ndarray, k: int, exclude: np.ndarray | None = None) -> Matches:
-        """Find the k best people for each probe, or all people where there are fewer.
+        """Find the k best people for each probe, or all people if there are fewer.
 
-        embeddings: float32 [N, size] of length 1; exclude: int64 [N], the id of a person for each probe who is treated
-        as if they were not in the gallery.
+        embeddings: float32 [N, size] of length 1; exclude: int64 [N], for each probe the id of a person to ignore, as
+        if they were not in the gallery.
         """
         k = min(k, len(self.ids))
         parts = [
@@ -134,7 +134,7 @@ class Gallery:
         return Matches(self.ids[best], np.take_along_axis(scores, best, axis=1))
 
     def _scores(self, embeddings: np.ndarray, exclude: np.ndarray | None) -> np.ndarray:
-        """float32 [N, size] -> [N, people]."""
+        """Score embeddings, float32 [N, size], against all people. -> float32 [N, people]."""
         scores = embeddings @ self._units.T
         others = scores.shape[1] - 1
         if exclude is not None:
@@ -147,7 +147,7 @@ class Gallery:
         return scores - self.normalization.entry_weight * self.hubness
 
     def add(self, person: Person, faces: Sequence[EnrolledFace], embeddings: np.ndarray) -> Gallery:
-        """Add a person, or faces to a person who is there; one with the same id is replaced by `person`.
+        """Add a person, or add faces to an existing person. `person` replaces a person with the same id.
 
         embeddings: float [faces, size].
         """
@@ -162,7 +162,7 @@ class Gallery:
         )
 
     def remove(self, person_id: int) -> Gallery:
-        """Remove a person with all their faces. The id is not given to anybody else."""
+        """Remove a person with all their faces. The id is not reused."""
         kept = [i for i, face in enumerate(self.faces) if face.person != person_id]
         return Gallery(
             self.spec,
@@ -175,5 +175,5 @@ class Gallery:
 
 
 def _highest(rows: np.ndarray, count: int) -> np.ndarray:
-    """[N, M] -> the `count` highest of each row, [N, count], ascending."""
+    """Select the `count` highest values of each row, ascending. [N, M] -> [N, count]."""
     return np.sort(np.partition(rows, -count, axis=1)[:, -count:], axis=1)

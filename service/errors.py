@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class ServiceError(Exception):
-    """The message is a sentence for the caller. It names no person, bucket or path."""
+    """Base class. The message is a sentence for the caller and names no person, bucket or path."""
 
 
 class NoFace(ServiceError):

@@ -1,4 +1,4 @@
-"""The use cases: identify the people in a photo, and list the people that can be identified.
+"""Use cases: identify the people in a photo, and list the people in the gallery.
 
 photo -> faces -> crops -> embeddings -> gallery search -> calibrated confidence -> known or not.
 """
@@ -25,7 +25,7 @@ from storage.networks import Snapshot
 
 
 class FaceService:
-    """Decides who is known. Needs no more than a detector and the model that is served."""
+    """Implements the use cases and decides who is known. Depends only on the detector and the served model."""
 
     def __init__(self, live: LiveModel, detector: Detector) -> None:
         self._live, self._detector = live, detector
@@ -50,7 +50,7 @@ class FaceService:
         return PeopleList(tuple(PersonSummary(person.id, person.name) for person in self._snapshot().gallery.people))
 
     def model(self) -> ModelInfo:
-        """Describe the model that is served. Raises ModelUnavailable."""
+        """Describe the served model. Raises ModelUnavailable."""
         return _info(self._snapshot())
 
     def version(self) -> str | None:
@@ -78,7 +78,7 @@ class Stopwatch:
 
 
 def _embed(photo: Photo, faces: Sequence[Face], snapshot: Snapshot) -> np.ndarray:
-    """-> float32 [faces, size], the embedding that the gallery holds."""
+    """Embed the faces with the embedding of the gallery. -> float32 [faces, size]."""
     crops = np.stack([crop(photo, face, snapshot.network.config.crop) for face in faces])
     return snapshot.embed(crops)
 
@@ -86,7 +86,7 @@ def _embed(photo: Photo, faces: Sequence[Face], snapshot: Snapshot) -> np.ndarra
 def _recognize(
     faces: Sequence[Face], matches: Matches, snapshot: Snapshot, threshold: float | None
 ) -> tuple[RecognizedFace, ...]:
-    """threshold: confidence, None for the calibrated one."""
+    """Combine faces and candidates. threshold: confidence in [0, 1], None for the calibrated one."""
     calibration = snapshot.calibration
     minimum = calibration.threshold if threshold is None else threshold
     return tuple(

@@ -10,8 +10,10 @@ from model.face import Face
 
 @dataclass(frozen=True)
 class IdentifyOptions:
-    """top: number of candidates; threshold: confidence in [0, 1], None for the calibrated one; all_faces: False
-    identifies the largest face only.
+    """Options of `identify`.
+
+    top: number of candidates; threshold: confidence in [0, 1], None for the calibrated one; all_faces: False identifies
+    the largest face only.
     """
 
     top: int = 5
@@ -52,7 +54,7 @@ class RecognizedFace:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """version: of the served network and its gallery; people: in the gallery."""
+    """Served model. version: of the network and its gallery; people: number of people in the gallery."""
 
     version: str
     people: int

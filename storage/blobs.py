@@ -14,7 +14,7 @@ Progress = Callable[[int], object]  # called with the number of bytes that were 
 
 
 class Blob(NamedTuple):
-    """etag: changes whenever the bytes do, without quotes."""
+    """Content of an object. etag: without quotes, changes whenever the bytes change."""
 
     data: bytes
     etag: str
@@ -31,7 +31,7 @@ class BlobInfo(NamedTuple):
 class BlobStore(ABC):
     """Objects below one prefix. Keys are relative to it, with slashes. Close after use, or use it in a `with` block.
 
-    Every method raises StorageError, of the class that storage/errors.py names for the case.
+    Every method raises a subclass of StorageError, see storage/errors.py.
     """
 
     uri: str  # as it was opened: a folder's path, or s3://bucket/prefix
@@ -48,33 +48,33 @@ class BlobStore(ABC):
     def get_if_changed(
         self, key: str, etag: str, limit: int | None = None, deadline: float | None = None
     ) -> Blob | None:
-        """Read an object as `get` does, unless it still has that ETag: None then."""
+        """Read an object as `get` does, or return None if it still has that ETag."""
 
     @abstractmethod
     def put(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
-        """Write an object at once: readers see all of it or the old one. -> its ETag.
+        """Write an object atomically: readers see the old or the new object, never a part. -> its ETag.
 
-        if_match: only over the object with that ETag; if_absent: only where there is none; else BlobConflict is raised.
-        After StorageUnreachable it is unknown whether it has been written.
+        if_match: write only over the object with that ETag; if_absent: write only if there is no object. Raises
+        BlobConflict otherwise. After StorageUnreachable it is unknown whether the object was written.
         """
 
     @abstractmethod
     def put_file(self, key: str, path: Path, progress: Progress = lambda _: None) -> None:
-        """Write a large object from a local file. Raises OSError where that file cannot be opened."""
+        """Write a large object from a local file. Raises OSError if that file cannot be opened."""
 
     @abstractmethod
     def delete(self, key: str) -> None:
-        """Remove an object; one that is not there is no error."""
+        """Delete an object. A missing object is not an error."""
 
     @abstractmethod
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """List the objects whose keys begin with `prefix`, in the order of their keys.
 
-        Raises BlobNotFound where the bucket or the folder itself does not exist.
+        Raises BlobNotFound if the bucket or the folder itself does not exist.
         """
 
     def local_path(self, key: str) -> Path | None:
-        """Return the path of an object on this machine's disk, None for a store elsewhere."""
+        """Return the path of an object on the local disk, or None for a remote store."""
         return None
 
     def close(self) -> None:  # noqa: B027 - a folder has none
@@ -88,7 +88,7 @@ class BlobStore(ABC):
 
 
 def open_blobs(uri: str, settings: S3Settings, policy: RetryPolicy = DEFAULT_POLICY) -> BlobStore:
-    """Open s3://bucket/prefix, or a folder by its path. Connects to nothing yet. Raises StorageRefused.
+    """Open s3://bucket/prefix, or a folder by its path. Does not connect yet. Raises StorageRefused.
 
     settings, policy: for S3 only.
     """
@@ -103,7 +103,7 @@ def open_blobs(uri: str, settings: S3Settings, policy: RetryPolicy = DEFAULT_POL
 
 
 def check_key(key: str) -> None:
-    """Refuse keys that no store takes: empty, with `.` or `..` between slashes, or not UTF-8. Raises StorageRefused."""
+    """Refuse invalid keys: empty, with `.` or `..` between slashes, or not UTF-8. Raises StorageRefused."""
     # HTTP libraries resolve dots in paths, so in S3 such a key would name another object.
     if key and not {".", ".."} & set(key.split("/")) and "\0" not in key and _is_utf8(key):
         return

@@ -24,7 +24,7 @@ from storage.errors import (
 
 CHUNK = 1 << 20  # bytes
 
-# In the folder itself. Names of collections have no tilde, so none can be in the way.
+# In the folder itself. Names of collections have no tilde, so they cannot collide.
 LOCK = ".~lock"
 PARTIAL = ".~partial"
 
@@ -75,7 +75,7 @@ class FolderBlobs(BlobStore):
     def get_if_changed(
         self, key: str, etag: str, limit: int | None = None, deadline: float | None = None
     ) -> Blob | None:
-        # Size and time do not tell: two versions of one size can be written within one tick of the clock.
+        # Size and time are not enough: two versions of equal size can be written within one tick of the clock.
         blob = self.get(key, limit)
         return None if blob.etag == etag else blob
 
@@ -132,13 +132,13 @@ class FolderBlobs(BlobStore):
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Exclude other writers, threads and processes alike."""
+        """Exclude other writers, both threads and processes."""
         with self._storage_errors():
             self._root.mkdir(parents=True, exist_ok=True)
             with (self._root / LOCK).open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 try:
-                    # Left by a writer that was killed. It may contain what is being deleted now.
+                    # Left by a writer that was killed. It may contain data that is being deleted now.
                     (self._root / PARTIAL).unlink(missing_ok=True)
                     yield
                 finally:
@@ -160,7 +160,7 @@ class FolderBlobs(BlobStore):
             partial.unlink(missing_ok=True)
 
     def _remove_empty(self, folder: Path) -> None:
-        """Remove a folder if it is empty, then those above it, up to the store's own."""
+        """Remove a folder if it is empty, then its empty parents, up to the store's root."""
         while folder != self._root:
             with suppress(*NOT_THERE):
                 if any(folder.iterdir()):
@@ -170,7 +170,7 @@ class FolderBlobs(BlobStore):
 
     @contextmanager
     def _storage_errors(self) -> Iterator[None]:
-        """Convert OSError."""
+        """Convert OSError to StorageError."""
         try:
             yield
         except OSError as error:
@@ -181,7 +181,7 @@ class FolderBlobs(BlobStore):
 def _walk(folder: Path, key: str, prefix: str) -> Iterator[BlobInfo]:
     """List the files below a folder whose keys begin with `prefix`. key: of the folder, with a slash at its end.
 
-    Raises OSError where the uppermost folder cannot be read; others may be removed meanwhile.
+    Raises OSError if the uppermost folder cannot be read. Folders below it may disappear meanwhile.
     """
     with os.scandir(folder) as entries:
         # With the slash, because "a-b" comes before "a/b".

@@ -20,7 +20,7 @@ from storage.s3_settings import RetryPolicy, S3Settings
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-BUCKET = re.compile(r"[a-zA-Z0-9._-]{1,255}")  # as botocore checks it; older buckets are not held to today's rules
+BUCKET = re.compile(r"[a-zA-Z0-9._-]{1,255}")  # as botocore checks it; older buckets may break today's rules
 WRITE_ID = "write-id"  # metadata of an object
 
 
@@ -43,7 +43,7 @@ class S3Blobs(BlobStore):
     """Objects below s3://bucket/prefix. Safe for several threads."""
 
     def __init__(self, uri: str, settings: S3Settings, policy: RetryPolicy) -> None:
-        """Raises StorageRefused."""
+        """Check the URI without connecting. Raises StorageRefused."""
         self.uri = uri
         self._location = split_s3_uri(uri)
         self._settings, self._policy = settings, policy
@@ -101,7 +101,7 @@ class S3Blobs(BlobStore):
             pages = self._s3().get_paginator("list_objects_v2")
             for page in pages.paginate(Bucket=self._location.bucket, Prefix=above + prefix):
                 for entry in page.get("Contents", ()):
-                    # The prefix itself is what the console creates as a "folder".
+                    # The AWS console creates an object with the prefix itself as its key for a "folder".
                     if entry["Key"] != above:
                         modified = entry["LastModified"].astimezone(timezone.utc)
                         yield BlobInfo(entry["Key"][len(above) :], entry["Size"], modified)
@@ -119,7 +119,7 @@ class S3Blobs(BlobStore):
         return storage_errors(self.uri, self._location.bucket, key)
 
     def _written(self, key: str, write_id: str) -> str | None:
-        """Find out if the object is that of one particular write. -> its ETag if so."""
+        """Return the object's ETag if it was written with this `write_id`, else None."""
         with self._errors(key):
             try:
                 found = self._s3().head_object(**self._name(key))
@@ -138,7 +138,7 @@ class S3Blobs(BlobStore):
 
 
 def _client(settings: S3Settings, policy: RetryPolicy) -> S3Client:
-    # Imported here because reading, which is all that most functions do, needs none of it.
+    # Imported here because most functions only read, which needs none of these.
     from boto3.session import Session
     from botocore.config import Config
     from botocore.session import get_session

@@ -113,7 +113,7 @@ BAD_SETUP = Rule(StorageRefused, "S3 cannot be reached as it is set up: {error}.
 UNUSABLE = Rule(StorageRefused, "S3 cannot be used for {uri}: {error}.", "the AWS settings are wrong")
 REFUSED = Rule(StorageRefused, "S3 refuses {operation} at {uri} ({error}): {message}.", "S3 refuses the request")
 
-# By S3's code. A response to HEAD, and one that is not S3's, has no code but the HTTP status.
+# By S3's code. Responses to HEAD, and those of other servers, have only the HTTP status.
 CODES = {
     "AccessDenied": DENIED,
     "AllAccessDisabled": DENIED,
@@ -156,7 +156,7 @@ EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], Rule], ...] = (
     ((BotoCoreError,), UNUSABLE),
 )
 
-# Operation: the attempted action, the permission for it. All others are parts of writing.
+# Operation: the attempted action, the permission for it. All other operations write.
 ACTIONS = {
     "ListObjectsV2": ("list", "s3:ListBucket"),
     "GetObject": ("read from", "s3:GetObject"),
@@ -168,7 +168,7 @@ WRITING = ("write to", "s3:PutObject")
 
 @contextmanager
 def storage_errors(uri: str, bucket: str, key: str = "", more: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Convert the exceptions of botocore and urllib3. more: further ones of the table."""
+    """Convert the exceptions of botocore and urllib3. more: further exceptions in the table."""
     try:
         yield
     except (BotoCoreError, ClientError, HTTPError, RecursionError, *more) as error:
@@ -176,7 +176,7 @@ def storage_errors(uri: str, bucket: str, key: str = "", more: tuple[type[Except
 
 
 def convert(error: Exception, uri: str, bucket: str, key: str = "") -> StorageError:
-    """Find the rule of the table. uri: s3://bucket/prefix; key: relative to it."""
+    """Convert an exception by the table. uri: s3://bucket/prefix; key: relative to it."""
     if isinstance(error, ClientError):
         return _convert_refusal(error, uri, bucket, key)
     rule = next(rule for kinds, rule in EXCEPTIONS if isinstance(error, kinds))
@@ -187,7 +187,7 @@ def convert(error: Exception, uri: str, bucket: str, key: str = "") -> StorageEr
 
 
 def _convert_refusal(error: Any, uri: str, bucket: str, key: str) -> StorageError:
-    """error: a ClientError. S3 has responded, with a refusal."""
+    """Convert an error response of S3. error: a ClientError."""
     found = error.response.get("Error", {})
     code, region = str(found.get("Code", "no code")), region_of(error)
     action, permission = ACTIONS.get(error.operation_name, WRITING)
@@ -216,6 +216,6 @@ def _rule(error: Any, code: str, region: str | None) -> Rule:
 
 
 def region_of(error: Any) -> str | None:
-    """Find the region of the bucket in a ClientError, which S3 names where the request went to another one."""
+    """Return the region of the bucket from a ClientError. S3 names it if the request went to another region."""
     headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     return error.response.get("Error", {}).get("Region") or headers.get("x-amz-bucket-region")

@@ -1,7 +1,7 @@
 """Signed GET requests to S3, without a client.
 
-botocore signs the requests, and looks for credentials where the settings have none. Its client is left out, because it
-takes a sixth of a cold start to come up.
+botocore signs the requests, and finds credentials if the settings have none. Its client is not used, because creating
+it takes a sixth of a cold start.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from storage.s3_settings import RetryPolicy, S3Settings
 
 # Bytes at a time. The deadline is checked in between, so a server that sends 10 kB/s overruns it by 6 s at most.
 CHUNK = 1 << 16
-REFUSAL_BYTES = 1 << 16  # that are read of a refusal
+REFUSAL_BYTES = 1 << 16  # of an error response, at most
 LONGEST_PAUSE = 1.0  # seconds before another attempt
-CONNECTIONS = 10  # that are kept open, as many as botocore keeps
+CONNECTIONS = 10  # kept open, as in botocore
 
 
 class Location(NamedTuple):
@@ -44,7 +44,7 @@ class Location(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """Who signs, and for which region. botocore renews credentials that are about to expire."""
+    """Credentials and region for signing. botocore renews credentials that are about to expire."""
 
     credentials: Credentials
     region: str
@@ -56,12 +56,12 @@ class ObjectReader:
     def __init__(self, location: Location, settings: S3Settings, policy: RetryPolicy) -> None:
         self._location, self._settings, self._policy = location, settings, policy
         self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, retries=False)
-        self._bucket_region: str | None = None  # where S3 has named another one than ours
+        self._bucket_region: str | None = None  # set if S3 has named another region than ours
 
     def read(
         self, key: str, etag: str | None = None, limit: int | None = None, deadline: float | None = None
     ) -> Blob | None:
-        """Read an object, unless it has that ETag: None then. Raises StorageError.
+        """Read an object, or return None if it has that ETag. Raises StorageError.
 
         limit, deadline: as in BlobStore.get.
         """
@@ -82,11 +82,11 @@ class ObjectReader:
         self._pool.clear()
 
     def _errors(self, key: str) -> ContextManager[None]:
-        # A ValueError comes from an endpoint or a region that makes no URL.
+        # An endpoint or a region that does not form a URL raises ValueError.
         return storage_errors(self._location.uri, self._location.bucket, key, (ValueError,))
 
     def _response(self, key: str, etag: str | None, until: float) -> HTTPResponse:
-        """Request an object: status 200 or 304. Retry after a pause where that may help."""
+        """Request an object: status 200 or 304. Retry after a pause if that may help."""
         for left in reversed(range(self._policy.attempts)):
             try:
                 with self._errors(key):
@@ -99,7 +99,7 @@ class ObjectReader:
         raise AssertionError("there is at least one attempt")
 
     def _request(self, key: str, etag: str | None, until: float) -> HTTPResponse:
-        """Request an object once, or twice where S3 names another region. Raises ClientError as a client would."""
+        """Request an object once, or again if S3 names another region. Raises ClientError as botocore's client does."""
         response = self._send(key, etag, until)
         if response.status in (200, 304):
             return response
@@ -133,7 +133,7 @@ class ObjectReader:
         return object_url(self._location.bucket, self._location.prefix + key, self._region, self._settings.endpoint)
 
     def _time_left(self, key: str, until: float) -> float:
-        """Seconds. Raises StorageUnreachable."""
+        """Return the seconds until the deadline. Raises StorageUnreachable if it has passed."""
         left = until - time.monotonic()
         if left <= 0:
             raise SLOW.error(key=key, uri=self._location.uri)
@@ -145,12 +145,12 @@ class ObjectReader:
 
     @cached_property
     def _identity(self) -> Identity:
-        """Credentials and region of the settings, as Lambda gives them, else as botocore finds them."""
+        """Credentials and region of the settings, as on Lambda, otherwise those that botocore finds."""
         ours = self._settings
         given = Credentials(ours.access_key, ours.secret_key, ours.session_token) if ours.has_keys else None
         if given and ours.region:
             return Identity(given, ours.region)
-        # Imported here because Lambda gives both, and because it is a part of the client.
+        # Imported here because Lambda provides both, and because it is a part of the avoided client.
         from botocore.session import Session
 
         session = Session()
@@ -161,19 +161,19 @@ class ObjectReader:
 
 
 def object_url(bucket: str, name: str, region: str, endpoint: str | None) -> str:
-    """Address an object. name: its whole key. Raises ValueError, as botocore's client does."""
+    """Build the URL of an object. name: its full key, with the prefix. Raises ValueError, as botocore's client does."""
     aws = f"https://s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
     base = (endpoint or aws).rstrip("/")
     if not (is_valid_endpoint_url(base) or is_valid_ipv6_endpoint_url(base)):
         raise ValueError(f"Invalid endpoint: {base}")
-    # A certificate of AWS does not cover a bucket's name with a dot in it.
+    # AWS's certificate does not cover host names of buckets with a dot in their name.
     if endpoint or "." in bucket:
         return f"{base}/{bucket}/{quote(name)}"
     return f"https://{bucket}.{base[len('https://') :]}/{quote(name)}"
 
 
 def _refusal(response: HTTPResponse) -> ClientError:
-    """Read and close a response of another status, as botocore's client would."""
+    """Convert an error response to ClientError, as botocore's client does. Closes the response."""
     with closing(response):
         body = response.read(REFUSAL_BYTES)
     found = {name: re.search(rb"<%b>([^<]+)</%b>" % (name, name), body) for name in (b"Code", b"Message", b"Region")}

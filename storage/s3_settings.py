@@ -1,4 +1,4 @@
-"""How S3 is reached, and how long it is waited for."""
+"""Settings of the connection to S3, and retry policies with time limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 class S3Settings:
     """Credentials, region and endpoint. botocore looks for missing ones in its configuration files and profiles.
 
-    access_key and secret_key count only together. endpoint: URL of another server than AWS's.
+    access_key and secret_key are used only together. endpoint: URL of a server other than AWS's.
     """
 
     region: str | None = None
@@ -30,7 +30,7 @@ class RetryPolicy(NamedTuple):
 
     connect: float
     read: float  # without receiving a byte
-    attempts: int  # AWS_MAX_ATTEMPTS comes first in writing and listing, as botocore has it
+    attempts: int  # AWS_MAX_ATTEMPTS overrides it for writing and listing, as in botocore
     total: float  # for reading an object; nothing limits writing and listing
 
 

@@ -23,7 +23,7 @@ IDENTIFIED = Identification((RecognizedFace(FACE, CANDIDATES, known=True),), 1, 
 
 
 class FixedService(FaceService):
-    """Gives the same results for every photo."""
+    """Returns the same results for every photo."""
 
     def __init__(self) -> None:
         """Load nothing."""
@@ -42,7 +42,7 @@ class FixedService(FaceService):
 
 
 class FailingService(FixedService):
-    """Raises an error instead of a result for photos and people; its model is there."""
+    """Raises an error for photos and for the list of people. Its model is available."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""An S3 that answers by rule: any error, in any place, to any request."""
+"""A fake S3 server that responds by a rule, to test any error of any request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
-CUT = Answer(0)  # ends the connection while the request is being sent
+CUT = Answer(0)  # closes the connection while the request is being sent
 
 Rule = Callable[[str, str, Mapping[str, str]], Optional[Answer]]  # method, path, headers
 
@@ -30,12 +30,12 @@ def always(answer: Answer) -> Rule:
 
 
 def on(method: str, part: str, answer: Answer) -> Rule:
-    """part: of the path."""
+    """Respond to requests with this method whose path contains `part`."""
     return lambda m, path, _: answer if m == method and part in path else None
 
 
 def page(*keys: str, after: str = "") -> Answer:
-    """A page of a listing, 11 bytes an object. after: the token to request the next page with."""
+    """Make a page of a listing with objects of 11 bytes. after: the token to request the next page with."""
     token = f"<NextContinuationToken>{after}</NextContinuationToken>" if after else ""
     contents = "".join(
         f"<Contents><Key>{key}</Key><LastModified>2026-01-01T10:00:00.000Z</LastModified><Size>11</Size></Contents>"
@@ -46,7 +46,7 @@ def page(*keys: str, after: str = "") -> Answer:
 
 
 def usual(method: str, path: str) -> Answer:
-    """The answer for an empty bucket in which everything is allowed."""
+    """Respond as an empty bucket in which everything is allowed."""
     query = parse_qs(urlsplit(path).query, keep_blank_values=True)
     if "uploads" in query:
         return Answer(200, "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>")
@@ -79,7 +79,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "HEAD" or status == 304:
             content = b""
         self.send_response(status)
-        # botocore keeps a connection as long as anything refers to an error from it, and pytest does.
+        # botocore keeps a connection open while its error is referenced, and pytest holds such a reference.
         if not self.server.keep_alive:
             self.send_header("Connection", "close")
         for name, value in {"Content-Length": str(len(content)), "Content-Type": "application/xml", **headers}.items():
@@ -94,7 +94,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class StubbornS3(http.server.ThreadingHTTPServer):
-    """Answers as `usual` where its rule has no other answer. requests: those that came, as "PUT /path"."""
+    """Responds by `rule`, or by `usual` if the rule returns None. requests: all received ones, as "PUT /path"."""
 
     daemon_threads = False  # so that closing the server waits until their sockets are closed
 

@@ -1,4 +1,4 @@
-"""Requests through the whole function, from recorded events to answers, with the bundled model."""
+"""Recorded events through the whole function, with the bundled model."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_box_and_landmarks_lie_on_the_face(context: Any) -> None:
     assert landmarks["left_eye"][1] < landmarks["mouth_left"][1]
 
 
-def test_id_is_the_one_in_the_list_of_people(context: Any) -> None:
+def test_id_matches_the_list_of_people(context: Any) -> None:
     _, answer = ask(recorded("rest-known-person"), context)
     status, listed = ask(request("GET", "/people"), context)
     assert status == 200
@@ -105,14 +105,14 @@ def test_raw_and_json_bodies(context: Any) -> None:
     assert ask(request("POST", "/classify", coded, "application/json"), context)[1]["predicted_name"] == "Kofi Annan"
 
 
-def test_threshold_decides_who_is_known(context: Any) -> None:
+def test_threshold_sets_known(context: Any) -> None:
     data = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
     assert ask(upload(data, threshold="1"), context)[1]["known"] is False
     stranger = (SAMPLES / "Alicia_Witt_0001.jpg").read_bytes()
     assert ask(upload(stranger, threshold="0"), context)[1]["known"] is True
 
 
-def test_serving_imports_nothing_of_training() -> None:
+def test_serving_does_not_import_training() -> None:
     heavy = ["torchvision", "facenet_pytorch", "matplotlib", "training", "boto3", "requests"]
     heavy.append("aws_lambda_powertools.event_handler")
     code = f"import handler, sys; print([name for name in {heavy} if name in sys.modules])"
@@ -120,13 +120,13 @@ def test_serving_imports_nothing_of_training() -> None:
     assert found.stdout.splitlines()[-1] == "[]"
 
 
-def test_the_image_holds_everything_that_the_function_imports(tmp_path: Path) -> None:
-    """With the files alone that the Dockerfile copies, of those that .dockerignore lets through."""
-    let_through = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+def test_docker_image_contains_all_imported_modules(tmp_path: Path) -> None:
+    """Import the function with only the files that the Dockerfile copies and .dockerignore allows."""
+    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     stage = (ROOT / "Dockerfile").read_text().partition(" AS code\n")[2].partition("FROM ")[0]
     for sources, target in re.findall(r"^COPY (.+) (\S+)$", stage, re.MULTILINE):
         for source in (found for pattern in sources.split() for found in ROOT.glob(pattern)):
-            assert source.relative_to(ROOT).parts[0] in let_through
+            assert source.relative_to(ROOT).parts[0] in allowed
             if source.is_dir():
                 shutil.copytree(source, tmp_path / target)
             else:
@@ -143,7 +143,7 @@ def test_the_image_holds_everything_that_the_function_imports(tmp_path: Path) ->
 
 
 def test_training_and_serving_see_the_same_crop() -> None:
-    """The original trained with one normalisation and served with another."""
+    """The original project normalized differently in training and in serving."""
     snapshot = load_current(FolderBlobs(Path(BUNDLED)))
     for name in ("Kofi_Annan_0006", "astronaut"):
         path = SAMPLES / f"{name}.jpg"
@@ -177,13 +177,13 @@ def test_settings(variable: str) -> None:
     assert Settings.from_env({name: value}) == SETTINGS[variable]
 
 
-def test_a_switch_that_is_neither_on_nor_off() -> None:
+def test_switch_with_an_invalid_value() -> None:
     with pytest.raises(ValueError, match="POWERTOOLS_METRICS_DISABLED is neither true nor false"):
         Settings.from_env({"POWERTOOLS_METRICS_DISABLED": "perhaps"})
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, "64"), ({"LRU_CACHE_CAPACITY": "9"}, "9")])
-def test_the_cache_of_convolutions_is_limited_unless_it_is_set(given: dict[str, str], expected: str) -> None:
+def test_convolution_cache_is_limited_unless_it_is_set(given: dict[str, str], expected: str) -> None:
     limit_convolution_cache(given)
     assert given == {"LRU_CACHE_CAPACITY": expected}
 
@@ -192,7 +192,7 @@ def test_the_cache_of_convolutions_is_limited_unless_it_is_set(given: dict[str, 
     ("memory", "given", "threads"), [("1769", "", "1"), ("3538", "", "2"), ("1769", "2", "2"), ("", "1", "1")]
 )
 def test_process_settings(memory: str, given: str, threads: str) -> None:
-    """Of a process of its own: other tests must not run with them."""
+    """Start a separate process, because the settings would affect other tests."""
     code = "import handler, os, torch; print(torch.get_num_threads(), os.environ['LRU_CACHE_CAPACITY'])"
     others = {name: value for name, value in os.environ.items() if name != "LRU_CACHE_CAPACITY"}
     env = {**others, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory, "OMP_NUM_THREADS": given, "MODEL_URI": "/nowhere"}

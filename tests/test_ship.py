@@ -98,14 +98,14 @@ def test_smoke(endpoint: str, checkout: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     for found in ("knows 610 people", "Kofi_Annan_0006.jpg: Kofi Annan, 100.0%", "is accepted", "pages of *"):
         assert found in done.stdout
-    assert "%|" not in done.stderr  # no progress bar, because stderr is no terminal
+    assert "%|" not in done.stderr  # no progress bar, because stderr is not a terminal
     other = shell(f".venv/bin/python scripts/smoke.py --url {endpoint} --version x --wait 0", checkout)
     assert other.returncode == 1
     assert "still not x" in other.stdout
 
 
-def test_ways_to_send_a_photo(endpoint: str, checkout: Path) -> None:
-    """docs/api.md has them."""
+def test_documented_ways_to_send_a_photo(endpoint: str, checkout: Path) -> None:
+    """Run the commands of docs/api.md."""
     shutil.copy(SAMPLES / "Kofi_Annan_0006.jpg", checkout / "photo.jpg")
     raw = documented('curl --data-binary @photo.jpg -H "Content-Type: image/jpeg" "$URL/classify"')
     in_json = documented(
@@ -120,7 +120,7 @@ def test_ways_to_send_a_photo(endpoint: str, checkout: Path) -> None:
     assert ["faces" in answer for answer in found] == [False, False, False, True]
 
 
-def test_smoke_where_nothing_answers(checkout: Path) -> None:
+def test_smoke_without_a_server(checkout: Path) -> None:
     done = shell("make smoke", checkout, URL="http://127.0.0.1:1")
     assert done.returncode != 0
     assert "WRONG  health       nothing answers at http://127.0.0.1:1" in done.stdout

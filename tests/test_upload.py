@@ -65,7 +65,7 @@ def test_photo_and_fields_arrive(url: str, session: requests.Session, tmp_path: 
     assert fields == ["faces=all", "name=Zoë"]
 
 
-def test_an_empty_photo_is_sent(url: str, session: requests.Session, tmp_path: Path) -> None:
+def test_empty_photo(url: str, session: requests.Session, tmp_path: Path) -> None:
     photo = tmp_path / "empty.jpg"
     photo.touch()
     assert post_photo(session, url, photo, {}).text.split("\n")[1] == hashlib.sha256(b"").hexdigest()
@@ -78,7 +78,7 @@ def test_errors(url: str, session: requests.Session, tmp_path: Path) -> None:
         post_photo(session, "http://127.0.0.1:1/", PHOTO, {})
 
 
-# Prints the status, and the most bytes that were allocated at a time.
+# Prints the status, the peak of allocated memory in bytes, and the response.
 CLIENT = """
 import pathlib, sys, tracemalloc, requests
 from scripts.upload import post_photo

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    # While the libraries load, Ctrl-C ends this without a traceback.
+    # Ctrl-C while the libraries load ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model.crop import CropSpec
@@ -54,7 +54,7 @@ def _prepare(a: Arguments) -> None:
 
 
 def _seed(run: Run) -> int:
-    """The one that `prepare` was given decides everything."""
+    """Return the seed of `prepare`, which all later steps use."""
     return run.record("prepare")["inputs"]["seed"]
 
 
@@ -83,7 +83,7 @@ def _measure(a: Arguments) -> str:
 
 def _evaluate(a: Arguments) -> str:
     if a.model and not a.data:
-        raise TrainingError("evaluate --model needs --data, a folder of photos, a folder a person.")
+        raise TrainingError("evaluate --model needs --data, a folder of photos with one folder per person.")
     if a.model:
         return _json(evaluate_model(a.model, a.data, a.strangers))
     if a.out:
@@ -100,7 +100,7 @@ def _repeat(a: Arguments) -> str:
 def _export(a: Arguments) -> None:
     require_serving_torch()
     run = Run(a.out)
-    # Trained elsewhere, say on a GPU: the features that serve are still to be made. Otherwise both are skipped.
+    # After training elsewhere, for example on a GPU, the serving features are missing. Else both steps are skipped.
     features(run, a.precision, _seed(run))
     evaluate(run, a.precision)
     export(run, a.precision, a.collection)
@@ -150,7 +150,7 @@ def _json(facts: Any) -> str:
     return json.dumps(facts, indent=1)
 
 
-FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> what is to be printed
+FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> text to print
     "prepare": _prepare,
     "align": _align,
     "features": _features,
@@ -170,10 +170,10 @@ FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> what is to be 
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0: done; 1: something that the message says; 2: wrong options; 130: interrupted."""
+    """Run a command. -> exit status: 0 done, 1 failed with a message, 2 wrong options, 130 interrupted."""
     arguments = parser().parse_args(argv)
     limit_convolution_cache()
-    # A shell that starts this in the background has it ignore Ctrl-C, and so would the cleaning up.
+    # A shell makes background processes ignore SIGINT, and then an interruption would not clean up.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         printed = FUNCTIONS[arguments.command](arguments)
@@ -184,10 +184,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        log(f"error: {error.strerror or error}{where}. What is finished is kept; the next run goes on from there.")
+        log(f"error: {error.strerror or error}{where}. Finished work is kept; the next run continues from there.")
         return 1
     except KeyboardInterrupt:
-        log("interrupted. What is finished is kept; the next run goes on from there.")
+        log("interrupted. Finished work is kept; the next run continues from there.")
         return 130
     return 0
 

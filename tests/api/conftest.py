@@ -12,7 +12,7 @@ from api.telemetry import SERVICE
 
 
 class CurrentStdout(io.StringIO):
-    """The log keeps the stdout of its start, and pytest replaces it in each phase of a test."""
+    """Writes to the current sys.stdout: pytest replaces it in each phase of a test, and the log keeps the first one."""
 
     def write(self, text: str) -> int:
         return sys.stdout.write(text)
@@ -23,7 +23,7 @@ class CurrentStdout(io.StringIO):
 
 @pytest.fixture()
 def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """What log and metrics have written since the last call, one dictionary a line."""
+    """Yield a function that returns the lines of log and metrics since its last call, as dictionaries."""
     (handler,) = logging.getLogger(SERVICE).handlers
     assert isinstance(handler, logging.StreamHandler)
     before = handler.setStream(CurrentStdout())

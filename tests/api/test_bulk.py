@@ -1,4 +1,4 @@
-"""Photos in a bucket, answered by `on_upload`, with a real S3 API."""
+"""Photos in a bucket, processed by `on_upload`, with a local S3 API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Bucket:
         self.s3, self.name = s3, name
 
     def put(self, key: str, data: bytes) -> dict[str, Any]:
-        """The event of it, as S3 sends it."""
+        """Upload an object. -> its notification, as S3 sends it."""
         etag = self.s3.put_object(Bucket=self.name, Key=key, Body=data)["ETag"].strip('"')
         return notification(self.name, key, etag, len(data))
 
@@ -79,7 +79,7 @@ def bucket(s3_environment: dict[str, str]) -> Iterator[Bucket]:
     s3.close()
 
 
-def test_a_photo_is_answered_beside_it(bucket: Bucket) -> None:
+def test_result_of_a_photo(bucket: Bucket) -> None:
     event = bucket.put("photos/2026/group 1+2 é.jpg", KNOWN)
     assert handler.on_upload(event, context()) == {"answered": 1}
     assert bucket.keys() == ["photos/2026/group 1+2 é.jpg", "results/2026/group 1+2 é.jpg.json"]
@@ -91,7 +91,7 @@ def test_a_photo_is_answered_beside_it(bucket: Bucket) -> None:
     assert found["source"] == {"bucket": bucket.name, "key": "photos/2026/group 1+2 é.jpg", "etag": etag}
 
 
-def test_told_twice_it_is_answered_once(bucket: Bucket) -> None:
+def test_repeated_event_is_processed_once(bucket: Bucket) -> None:
     event = bucket.put("photos/a.jpg", KNOWN)
     handler.on_upload(event, context())
     before = bucket.written("results/a.jpg.json")
@@ -100,7 +100,7 @@ def test_told_twice_it_is_answered_once(bucket: Bucket) -> None:
 
 
 class NewerModel(FaceService):
-    """The same service with another version."""
+    """Another service with a newer model version."""
 
     def __init__(self, service: FaceService) -> None:
         self._service = service
@@ -115,7 +115,7 @@ class NewerModel(FaceService):
         return self.model().version
 
 
-def test_other_bytes_or_another_model_are_answered_anew(bucket: Bucket) -> None:
+def test_changed_photo_or_model_is_processed_again(bucket: Bucket) -> None:
     handler.on_upload(bucket.put("photos/a.jpg", STRANGER), context())
     event = bucket.put("photos/a.jpg", KNOWN)
     assert handler.on_upload(event, context()) == {"answered": 1}
@@ -126,7 +126,7 @@ def test_other_bytes_or_another_model_are_answered_anew(bucket: Bucket) -> None:
     assert newer.on_upload(event, context()) == {"done_before": 1}
 
 
-NO_RESULTS = (
+INVALID_RESULTS = (
     b"",
     b"no JSON",
     b"[]",
@@ -137,14 +137,14 @@ NO_RESULTS = (
 )
 
 
-@pytest.mark.parametrize("data", NO_RESULTS, ids=lambda data: data[:20])
-def test_what_is_there_and_no_result_is_replaced(data: bytes, bucket: Bucket) -> None:
+@pytest.mark.parametrize("data", INVALID_RESULTS, ids=lambda data: data[:20])
+def test_invalid_result_is_replaced(data: bytes, bucket: Bucket) -> None:
     bucket.put("results/a.jpg.json", data)
     assert handler.on_upload(bucket.put("photos/a.jpg", KNOWN), context()) == {"answered": 1}
     assert bucket.read("results/a.jpg.json")["predicted_name"] == "Kofi Annan"
 
 
-def test_an_event_that_comes_late_tells_of_the_photo_as_it_is_now(bucket: Bucket) -> None:
+def test_late_event_processes_the_current_photo(bucket: Bucket) -> None:
     old = bucket.put("photos/a.jpg", STRANGER)
     new = bucket.put("photos/a.jpg", KNOWN)
     assert handler.on_upload(old, context()) == {"answered": 1}
@@ -157,7 +157,7 @@ def test_an_event_that_comes_late_tells_of_the_photo_as_it_is_now(bucket: Bucket
     [(b"no photo", "unsupported_media_type"), (KNOWN[:5000], "unreadable_image"), (b"", "unsupported_media_type")],
     ids=["no photo", "cut short", "empty"],
 )
-def test_a_failure_is_listed_until_it_is_mended(data: bytes, code: str, bucket: Bucket) -> None:
+def test_failure_is_listed_until_the_photo_is_replaced(data: bytes, code: str, bucket: Bucket) -> None:
     assert handler.on_upload(bucket.put("photos/a.jpg", data), context()) == {"failed": 1}
     assert bucket.keys() == ["failures/a.jpg.json", "photos/a.jpg"]
     found = bucket.read("failures/a.jpg.json")
@@ -165,12 +165,12 @@ def test_a_failure_is_listed_until_it_is_mended(data: bytes, code: str, bucket: 
     assert found["source"]["key"] == "photos/a.jpg"
     assert handler.on_upload(bucket.put("photos/a.jpg", KNOWN), context()) == {"answered": 1}
     assert bucket.keys() == ["photos/a.jpg", "results/a.jpg.json"]
-    # And the other way round.
+    # And in the other direction.
     assert handler.on_upload(bucket.put("photos/a.jpg", data), context()) == {"failed": 1}
     assert bucket.keys() == ["failures/a.jpg.json", "photos/a.jpg"]
 
 
-def test_size_on_both_sides(bucket: Bucket) -> None:
+def test_size_limit(bucket: Bucket) -> None:
     event = bucket.put("photos/a.jpg", KNOWN)
 
     def process(max_bytes: int) -> dict[str, int]:
@@ -183,7 +183,7 @@ def test_size_on_both_sides(bucket: Bucket) -> None:
 
 
 class FailsOnce(FaceService):
-    """Has a bug that shows with the first photo."""
+    """Raises an unexpected error for the first photo only."""
 
     def __init__(self, service: FaceService) -> None:
         self._service = service
@@ -201,7 +201,7 @@ class FailsOnce(FaceService):
         return self._service.version()
 
 
-def test_a_bug_is_one_photos_failure(bucket: Bucket) -> None:
+def test_bug_fails_one_photo_only(bucket: Bucket) -> None:
     events = [bucket.put(f"photos/{name}.jpg", data) for name, data in (("a", STRANGER), ("b", KNOWN))]
     both = {"Records": [*events[0]["Records"], *events[1]["Records"]]}
     app = compose(Settings(), FailsOnce(handler.app.service))
@@ -211,17 +211,17 @@ def test_a_bug_is_one_photos_failure(bucket: Bucket) -> None:
     assert "secret" not in error["message"]
 
 
-def test_without_a_model_lambda_has_to_try_again(bucket: Bucket) -> None:
+def test_missing_model_makes_lambda_retry(bucket: Bucket) -> None:
     event = bucket.put("photos/a.jpg", KNOWN)
     with pytest.raises(ModelUnavailable):
         create_app(Settings(model_uri="/nowhere")).on_upload(event, context())
-    # Or if it is lost on the way.
+    # The same if it becomes unavailable later.
     with pytest.raises(ModelUnavailable):
         compose(Settings(), FailingService(ModelUnavailable("It is gone."))).on_upload(event, context())
     assert bucket.keys() == ["photos/a.jpg"]
 
 
-def test_where_s3_refuses_lambda_has_to_try_again(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_errors_make_lambda_retry(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BlobNotFound, match="NoSuchBucket"):
         handler.on_upload(notification("no-such-bucket", "photos/a.jpg", "0", 1), context())
     event = bucket.put("photos/Jane_Roe.jpg", KNOWN)
@@ -234,7 +234,7 @@ def test_where_s3_refuses_lambda_has_to_try_again(bucket: Bucket, monkeypatch: p
     assert bucket.name not in str(caught.value)
 
 
-def test_a_photo_that_is_gone_needs_no_answer(bucket: Bucket) -> None:
+def test_deleted_photo_is_skipped(bucket: Bucket) -> None:
     event = bucket.put("photos/a.jpg", KNOWN)
     bucket.s3.delete_object(Bucket=bucket.name, Key="photos/a.jpg")
     assert handler.on_upload(event, context()) == {"gone": 1}
@@ -242,7 +242,7 @@ def test_a_photo_that_is_gone_needs_no_answer(bucket: Bucket) -> None:
 
 
 @pytest.mark.parametrize("key", ["results/a.jpg.json", "failures/a.jpg.json", "a.jpg", "photos/", "other/photos/a.jpg"])
-def test_what_lies_elsewhere_is_left_alone(key: str, bucket: Bucket) -> None:
+def test_other_keys_are_ignored(key: str, bucket: Bucket) -> None:
     assert handler.on_upload(bucket.put(key, KNOWN), context()) == {}
     assert bucket.keys() == [key]
 
@@ -253,7 +253,7 @@ def test_an_event_without_photos(event: dict[str, Any]) -> None:
     assert handler.on_upload(event, context()) == {}
 
 
-def test_log_and_metrics_name_nobody(bucket: Bucket, lines: Any) -> None:
+def test_log_and_metrics_contain_no_personal_data(bucket: Bucket, lines: Any) -> None:
     app = compose(Settings(), handler.app.service)
     for data in (KNOWN, b"no photo"):
         app.on_upload(bucket.put("photos/Jane_Roe.jpg", data), context())
@@ -267,7 +267,7 @@ def test_log_and_metrics_name_nobody(bucket: Bucket, lines: Any) -> None:
         assert word not in printed
 
 
-def test_under_the_runtime(bucket: Bucket, tmp_path: Path) -> None:
+def test_in_the_lambda_emulator(bucket: Bucket, tmp_path: Path) -> None:
     function = Emulator(tmp_path / "log", handler="handler.on_upload", MODEL_URI="")
     try:
         assert function.answer(bucket.put("photos/a.jpg", KNOWN)) == {"answered": 1}

@@ -1,4 +1,4 @@
-"""Events of every source. Those that serverless-offline cannot make are written after AWS's documentation of them."""
+"""Events of every source. Those that serverless-offline cannot produce follow AWS's documentation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse(event: Any) -> Request:
 
 
 def with_json(event: dict[str, Any], image: bytes, coded: bool) -> dict[str, Any]:
-    """The same request with the photo as JSON, its body in base64 or not."""
+    """Replace the body by the photo as JSON. coded: encode the body in base64."""
     body = json.dumps({"image": base64.b64encode(image).decode()})
     event.update(body=base64.b64encode(body.encode()).decode() if coded else body, isBase64Encoded=coded)
     for kind, value in (("headers", "application/json"), ("multiValueHeaders", ["application/json"])):
@@ -62,7 +62,7 @@ def test_every_source_gets_the_same_answer(source: str, context: Any, expected: 
 @pytest.mark.parametrize("coded", [True, False])
 @pytest.mark.parametrize("source", SOURCES)
 def test_bodies_with_and_without_base64(source: str, coded: bool, context: Any) -> None:
-    """What is no image gets as far as the decoder, in either form."""
+    """The decoder receives data that is not an image, in either form."""
     status, answer = ask(with_json(recorded(source), b"no image", coded), context)
     assert (status, answer["error"]["code"]) == (415, "unsupported_media_type")
 
@@ -101,7 +101,7 @@ def test_responses_have_the_shape_of_their_source(source: str, has: set[str], ha
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_bodies_of_bytes_travel_as_base64(source: str) -> None:
+def test_binary_bodies_are_encoded_in_base64(source: str) -> None:
     adapter = adapter_for(recorded(source))
     rendered = adapter.render(Response(200, {"Content-Type": "image/jpeg"}, b"\xff\xd8"))
     assert (rendered["body"], rendered["isBase64Encoded"]) == ("/9g=", True)
@@ -109,7 +109,7 @@ def test_bodies_of_bytes_travel_as_base64(source: str) -> None:
     assert (empty["body"], empty["isBase64Encoded"]) == ("", False)
 
 
-def test_a_balancer_leaves_the_query_encoded(context: Any) -> None:
+def test_query_of_a_load_balancer_is_decoded(context: Any) -> None:
     single = with_json(recorded("alb-known-person"), b"", True)
     single["queryStringParameters"] = {"%74op": "%31%31%31", "a": "b+c"}
     assert parse(single).query == {"top": ("111",), "a": ("b c",)}
@@ -121,14 +121,14 @@ def test_a_balancer_leaves_the_query_encoded(context: Any) -> None:
 
 
 @pytest.mark.parametrize(("threshold", "known"), [("0%2E5", True), ("1%2E0", False)])
-def test_a_balancer_with_lists_leaves_the_query_encoded_too(threshold: str, known: bool, context: Any) -> None:
+def test_query_of_a_load_balancer_with_lists_is_decoded(threshold: str, known: bool, context: Any) -> None:
     event = recorded("alb-multi-known-person")
     event["multiValueQueryStringParameters"] = {"threshold": [threshold]}
     status, answer = ask(event, context)
     assert (status, answer["known"]) == (200, known)
 
 
-def test_all_values_of_the_query_and_the_last_of_each_header() -> None:
+def test_all_query_values_and_the_last_value_of_each_header() -> None:
     event = request("GET", "/health")
     event["multiValueQueryStringParameters"] = {"top": ["5", "3"], "x": [None], "y": None}
     event["queryStringParameters"] = {"top": "3", "z": None, "n": 7}
@@ -138,7 +138,7 @@ def test_all_values_of_the_query_and_the_last_of_each_header() -> None:
     assert parse(event).headers == {"x-api-key": "b", "origin": "d"}
 
 
-NO_REQUESTS: list[Any] = [
+NOT_REQUESTS: list[Any] = [
     {},
     [],
     None,
@@ -157,8 +157,8 @@ NO_REQUESTS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("event", NO_REQUESTS, ids=lambda event: json.dumps(event)[:40])
-def test_an_event_that_is_no_request(event: Any, context: Any) -> None:
+@pytest.mark.parametrize("event", NOT_REQUESTS, ids=lambda event: json.dumps(event)[:40])
+def test_event_that_is_not_a_request(event: Any, context: Any) -> None:
     with pytest.raises(BadRequest):
         adapter_for(event)
     answer = handler.handle(event, context)
@@ -171,7 +171,7 @@ def test_an_event_that_is_no_request(event: Any, context: Any) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_fields_may_be_null(source: str, context: Any) -> None:
-    """All but those that make it a request, and that route."""
+    """Set all fields to null, except those that identify the request and its route."""
     event = recorded(source)
     kept = {"version", "httpMethod", "path", "rawPath", "requestContext", "resource", "routeKey", "pathParameters"}
     event = {name: value if name in kept else None for name, value in event.items()}
@@ -179,7 +179,7 @@ def test_fields_may_be_null(source: str, context: Any) -> None:
     assert (status, answer["error"]["code"]) == (400, "bad_request")
 
 
-def test_what_should_be_a_table_and_is_not_counts_as_empty(context: Any) -> None:
+def test_wrong_type_in_place_of_a_mapping_counts_as_empty(context: Any) -> None:
     for wrong in ("text", [], 7):  # type: ignore[var-annotated]
         tables = dict.fromkeys(("headers", "multiValueHeaders", "queryStringParameters", "pathParameters"), wrong)
         event = {"httpMethod": "GET", "path": "/health", "requestContext": {}, **tables}
@@ -246,7 +246,7 @@ def test_the_route_behind_a_custom_domain(path: str, resource: str, parameters: 
     assert parse(rest).path == parse(http).path == route
 
 
-def test_an_event_is_left_as_it_was() -> None:
+def test_parsing_does_not_change_the_event() -> None:
     event = recorded("alb-multi-known-person")
     before = json.dumps(event)
     parse(event)

@@ -1,4 +1,4 @@
-"""Exceptions as callers see them, and bugs, which only the log describes."""
+"""Errors in responses, and bugs, which are described in the log only."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def app(error: Exception) -> App:
     ],
     ids=lambda value: value.code if isinstance(value, Problem) else "",
 )
-def test_errors_that_callers_are_told(error: Exception, expected: Problem) -> None:
+def test_errors_with_a_status_and_a_code(error: Exception, expected: Problem) -> None:
     assert describe_error(error) == expected
 
 
@@ -71,14 +71,14 @@ def test_everything_else_is_a_bug(kind: type[Exception]) -> None:
     assert "secret" not in problem.message
 
 
-def test_a_derived_error_is_the_one_that_it_derives_from() -> None:
+def test_subclass_is_treated_as_its_base_class() -> None:
     class Throttled(service.errors.ModelUnavailable):
         retry_after = 30
 
     assert describe_error(Throttled("Later.")) == Problem(503, "model_unavailable", "Later.", {"Retry-After": "30"})
 
 
-def test_an_attempt() -> None:
+def test_attempt() -> None:
     bugs: list[Exception] = []
 
     def fail(error: Exception) -> Any:
@@ -97,7 +97,7 @@ def test_an_attempt() -> None:
 
 
 class ChainedBug(FixedService):
-    """Its message may quote the request, and so may that of the error behind it."""
+    """Raises an error that quotes the request, in its message and in that of its cause."""
 
     def identify(self, image: bytes, options: IdentifyOptions) -> Identification:
         try:
@@ -106,7 +106,7 @@ class ChainedBug(FixedService):
             raise ZeroDivisionError("Kofi Annan in secret-name.jpg") from error
 
 
-def test_a_bug_tells_the_caller_nothing_and_the_log_where(context: Any, lines: Any) -> None:
+def test_bug_is_described_in_the_log_only(context: Any, lines: Any) -> None:
     answer = compose(Settings(), ChainedBug()).handle(upload(PHOTO, "secret-name.jpg"), context)
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, INTERNAL)
     for inside in INTERNALS + PRIVATE:
@@ -121,7 +121,7 @@ def test_a_bug_tells_the_caller_nothing_and_the_log_where(context: Any, lines: A
 
 
 @pytest.mark.parametrize(("level", "there"), [(logging.INFO, False), (logging.DEBUG, True)])
-def test_the_message_of_a_bug_is_there_at_the_debug_level(level: int, there: bool, context: Any, lines: Any) -> None:
+def test_message_of_a_bug_is_logged_at_debug_level(level: int, there: bool, context: Any, lines: Any) -> None:
     broken = app(ZeroDivisionError("division by zero"))
     before = broken.telemetry.log.log_level
     broken.telemetry.log.setLevel(level)
@@ -132,8 +132,8 @@ def test_the_message_of_a_bug_is_there_at_the_debug_level(level: int, there: boo
     assert ("division by zero" in json.dumps(lines())) is there
 
 
-def test_a_bug_does_not_say_when_to_try_again(context: Any) -> None:
-    """Errors of other libraries have a `retry_after` too, which is about their servers."""
+def test_bug_has_no_retry_after(context: Any) -> None:
+    """Errors of other libraries may have a `retry_after` that is meant for their own servers."""
     error = ZeroDivisionError()
     error.retry_after = 5  # type: ignore[attr-defined]
     answer = app(error).handle(upload(PHOTO), context)
@@ -141,7 +141,7 @@ def test_a_bug_does_not_say_when_to_try_again(context: Any) -> None:
     assert "Retry-After" not in answer["multiValueHeaders"]
 
 
-def test_no_debugging_switch_prints_the_photo(
+def test_debugging_switches_do_not_print_the_photo(
     context: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("POWERTOOLS_DEV", "POWERTOOLS_DEBUG", "POWERTOOLS_LOGGER_LOG_EVENT"):

@@ -1,4 +1,4 @@
-"""What every response carries, and who gets one."""
+"""Headers of all responses, CORS, methods, paths and keys."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ PAGE = "https://page.example"
 
 
 def app(origins: str = "*", api_key: str = "") -> App:
-    """An app that needs no model. Its people cannot be listed."""
+    """Make an app that needs no model. Listing its people fails."""
     settings = Settings.from_env({"CORS_ORIGIN": origins, "API_KEY": api_key, "POWERTOOLS_METRICS_DISABLED": "true"})
     return compose(settings, FailingService(ModelUnavailable("There is no model yet.")))
 
 
 def http(method: str, path: str, **headers: str) -> dict[str, Any]:
-    """An event of an HTTP API, whose response's headers are the easiest to read."""
+    """Make an event of an HTTP API, whose responses have one value per header."""
     context = {"stage": "$default", "http": {"method": method, "path": path}}
     return {"version": "2.0", "rawPath": path, "headers": headers, "requestContext": context}
 
@@ -51,7 +51,7 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("event", EVERYTHING.values(), ids=list(EVERYTHING))
-def test_nobody_keeps_a_response_or_guesses_its_type(event: dict[str, Any], context: Any) -> None:
+def test_caching_and_type_sniffing_are_disabled(event: dict[str, Any], context: Any) -> None:
     headers = headers_of(app().handle(event, context))
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -76,7 +76,7 @@ def test_only_pages_of_these_origins_may_read(origins: str, path: str, context: 
         assert headers["Vary"] == theirs["Vary"] == "Origin"
 
 
-def test_a_star_among_origins_is_all_of_them(context: Any) -> None:
+def test_star_among_origins_allows_all(context: Any) -> None:
     headers = headers_of(app(f"{PAGE}, *").handle(http("GET", "/health", origin=PAGE), context))
     assert headers["Access-Control-Allow-Origin"] == "*"
 
@@ -117,7 +117,7 @@ METHODS = {"Access-Control-Allow-Methods": "GET,HEAD,OPTIONS,POST"}
 def test_preflights(
     path: str, source: str, origins: str, origin: str | None, expected: dict[str, str], context: Any
 ) -> None:
-    """Answered for every path and without a key. All headers, because browsers depend on each."""
+    """Every path allows preflights without a key. All headers are compared, because browsers depend on each."""
     headers = {"access-control-request-method": "POST", **({"origin": origin} if origin else {})}
     event = http("OPTIONS", path, **headers)
     if source != "HTTP":
@@ -139,7 +139,7 @@ def test_preflights(
         ("DELETE", "//people", "GET, HEAD, OPTIONS"),
     ],
 )
-def test_a_wrong_method_is_told_the_right_ones(method: str, path: str, allowed: str, context: Any) -> None:
+def test_wrong_method_gets_the_allowed_methods(method: str, path: str, allowed: str, context: Any) -> None:
     answer = app().handle(http(method, path), context)
     assert answer["statusCode"] == 405
     assert headers_of(answer)["Allow"] == allowed
@@ -177,7 +177,7 @@ def test_without_the_key(method: str, path: str, headers: dict[str, str], contex
     ("method", "path"),
     [("GET", "/health"), ("HEAD", "/health/"), ("get", "/health"), ("GET", "/openapi.json"), ("OPTIONS", "/classify")],
 )
-def test_what_needs_no_key(method: str, path: str, context: Any) -> None:
+def test_public_routes_need_no_key(method: str, path: str, context: Any) -> None:
     assert app(api_key="secret").handle(http(method, path), context)["statusCode"] in (200, 204)
 
 
@@ -193,7 +193,7 @@ def test_with_the_key(name: str, context: Any) -> None:
 
 
 def test_paths_with_parameters() -> None:
-    """A fixed segment counts more than one in braces, and an empty one matches neither."""
+    """A fixed segment takes precedence over a parameter. An empty segment matches neither."""
 
     def echo(name: str) -> Any:
         return lambda request: Reply(Response.of_json({"route": name, **request.path_parameters}))

@@ -1,4 +1,4 @@
-"""The lines that a request leaves in the log, and those that CloudWatch makes metrics of."""
+"""Log lines and CloudWatch metrics of requests."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PRIVATE = ["Kofi", "Annan", "secret-name", "Alicia", "none.jpg", base64.b64encod
 
 @pytest.fixture()
 def app() -> App:
-    """An app that has answered nothing yet, with the bundled model."""
+    """A new app with the bundled model, before its first request."""
     return compose(Settings(), handler.app.service)
 
 
 def ask(app: App, event: Any, context: Any, lines: Any) -> dict[str, Any]:
-    """The one line of metrics that a request leaves."""
+    """Send a request. -> its only line of metrics."""
     app.handle(event, context)
     (line,) = (line for line in lines() if "_aws" in line)
     return line
@@ -109,7 +109,7 @@ def test_metrics_can_be_switched_off(switch: str, expected: int) -> None:
     assert done.stdout.count("CloudWatchMetrics") == expected
 
 
-def test_an_event_that_is_no_request_leaves_a_line(context: Any, lines: Any) -> None:
+def test_event_that_is_not_a_request_is_logged(context: Any, lines: Any) -> None:
     compose(Settings(metrics=False), FixedService()).handle({"Records": []}, context)
     (line,) = lines()
     assert (line["message"], line["status"], line["request_id"]) == ("answered", 400, "request-1")
@@ -117,7 +117,7 @@ def test_an_event_that_is_no_request_leaves_a_line(context: Any, lines: Any) -> 
     assert line["ms"] >= 0
 
 
-def test_log_and_metrics_name_nobody(app: App, context: Any, lines: Any) -> None:
+def test_log_and_metrics_contain_no_personal_data(app: App, context: Any, lines: Any) -> None:
     part_missing = request("POST", "/classify", b"secret-name " + PHOTO, "multipart/form-data; boundary=x")
     events = [recorded(f"rest-{name}") for name in ("known-person", "stranger", "no-face")]
     events += [upload(PHOTO, "secret-name.jpg"), upload(PHOTO[:2000], "secret-name.jpg"), part_missing]
@@ -131,7 +131,7 @@ def test_log_and_metrics_name_nobody(app: App, context: Any, lines: Any) -> None
 
 
 @pytest.mark.parametrize(("uri", "message"), [("", "model loaded"), ("/nowhere", "no model at start")])
-def test_what_a_start_leaves_in_the_log(uri: str, message: str) -> None:
+def test_start_is_logged(uri: str, message: str) -> None:
     env = {**os.environ, "MODEL_URI": uri}
     done = subprocess.run(
         [sys.executable, "-c", "import handler"], cwd=ROOT, env=env, stdout=subprocess.PIPE, check=True

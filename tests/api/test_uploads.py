@@ -1,4 +1,4 @@
-"""Every upload and every wrong upload, from the event to the photo's bytes and the options."""
+"""Valid and invalid uploads, from the event to the photo's bytes and the options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORM = "multipart/form-data; boundary=limit"
 
 
 def part(head: str | bytes, data: bytes = PHOTO) -> bytes:
-    """head: the part's header lines."""
+    """Encode a part of a form. head: its header lines."""
     return b"--limit\r\n" + (head.encode() if isinstance(head, str) else head) + b"\r\n\r\n" + data + b"\r\n"
 
 
@@ -60,7 +60,7 @@ def test_any_field_name(name: str) -> None:
     assert read_form(file(f'name="{name}"; filename="x.jpg"')) == Upload("x.jpg", PHOTO, IdentifyOptions())
 
 
-def test_first_file_counts_wherever_it_stands() -> None:
+def test_first_file_counts_at_any_position() -> None:
     second = file('name="b"; filename="second.jpg"', b"second")
     found = read_form(field("note", "hello"), file(), second, field("top", "7"))
     assert found == Upload("x.jpg", PHOTO, IdentifyOptions(top=7))
@@ -74,11 +74,11 @@ def test_file_without_a_name(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["text/plain", "text/plain; charset=utf-8", "application/json"])
 def test_text_field_that_names_its_type(kind: str) -> None:
-    """As .NET's StringContent and `curl -F 'top=3;type=text/plain'` do."""
+    """.NET's StringContent and `curl -F 'top=3;type=text/plain'` send such fields."""
     assert read_form(field("top", "3", f"\r\nContent-Type: {kind}"), file()).options.top == 3
 
 
-def test_fields_are_read_like_the_query_and_the_query_wins() -> None:
+def test_fields_set_options_and_the_query_overrides_them() -> None:
     fields = [field("top", "3"), field("threshold", " 0.25\r\n"), field("faces", "all")]
     assert read_form(*fields, file()).options == IdentifyOptions(3, 0.25, True)
     assert read_form(*fields, file(), top="9", faces="largest").options == IdentifyOptions(9, 0.25, False)
@@ -129,7 +129,7 @@ def test_file_name_is_a_plain_base_name(parameters: str | bytes, name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["emoji 👩‍👧.jpg", "می‌خواهم.jpg", "9.41\u202fPM.png"])
-def test_joiners_and_narrow_spaces_stay(name: str) -> None:
+def test_joiners_and_narrow_spaces_are_kept(name: str) -> None:
     assert name_of(f'filename="{name}"') == name
 
 
@@ -184,7 +184,7 @@ def test_further_headers_of_a_part_are_ignored() -> None:
 
 
 def test_content_length_of_a_part() -> None:
-    """OkHttp sends it."""
+    """OkHttp sends this header."""
     head = 'Content-Disposition: form-data; name="file"; filename="x.jpg"\r\nContent-Length: {}'
     assert read_form(part(head.format(len(PHOTO)))).image == PHOTO
     for wrong in (len(PHOTO) - 1, len(PHOTO) + 1):
@@ -196,7 +196,7 @@ def test_text_field_with_line_breaks() -> None:
     assert read_form(field("note", "a\r\n\r\n--limi\r\n-limit\r\n"), file(), field("top", "3")).options.top == 3
 
 
-def test_file_input_that_was_left_empty_is_passed_over() -> None:
+def test_empty_file_input_is_skipped() -> None:
     empty = part('Content-Disposition: form-data; name="a"; filename=""\r\nContent-Type: application/octet-stream', b"")
     assert read_form(empty, file()).name == "x.jpg"
     with pytest.raises(EmptyUpload, match="No file was chosen"):
@@ -277,15 +277,15 @@ def test_no_body(kind: str) -> None:
             read_event(event)
 
 
-def test_body_that_is_no_base64() -> None:
+def test_body_with_invalid_base64() -> None:
     event = {**request("POST", "/classify", b"", "image/jpeg"), "body": "not base64!"}
     with pytest.raises(BadRequest, match="base64"):
         read_event(event)
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", FORM])
-def test_photo_that_was_read_as_text_on_its_way(kind: str) -> None:
-    """What a gateway does that is not told to pass bodies on as bytes."""
+def test_photo_decoded_as_text_by_a_gateway(kind: str) -> None:
+    """Gateways decode bodies as text unless they are configured to pass bytes."""
     body = PHOTO if kind == "image/jpeg" else file() + b"--limit--"
     event = request("POST", "/classify", b"", kind)
     event.update(body=body.decode("utf-8", "replace"), isBase64Encoded=False)
@@ -333,7 +333,7 @@ def test_no_boundary(kind: str) -> None:
 
 
 @pytest.mark.parametrize("boundary", ["x" * 71, "x" * 1000, "é", "a\r\nb", "a;b", r"a\\b", "a "])
-def test_boundary_that_may_not_be(boundary: str) -> None:
+def test_invalid_boundary(boundary: str) -> None:
     body = (file() + b"--limit--").replace(b"--limit", b"--" + boundary.encode())
     assert "70 plain characters" in broken(body, f'multipart/form-data; boundary="{boundary}"')
 
@@ -354,14 +354,14 @@ def test_parts_within_a_part() -> None:
     assert "parts within a part" in broken(nested + b"--limit--")
 
 
-def test_number_of_parts_on_both_sides() -> None:
+def test_limit_of_parts() -> None:
     parts = file() + field("a", "b") * (forms.MAX_PARTS - 1)
     assert read_form(parts).image == PHOTO
     assert "more than 100 parts" in broken(parts + field("a", "b") + b"--limit--")
     assert "more than 100 parts" in broken(b"\r\n--limit" * 500_000 + b"--")
 
 
-def test_size_of_part_headers_on_both_sides() -> None:
+def test_limit_of_part_headers() -> None:
     head = 'Content-Disposition: form-data; name="file"; filename="x.jpg"\r\nX: '
     longest = head + "x" * (forms.MAX_HEADER_BYTES - len(head))
     assert read_form(part(longest)).image == PHOTO
@@ -369,7 +369,7 @@ def test_size_of_part_headers_on_both_sides() -> None:
 
 
 @pytest.mark.parametrize("write", ["form", "raw", "json"])
-def test_size_on_both_sides(write: str) -> None:
+def test_size_limit(write: str) -> None:
     def sent(data: bytes) -> Upload:
         if write == "json":
             return read_json({"image": base64.b64encode(data).decode()})
@@ -442,12 +442,12 @@ SLOW = {
 
 
 @pytest.mark.parametrize("body", SLOW.values(), ids=SLOW)
-def test_nothing_keeps_it_busy(body: bytes) -> None:
+def test_slow_forms_are_parsed_in_limited_time(body: bytes) -> None:
     started = time.process_time()
     with suppress(ApiError):
         read_raw(body, FORM)
     assert time.process_time() - started < 3
 
 
-def test_limits_are_the_ones_in_the_messages() -> None:
+def test_limits_match_the_messages() -> None:
     assert (uploads.MAX_BYTES, forms.MAX_PARTS, forms.MAX_HEADER_BYTES) == (4_500_000, 100, 8_192)

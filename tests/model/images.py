@@ -1,4 +1,4 @@
-"""Images for tests, and how to compare them."""
+"""Images for tests, and functions to encode and compare them."""
 
 from __future__ import annotations
 

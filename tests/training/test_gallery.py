@@ -7,13 +7,13 @@ from model.gallery import Matches
 from training.evaluation.gallery import mean_embeddings, mean_gallery, probes_of, search_probes
 
 
-def test_the_mean_embedding_however_it_is_cut_in_batches() -> None:
+def test_mean_embedding_does_not_depend_on_the_batches() -> None:
     embeddings, labels = np.array([[1.0, 0], [0, 1], [0, 1]]), np.array([0, 0, 2])
     for batches in ([(labels, embeddings)], [(labels[:1], embeddings[:1]), (labels[1:], embeddings[1:])]):
         assert np.abs(mean_embeddings(batches, 3, 2) - [[0.5, 0.5], [0, 0], [0, 1]]).max() < 1e-6
 
 
-def test_known_probes_stand_in_for_strangers_without_their_own_person() -> None:
+def test_known_probes_replace_strangers_if_their_own_person_is_excluded() -> None:
     embeddings = np.array([[0.8, 0.6, 0], [0, 1, 0]])
     gallery = mean_gallery(EmbeddingSpec("tuned", "0" * 16, 3), ["A", "B", "C"], np.eye(3))
     found = search_probes(gallery, [(np.array([0, 1]), embeddings)], without_own=True)
@@ -22,7 +22,7 @@ def test_known_probes_stand_in_for_strangers_without_their_own_person() -> None:
     assert not found.correct.any()
 
 
-def test_the_rank_of_a_probe_is_the_place_of_its_person_among_the_candidates() -> None:
+def test_rank_is_the_position_of_the_person_among_the_candidates() -> None:
     matches = Matches(np.array([[4, 2], [4, 2], [4, 2]]), np.array([[0.9, 0.1]] * 3))
     found = probes_of(matches, np.array([4, 2, -1]))
     assert found.rank.tolist() == [0, 1, 2]

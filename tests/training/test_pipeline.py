@@ -1,4 +1,4 @@
-"""`python -m training` on real photos with the real network: all of it, cut off in the middle, and what follows."""
+"""`python -m training` on real photos with the real network: complete and interrupted runs, and later commands."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def cloned(lfw_small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def everything(out: Path) -> str:
-    """The whole training, into a folder that is found from elsewhere, too."""
+def train_command(out: Path) -> str:
+    """Return the documented command for a complete training run. out: absolute path."""
     return documented(
         ".venv/bin/python -m training all --data lfw-deepfunneled-subset.tgz --out runs/lfw",
         replace={"runs/lfw": str(out)},
@@ -47,9 +47,9 @@ def everything(out: Path) -> str:
 
 @pytest.fixture(scope="module")
 def trained(cloned: Path, weights: Path) -> Path:
-    """The output folder of a run that was interrupted while it aligned, and then finished."""
+    """The output folder of a run that was interrupted during alignment and then finished."""
     out = cloned / "runs/lfw"
-    with begin(everything(out), cloned, TORCH_HOME=str(weights)) as first:
+    with begin(train_command(out), cloned, TORCH_HOME=str(weights)) as first:
         for _ in range(600):
             partial = out / "crops.npy.partial"
             if partial.exists() and partial.stat().st_size > 40 * 160 * 160 * 3:
@@ -62,7 +62,7 @@ def trained(cloned: Path, weights: Path) -> Path:
     assert not (out / "crops.npy").exists()
     assert not (out / "align.json").exists()
 
-    done = shell(everything(out), cloned, TORCH_HOME=str(weights))
+    done = shell(train_command(out), cloned, TORCH_HOME=str(weights))
     assert done.returncode == 0, done.stderr
     assert "prepare: unchanged, skipped" in done.stderr
     assert "align: unchanged" not in done.stderr
@@ -97,8 +97,8 @@ def test_report(trained: Path) -> None:
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_what_is_served_is_what_was_evaluated(trained: Path) -> None:
-    """The scores of the exported files are those that chose the threshold."""
+def test_exported_model_gives_the_evaluated_confidences(trained: Path) -> None:
+    """The exported files give the confidences that the evaluation was based on."""
     from training.data.dataset import dataset
     from training.data.prepare import VAL
     from training.evaluation.evaluate import embed, load_assessment, load_calibrations
@@ -118,10 +118,10 @@ def test_what_is_served_is_what_was_evaluated(trained: Path) -> None:
     assert np.abs(confidences[0] - confidences[1]).max() < 0.01
 
 
-def test_the_same_again_gives_the_same(trained: Path, cloned: Path, weights: Path, tmp_path: Path) -> None:
+def test_training_is_reproducible(trained: Path, cloned: Path, weights: Path, tmp_path: Path) -> None:
     """Same seed, data and versions: the same report and the same model, to the last bit."""
     out = tmp_path / "again"
-    done = shell(everything(out), cloned, TORCH_HOME=str(weights))
+    done = shell(train_command(out), cloned, TORCH_HOME=str(weights))
     assert done.returncode == 0, done.stderr
     first, second = report(trained), report(out)
     for found in (first, second):
@@ -133,7 +133,7 @@ def test_the_same_again_gives_the_same(trained: Path, cloned: Path, weights: Pat
     assert "seed" not in table.stdout
 
 
-def test_compare_shows_what_differs(trained: Path, tmp_path: Path) -> None:
+def test_compare_shows_differences(trained: Path, tmp_path: Path) -> None:
     other = report(trained)
     other["val_accuracy"] -= 0.25
     other["seed"] = 7
@@ -145,7 +145,7 @@ def test_compare_shows_what_differs(trained: Path, tmp_path: Path) -> None:
 
 
 def test_verification(trained: Path, cloned: Path, weights: Path) -> None:
-    """Pairs in the form of LFW's pairs.txt, of which one is of photos that are not there."""
+    """Verify pairs in the format of LFW's pairs.txt. The photos of one pair are missing."""
     drawn = shell(documented(".venv/bin/python -m benchmarks.pairs lfw-deepfunneled-subset.tgz > pairs.txt"), cloned)
     assert drawn.returncode == 0, drawn.stderr
     pairs = cloned / "pairs.txt"
@@ -182,17 +182,17 @@ def test_stress(trained: Path) -> None:
     assert "rolled by 45 degrees" in (trained / "report.html").read_text()
 
 
-def test_nothing_is_done_twice(trained: Path, cloned: Path, weights: Path) -> None:
+def test_finished_steps_are_skipped(trained: Path, cloned: Path, weights: Path) -> None:
     before = (trained / "model" / "latest.json").read_text()
-    done = shell(everything(trained), cloned, TORCH_HOME=str(weights))
+    done = shell(train_command(trained), cloned, TORCH_HOME=str(weights))
     assert done.returncode == 0
     assert "started" not in done.stderr
     assert (trained / "model" / "latest.json").read_text() == before
     assert not list(trained.rglob("*partial*"))
 
 
-def test_interrupted_alignment_is_what_it_would_have_been(trained: Path) -> None:
-    """Each crop belongs to its photo, those from before the interruption and those from after."""
+def test_interrupted_alignment_is_resumed(trained: Path) -> None:
+    """Each crop belongs to its photo, both before and after the interruption."""
     from training.data.align import Aligner
     from training.data.prepare import examples
 
@@ -203,7 +203,7 @@ def test_interrupted_alignment_is_what_it_would_have_been(trained: Path) -> None
         assert np.array_equal(crops[i], aligner.align(Path(rows[i].path))[1])
 
 
-def test_model_names_photos_through_evaluate(trained: Path, lfw_small: Path) -> None:
+def test_evaluate_a_model_on_photos(trained: Path, lfw_small: Path) -> None:
     done = training("evaluate", "--model", trained / "model", "--data", lfw_small)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -212,14 +212,14 @@ def test_model_names_photos_through_evaluate(trained: Path, lfw_small: Path) -> 
     assert "not in the model, left out" in done.stderr
 
 
-def test_publish_what_was_trained(trained: Path, s3_environment: dict[str, str]) -> None:
+def test_publish_a_trained_model(trained: Path, s3_environment: dict[str, str]) -> None:
     boto3.client("s3").create_bucket(Bucket="trained")
     done = training("publish", "--out", trained, "--to", "s3://trained/faces")
     assert done.returncode == 0, done.stderr
     assert load_model("s3://trained/faces").version == report(trained)["model"]["version"]
 
 
-def test_other_settings_do_only_what_depends_on_them(trained: Path, weights: Path, tmp_path: Path) -> None:
+def test_changed_settings_repeat_only_dependent_steps(trained: Path, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "copy"
     shutil.copytree(trained, out)
     done = training("finetune", "--out", out, "--epochs", 2, home=weights)
@@ -227,8 +227,8 @@ def test_other_settings_do_only_what_depends_on_them(trained: Path, weights: Pat
     assert len(json.loads((out / "finetune.json").read_text())["facts"]["history"]) == 2
 
 
-def test_train_of_ones_own_people(lfw_small: Path, checkout: Path, weights: Path) -> None:
-    """With an archive in place of LFW, which would be downloaded: two people with four photos, and two strangers."""
+def test_train_own_people(lfw_small: Path, checkout: Path, weights: Path) -> None:
+    """Train with an archive in place of the LFW download: two people with four photos, and two strangers."""
     archive_of(some_of(lfw_small, checkout / "unpacked", known=2, photos=4), checkout / ARCHIVE)
     shutil.copytree(lfw_small / "Jiri_Novak", checkout / "photos/Jiri_Novak")
     command = documented("make train PEOPLE=photos OUT=runs/mine", extra=f"DATA={ARCHIVE}")
@@ -252,7 +252,7 @@ def test_the_course_projects_protocol(lfw_small: Path, checkout: Path, weights: 
     assert report(checkout / "runs/620")["images"] == 48
 
 
-def test_steps_say_what_they_need(tmp_path: Path) -> None:
+def test_missing_inputs_are_reported(tmp_path: Path) -> None:
     done = training("align", "--out", tmp_path)
     assert done.returncode == 1
     assert "run `python -m training prepare` first" in done.stderr
@@ -262,7 +262,7 @@ def test_steps_say_what_they_need(tmp_path: Path) -> None:
 
 
 def test_full_disk(trained: Path, weights: Path, tmp_path: Path) -> None:
-    """A file size limit is the disk that is full: writing fails in the middle of the features."""
+    """Simulate a full disk with a file size limit: writing fails in the middle of the features."""
     out = tmp_path / "run"
     shutil.copytree(trained, out)
     features = out / "features-fp32.npy"
@@ -313,8 +313,8 @@ def test_enrol(checkout: Path) -> None:
     assert load_model(str(models)).version == after.version
 
 
-def test_enrol_says_what_it_costs_and_who_looks_alike(trained: Path, lfw_small: Path, tmp_path: Path) -> None:
-    """Somebody known under another name, and somebody new: photos that the model has not been trained on."""
+def test_enrol_reports_its_cost_and_look_alikes(trained: Path, lfw_small: Path, tmp_path: Path) -> None:
+    """Enrol a known person under another name and a new person, with photos that the model was not trained on."""
     from training.data.prepare import VAL, examples
 
     names, rows = examples(Run(trained))
@@ -331,7 +331,7 @@ def test_enrol_says_what_it_costs_and_who_looks_alike(trained: Path, lfw_small: 
     assert "Eileen Collins looks like" not in done.stderr
     cost = r"36 val photos of known people: identified correctly ([\d.]+)% before, ([\d.]+)% now"
     before, now = map(float, re.search(cost, done.stderr).groups())  # type: ignore[union-attr]
-    # Two of the same are told apart badly, and that is what is to be seen.
+    # One person under two names is identified less reliably, and the report must show it.
     assert before > 90
     assert now < before
     assert "80 photos of strangers: identified as somebody" in done.stderr

@@ -1,4 +1,4 @@
-"""evaluate: embeddings -> gallery, confidence, threshold, and how good they are together."""
+"""evaluate: embeddings -> gallery, calibration and metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EVALUATED = "evaluated.npz"
 
 @dataclass(frozen=True)
 class Assessment:
-    """The gallery of the training photos, and the probes that were searched in it."""
+    """Gallery of the training photos, and the probes that were searched in it."""
 
     gallery: Gallery
     known: Probes
@@ -37,7 +37,7 @@ class Assessment:
 def embed(
     embedding: Embedding, features: np.ndarray, data: Dataset, split: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Labels and embeddings of a split, batch by batch. features: float32 [rows, 1792]."""
+    """Yield labels and embeddings of a split in batches. features: float32 [rows, 1792]."""
     rows = np.flatnonzero(data.splits == split)
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
@@ -47,11 +47,11 @@ def embed(
 def assess(embedding: Embedding, features: np.ndarray, data: Dataset) -> Assessment:
     """Search the val photos and the strangers in the gallery of the training photos.
 
-    Without strangers every val photo also stands for one, its own person taken out of the gallery. Raises TrainingError
-    where there are no val photos.
+    Without strangers, every val photo is also searched as a stranger, with its own person excluded from the gallery.
+    Raises TrainingError if there are no val photos.
     """
     if not (data.splits == VAL).any():
-        raise TrainingError("No photo is left to validate with: somebody needs at least 4 photos.")
+        raise TrainingError("There are no validation photos: at least one person needs 4 or more photos.")
     train = embed(embedding, features, data, TRAIN)
     means = mean_embeddings(train, len(data.names), embedding.spec.size)
     gallery = mean_gallery(embedding.spec, data.names, means)
@@ -72,7 +72,7 @@ def calibrate(found: Assessment) -> Calibration:
 
 
 def summary(found: Assessment, val_images: int) -> dict[str, Any]:
-    """The metrics of a split. A val photo in which no face was found, of `val_images` in all, counts as wrong."""
+    """Compute the metrics. Val photos without a detected face count as wrong. val_images: number of all val photos."""
     measured = metrics.measure(found.known, found.strangers, val_images)
     return {
         "val_accuracy": measured["top1"],
@@ -83,7 +83,7 @@ def summary(found: Assessment, val_images: int) -> dict[str, Any]:
 
 
 def evaluate(run: Run, precision: str) -> None:
-    """Calibrate both embeddings on the val photos and the strangers, and report how good they are.
+    """Calibrate both embeddings on the val photos and the strangers, and record their metrics.
 
     The metrics at the top level are those of the tuned embedding.
     """
@@ -127,7 +127,7 @@ def _save(run: Run, found: Assessment) -> None:
 
 
 def load_assessment(run: Run) -> Assessment:
-    """Load what `evaluate` found for the tuned embedding."""
+    """Load the assessment of the tuned embedding."""
     evaluated = run.record("evaluate")
     data, spec = dataset(run), load_embeddings(run, evaluated["inputs"]["precision"])[TUNED].spec
     with np.load(run.out / EVALUATED) as file:

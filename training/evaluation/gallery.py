@@ -1,7 +1,6 @@
 """Galleries of a training run, and the probes that are searched in them.
 
-Embeddings come in batches and of each probe a handful of numbers are kept, so memory does not grow with photos times
-people.
+Embeddings come in batches, and only a few numbers per probe are kept, so memory does not grow with photos times people.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ Batches = Iterable[Tuple[np.ndarray, np.ndarray]]  # labels int64 [n], embedding
 
 
 def mean_embeddings(batches: Batches, people: int, size: int) -> np.ndarray:
-    """The mean of each person's embeddings. -> float32 [people, size], not normalized: their length tells how alike a
-    person's photos are.
+    """Compute the mean of each person's embeddings.
+
+    -> float32 [people, size], not normalized: the length shows how similar a person's photos are.
     """
     sums, counts = np.zeros((people, size)), np.zeros(people, np.int64)
     for labels, embeddings in batches:
@@ -40,7 +40,7 @@ def mean_gallery(
     photos: Sequence[tuple[str, ...]] | None = None,
     hubness: np.ndarray | None = None,
 ) -> Gallery:
-    """A gallery in which each person has one face, the mean of theirs. Ids are the class indices.
+    """Make a gallery with one face per person, their mean. Ids are the class indices.
 
     means: float32 [people, size]; photos: digests of each person's photos.
     """
@@ -57,7 +57,7 @@ def _mean_face(person: int, name: str, photos: tuple[str, ...]) -> EnrolledFace:
 def search_probes(gallery: Gallery, batches: Batches, without_own: bool = False) -> Probes:
     """Search each probe in the gallery.
 
-    without_own: as if the probe's own person were not in the gallery, so that known people stand in for strangers.
+    without_own: exclude the probe's own person from the gallery, so that known people replace strangers.
     """
     parts = [Probes.none()]
     for labels, embeddings in batches:
@@ -67,7 +67,7 @@ def search_probes(gallery: Gallery, batches: Batches, without_own: bool = False)
 
 
 def probes_of(matches: Matches, labels: np.ndarray) -> Probes:
-    """matches: [N, k]; labels: int64 [N], the id of each probe's person, -1 for strangers."""
+    """Convert matches to probes. matches: [N, k]; labels: int64 [N], ids of the probes' people, -1 for strangers."""
     hits = matches.ids == labels[:, None]
     rank = np.where(hits.any(axis=1), hits.argmax(axis=1), matches.ids.shape[1])
     return Probes(labels, matches.ids[:, 0], matches.scores[:, 0], rank)

@@ -1,7 +1,7 @@
 """enrol: folders of photos -> a new version of a model that also knows these people, without training.
 
-The network stays as it is: a person is matched by the mean embedding of their photos. IDs that were given out keep
-their meaning, and new people get the next ones.
+The network stays as it is: a person is matched by the mean embedding of their photos. Existing IDs do not change,
+and new people get the next IDs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROBES_BYTES = 1 << 24  # at most
 
 @dataclass
 class Enrolment:
-    """Result of an enrolment. pointer: None where nothing was new; added: photos by person; look_alikes: new person,
+    """Result of an enrolment. pointer: None if nothing was new; added: photos by person; look_alikes: new person,
     known person, confidence.
     """
 
@@ -48,7 +48,7 @@ class Enrolment:
 
 
 def enrol(folders: Sequence[Path], model: str, models: Path) -> Enrolment:
-    """Add the people in `folders`, a folder a person, to the model at `model`; write the new version below `models`.
+    """Add people, one folder of photos per person, to the model at `model`; write the new version below `models`.
 
     Raises TrainingError.
     """
@@ -74,7 +74,7 @@ def enrol(folders: Sequence[Path], model: str, models: Path) -> Enrolment:
 
 
 def _load(model: str) -> tuple[Snapshot, bytes | None]:
-    """The current version, and the probes that were published with it, if any. Raises TrainingError."""
+    """Load the current version, and its published probes, if any. Raises TrainingError."""
     snapshot = load_model(model)
     with open_store(model) as blobs:
         try:
@@ -84,7 +84,7 @@ def _load(model: str) -> tuple[Snapshot, bytes | None]:
 
 
 def _add(gallery: Gallery, snapshot: Snapshot, name: str, found: Sequence[tuple[np.ndarray, str]]) -> Gallery:
-    """Add photos of a person who is there or not. found: crop and digest of each."""
+    """Add photos of a new or existing person. found: crop and digest of each photo."""
     embeddings = snapshot.embed(np.stack([crop for crop, _ in found]))
     known = next((person for person in gallery.people if person.name == name), None)
     person = known or Person(gallery.next_id, name)
@@ -94,7 +94,7 @@ def _add(gallery: Gallery, snapshot: Snapshot, name: str, found: Sequence[tuple[
 
 
 def _look_alikes(gallery: Gallery, snapshot: Snapshot) -> list[tuple[str, str, float]]:
-    """Find new people who would be identified as somebody who was there before, or was added before them."""
+    """Find new people who would be identified as an existing person, or as one who was added before them."""
     calibration = snapshot.calibration
     first = snapshot.gallery.next_id
     alike = []
@@ -115,7 +115,7 @@ def _look_alikes(gallery: Gallery, snapshot: Snapshot) -> list[tuple[str, str, f
 def _new_crops(
     folders: dict[str, list[Path]], snapshot: Snapshot, result: Enrolment
 ) -> dict[str, list[tuple[np.ndarray, str]]]:
-    """Crop and digest of each photo that is new and shows a face, by person; the others are noted in `result`."""
+    """Align the photos. -> crop and digest of each new photo with a face, by person; `result` lists the others."""
     seen = {digest for face in snapshot.gallery.faces for digest in face.photos}
     photos = [(name, path) for name, paths in folders.items() for path in paths]
     crops: dict[str, list[tuple[np.ndarray, str]]] = {}
@@ -132,7 +132,7 @@ def _new_crops(
 
 
 def _log_cost(probes: Batches, snapshot: Snapshot, gallery: Gallery) -> None:
-    """Compare how well the people who were there before are identified, before and after."""
+    """Log the metrics of the probes before and after the enrolment."""
     calibration = snapshot.calibration
     threshold = calibration.score(calibration.threshold)
     before, after = (measure_cost(probes, each, threshold) for each in (snapshot.gallery, gallery))
@@ -150,7 +150,7 @@ def _log(result: Enrolment, gallery: Gallery) -> None:
     for name, count in result.added.items():
         log(f"{name}: ID {ids[name]}, {count} photo{'s' * (count != 1)} added")
     for name, other, confidence in result.look_alikes:
-        log(f"{name} looks like {other} (confidence {confidence:.2f}): if that is one person, use one name")
+        log(f"{name} looks like {other} (confidence {confidence:.2f}): if they are the same person, use one name")
     for reason, paths in (
         ("known already, left out", result.duplicates),
         ("no face found, left out", result.faceless),

@@ -36,10 +36,11 @@ COMPARED = 2000  # val photos at most
 
 
 def require_serving_torch() -> None:
-    """Raises TrainingError: a newer torch writes files that the serving one refuses."""
+    """Check the version of torch: the serving version refuses files of newer ones. Raises TrainingError."""
     if torch.__version__.split("+")[0] != SERVING_TORCH:
         raise TrainingError(
-            f"The model has to be written by torch {SERVING_TORCH}, which serves it, and this is {torch.__version__}. "
+            f"The model must be written with torch {SERVING_TORCH}, which serves it. "
+            f"This is torch {torch.__version__}. "
             "Run this step under Python 3.8 with requirements.txt, for example: "
             "uv run --python 3.8 --with-requirements requirements.txt python -m training export --out DIR"
         )
@@ -48,7 +49,7 @@ def require_serving_torch() -> None:
 def export(run: Run, precision: str, collection: str) -> None:
     """Write a version below DIR/model: the network, and the collection of the people it was trained on.
 
-    Raises TrainingError where int8 lost more than 0.3 points of accuracy.
+    Raises TrainingError if int8 lost more than 0.3 points of accuracy.
     """
     require_serving_torch()
     inputs = {"evaluate": run.identity("evaluate"), "precision": precision, "collection": collection}
@@ -77,7 +78,7 @@ def export(run: Run, precision: str, collection: str) -> None:
 
 
 def _gallery(run: Run, data: Dataset) -> Gallery:
-    """The gallery of `evaluate`, with the digests of the photos that each person was trained on."""
+    """Load the gallery of `evaluate`, with the digests of the photos that each person was trained on."""
     found = load_assessment(run).gallery
     digests = np.load(run.out / DIGESTS)[data.rows]
     photos: list[list[str]] = [[] for _ in data.names]
@@ -114,7 +115,7 @@ def _against_fp32(
 ) -> dict[str, float]:
     """Compare with the fp32 backbone on at most COMPARED val photos, with the same embedding and gallery.
 
-    stored: int8 features [rows, 1792]. Raises TrainingError where int8 has fewer of them right by more than MAX_LOSS.
+    stored: int8 features [rows, 1792]. Raises TrainingError if int8 is worse by more than MAX_LOSS.
     """
     fp32, val = select_backend(convs, None), np.flatnonzero(data.splits == VAL)
     val = val[evenly_spaced(len(val), COMPARED)]
@@ -129,14 +130,14 @@ def _against_fp32(
     )
     if fp32_accuracy - int8_accuracy > MAX_LOSS:
         raise TrainingError(
-            f"int8 names {int8_accuracy:.2%} of the val photos correctly and fp32 {fp32_accuracy:.2%}: too much is "
-            "lost. Use --precision fp32."
+            f"int8 names {int8_accuracy:.2%} of the val photos correctly and fp32 {fp32_accuracy:.2%}: the "
+            "loss is too large. Use --precision fp32."
         )
     return {"feature_cosine_to_fp32": cosine, "fp32_val_accuracy": fp32_accuracy}
 
 
 def _as_exported(run: Run, snapshot: Snapshot, data: Dataset) -> dict[str, float]:
-    """Measure the val photos with the files themselves, as the service loads them."""
+    """Measure the accuracy of the exported files on the val photos, loaded as by the service."""
     calibration = snapshot.network.config.calibrations[TUNED]
     val = np.flatnonzero(data.splits == VAL)
     correct = accepted = 0

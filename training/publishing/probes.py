@@ -1,4 +1,4 @@
-"""Embeddings of val photos and strangers that are published with a network, to show what enrolling costs."""
+"""Embeddings of val photos and strangers that are published with a network, to measure the effect of enrolling."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ KEPT = 1000  # of the val photos and of the strangers: 1 MB
 
 
 def pack_probes(known: Batches, strangers: Batches) -> bytes:
-    """Encode at most KEPT of either, evenly spaced, as a safetensors file: `labels` int64 [N], `embeddings` int8 [N,
-    size].
+    """Encode at most KEPT of either, evenly spaced, as a safetensors file.
 
-    Lengths are lost: a cosine does not need them.
+    `labels`: int64 [N]; `embeddings`: int8 [N, size]. Lengths are not kept, because cosines do not depend on them.
     """
     rows = [row for side in (known, strangers) for row in _evenly_spaced(side)]
     labels, embeddings = zip(*rows)
@@ -42,14 +41,14 @@ def _evenly_spaced(batches: Batches) -> list[tuple[int, np.ndarray]]:
 
 
 def read_probes(data: bytes) -> Batches:
-    """Decode what `pack_probes` wrote."""
+    """Decode the file of `pack_probes`."""
     arrays = safetensors.numpy.load(data)
     embeddings = arrays["embeddings"].astype(np.float32)
     return [(arrays["labels"], embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True))]
 
 
 def measure_cost(probes: Batches, gallery: Gallery, threshold: float) -> dict[str, Any]:
-    """Search the probes in a gallery. threshold: score from which a face counts as known."""
+    """Measure TPIR and FPIR of the probes in a gallery. threshold: score from which a face counts as known."""
     found = search_probes(gallery, probes)
     known, strangers = found[found.labels >= 0], found[found.labels < 0]
     return {
