@@ -26,7 +26,7 @@ def start(folder: Path, port: int) -> subprocess.Popen[str]:
     return begin(documented("make run"), folder, PORT=str(port))
 
 
-def output_until_ready(process: subprocess.Popen[str]) -> str:
+def printed_until_ready(process: subprocess.Popen[str]) -> str:
     output = ""
     assert process.stdout is not None
     while "Ctrl-C" not in output:
@@ -46,7 +46,7 @@ def service(cloned: Path) -> Iterator[tuple[int, str]]:
     """Yield the port and the output up to the moment when the service was ready."""
     port = free_port()
     with start(cloned, port) as process:
-        yield port, output_until_ready(process)
+        yield port, printed_until_ready(process)
         os.killpg(process.pid, signal.SIGINT)
         assert "stopped" in process.communicate(timeout=20)[0]
     time.sleep(0.5)
@@ -93,7 +93,7 @@ def test_enrolled_person_is_identified(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     port = free_port()
     with start(folder, port) as process:
-        line = next(line for line in output_until_ready(process).splitlines() if "curl" in line)
+        line = next(line for line in printed_until_ready(process).splitlines() if "curl" in line)
         answer = shell(line.replace("Kofi_Annan_0006", "astronaut"), folder)
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=20)
