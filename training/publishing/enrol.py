@@ -97,13 +97,14 @@ def _look_alikes(gallery: Gallery, snapshot: Snapshot) -> list[tuple[str, str, f
     """Find new people who would be identified as an existing person, or as one who was added before them."""
     calibration = snapshot.calibration
     first = snapshot.gallery.next_id
+    new = sum(person.id >= first for person in gallery.people)
     alike = []
     for row, person in enumerate(gallery.people):
         if person.id < first:
             continue
         mean = gallery.means[row : row + 1]
         probe = mean / np.linalg.norm(mean)
-        matches = gallery.search(probe, len(gallery.people) - first + 1, np.array([person.id]))
+        matches = gallery.search(probe, new + 1, np.array([person.id]))
         for other, confidence in zip(matches.ids[0].tolist(), calibration.confidence(matches.scores[0]).tolist()):
             if other < person.id:
                 if confidence >= calibration.threshold:
