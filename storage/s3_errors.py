@@ -179,6 +179,9 @@ def convert(error: Exception, uri: str, bucket: str, key: str = "") -> StorageEr
     """Convert an exception by the table. uri: s3://bucket/prefix; key: relative to it."""
     if isinstance(error, ClientError):
         return _convert_refusal(error, uri, bucket, key)
+    # botocore wraps it where it is raised within a request.
+    if isinstance(error, HTTPClientError) and isinstance(error.kwargs.get("error"), RecursionError):
+        error = error.kwargs["error"]
     rule = next(rule for kinds, rule in EXCEPTIONS if isinstance(error, kinds))
     name = type(error).__name__
     # urllib3's messages show addresses of objects.
