@@ -26,7 +26,7 @@ from tests.model.images import with_orientation
 from tests.test_handler import ask
 
 KNOWN = SAMPLES / "Kofi_Annan_0006.jpg"
-STRANGERS = 150
+STRANGERS = 100
 
 
 def jpeg(photo: Image.Image) -> bytes:
