@@ -16,7 +16,7 @@ COPY requirements.txt constraints.txt ./
 # Serving imports neither torchvision nor facenet-pytorch's code, only the detector's weights that come with the latter.
 # Lambda's disk is read-only and the image's times are not kept everywhere: the byte code has to do without either.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
-    grep -vE '^(torch|torchvision|facenet-pytorch)==' requirements.txt > serving.txt \
+    grep -vE '^(torch|torchvision|facenet-pytorch|requests-toolbelt)==' requirements.txt > serving.txt \
     && install="python -m pip install -q --root-user-action=ignore --no-cache-dir --no-compile --target /packages -c constraints.txt" \
     && $install ${WHEELS:+-f ${WHEELS}} "torch==${TORCH}" awslambdaric -r serving.txt \
     && $install --no-deps facenet-pytorch \
@@ -26,9 +26,12 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 
 FROM ${BASE} AS code
 WORKDIR /function
-COPY handler.py openapi.yaml ./
+COPY handler.py app.py settings.py openapi.yaml ./
 COPY api ./api
+COPY service ./service
+COPY storage ./storage
 COPY model/*.py ./model/
+COPY model/detection ./model/detection
 RUN python -m compileall -q --invalidation-mode unchecked-hash .
 
 FROM ${BASE} AS weights

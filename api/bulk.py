@@ -1,159 +1,133 @@
 """Photos dropped in a bucket, answered as JSON in the same bucket.
 
-`photos/a/b.jpg` leaves `results/a/b.jpg.json`, or `failures/a/b.jpg.json` with the error where it has no answer. S3 may
-tell of a photo twice, and Lambda tries again what ended in an error: what the same model has answered stays as it is.
+`photos/a/b.jpg` leaves `results/a/b.jpg.json`, or `failures/a/b.jpg.json` with the error. S3 may name a photo twice,
+and Lambda retries an event that ended in an error: a photo that the same model has answered is skipped.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NamedTuple
-from urllib.parse import unquote_plus
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 
-from aws_lambda_powertools.utilities.data_classes import S3Event
-
-from api.answers import failure, milliseconds
+from api.dialects import native
+from api.dialects.native import Json
 from api.errors import TooLarge
 from api.forms import base_name
-from api.uploads import Options, Upload
+from api.lambda_events import S3Photo, s3_photos
+from api.problems import Problem, attempt, describe_error
+from api.telemetry import Telemetry
+from service.errors import ModelUnavailable
+from service.results import Identification, IdentifyOptions
+from storage.blobs import BlobStore
+from storage.errors import BlobNotFound, CorruptData, StorageError, StorageUnreachable
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-    from api.gateway import Gateway
+if TYPE_CHECKING:  # the service imports torch
+    from service.faces import FaceService
 
 PHOTOS, RESULTS, FAILURES = "photos/", "results/", "failures/"
 MAX_BYTES = 25_000_000  # of a photo, which does not have to fit into a request here
-TRANSIENT = "model_unavailable"  # says nothing of the photo
+TRANSIENT = (ModelUnavailable, StorageUnreachable)  # say nothing about the photo
 
-Json = dict
-
-
-class S3Photo(NamedTuple):
-    """etag: as S3 told of it; it may have been replaced since."""
-
-    bucket: str
-    key: str
-    etag: str
-
-    def beside(self, prefix: str) -> str:
-        return f"{prefix}{self.key[len(PHOTOS) :]}.json"
+OpenBucket = Callable[[str], BlobStore]
 
 
-class Outcome(NamedTuple):
-    """kind: answered, failed, done_before or gone. status, code: as a request would have had them."""
+class BulkRecognition:
+    """Identifies the photos that S3 notifications name."""
 
-    kind: str
-    status: int = 0
-    code: str | None = None
-    body: Json | None = None
+    def __init__(
+        self, service: FaceService, telemetry: Telemetry, open_bucket: OpenBucket, max_bytes: int = MAX_BYTES
+    ) -> None:
+        """open_bucket: opens a bucket by name; max_bytes: of a photo."""
+        self._service, self._telemetry = service, telemetry
+        self._open_bucket, self._max_bytes = open_bucket, max_bytes
 
+    def process_event(self, event: Mapping[str, Any], request_id: str) -> dict[str, int]:
+        """Answer the photos of an S3 notification and return their number by kind of result: answered, failed,
+        done_before or gone.
 
-def _photos(event: Mapping[str, Any]) -> Iterator[S3Photo]:
-    """Those that a notification of S3's tells of. What lies elsewhere is none, lest answers are taken for photos."""
-    for record in S3Event(dict(event)).records if event.get("Records") else ():
-        key = unquote_plus(record.s3.get_object.key)
-        if key.startswith(PHOTOS) and not key.endswith("/"):
-            yield S3Photo(record.s3.bucket.name, key, record.s3.get_object.etag)
+        Other keys are ignored, so that results are not processed as photos. Raises ModelUnavailable or StorageError:
+        Lambda then retries the event.
+        """
+        version = self._service.model().version
+        counts: dict[str, int] = {}
+        for photo in s3_photos(event):
+            if photo.key.startswith(PHOTOS) and not photo.key.endswith("/"):
+                kind = self._process(photo, version, request_id)
+                counts[kind] = counts.get(kind, 0) + 1
+        self._telemetry.photos(request_id, counts)
+        return counts
 
-
-def work_through(
-    event: Mapping[str, Any], context: Any, classify: Callable[[Upload, str], Json], gateway: Gateway
-) -> dict[str, int]:
-    """Answer the photos that S3 tells of, in S3. -> how many came to what. Raises what Lambda is to try again."""
-    gateway.begin(context.aws_request_id)
-    counts: dict[str, int] = {}
-    with closing(_Bulk(classify, gateway, context.aws_request_id)) as bulk:
-        for photo in _photos(event):
-            started = time.perf_counter()
-            outcome = bulk.work(photo)
-            counts[outcome.kind] = counts.get(outcome.kind, 0) + 1
-            if outcome.status:
-                gateway.publish(outcome.status, outcome.code, outcome.body, milliseconds(started))
-    version = gateway.model_version()
-    gateway.log.info("worked through", request_id=context.aws_request_id, model_version=version, photos=counts)
-    return counts
-
-
-class _Bulk:
-    """Takes photos from S3 and leaves answers there. To be closed."""
-
-    def __init__(self, classify: Callable[[Upload, str], Json], gateway: Gateway, request_id: str) -> None:
-        self._classify, self._gateway, self._request_id = classify, gateway, request_id
-        self._version = gateway.model_version() or ""
-        self._s3 = _client()
-
-    def close(self) -> None:
-        self._s3.close()
-
-    def work(self, photo: S3Photo) -> Outcome:
-        """Raises what S3 refuses, and what says nothing of the photo: Lambda then tries again."""
-        if self._is_done(photo):
-            return Outcome("done_before")
-        found = self._get(photo)
-        if found is None:
-            return Outcome("gone")
-        photo, data = found
+    def _process(self, photo: S3Photo, version: str, request_id: str) -> str:
+        started = time.perf_counter()
         try:
-            if len(data) > MAX_BYTES:
-                raise TooLarge(f"The photo has more than {MAX_BYTES / 1e6:.0f} MB.")
-            upload = Upload(base_name(photo.key), data, Options(all_faces=True))
-            answer = self._classify(upload, self._request_id)
-        except Exception as error:  # a bug is one photo's failure, as it is one request's
-            status, code, message = self._gateway.explain(error)
-            if code == TRANSIENT:
-                raise
-            self._leave(photo, FAILURES, failure(code, message, self._request_id))
-            self._s3.delete_object(Bucket=photo.bucket, Key=photo.beside(RESULTS))
-            return Outcome("failed", status, code)
-        self._leave(photo, RESULTS, answer)
-        self._s3.delete_object(Bucket=photo.bucket, Key=photo.beside(FAILURES))
-        return Outcome("answered", 200, None, answer)
+            with closing(self._open_bucket(photo.bucket)) as bucket:
+                kind, outcome = self._answer(_Job(photo, bucket, version, request_id))
+        except StorageError as error:
+            # Lambda logs the message, and a key may contain a person's name.
+            raise type(error)(f"The bucket cannot be used: {error.reason}.", error.reason) from None
+        if outcome is not None:
+            self._telemetry.photo(outcome, (time.perf_counter() - started) * 1000)
+        return kind
 
-    def _get(self, photo: S3Photo) -> tuple[S3Photo, bytes] | None:
-        """The photo as it is now, or a byte more than may be of a larger one."""
-        found = self._unless_missing(self._s3.get_object, photo.bucket, photo.key)
-        if found is None:
-            return None
-        with closing(found["Body"]) as body:
-            return photo._replace(etag=found["ETag"].strip('"')), body.read(MAX_BYTES + 1)
-
-    def _is_done(self, photo: S3Photo) -> bool:
-        found = self._unless_missing(self._s3.head_object, photo.bucket, photo.beside(RESULTS))
-        return found is not None and found["Metadata"] == self._metadata(photo)
-
-    def _metadata(self, photo: S3Photo) -> dict[str, str]:
-        return {"photo-etag": photo.etag, "model-version": self._version}
-
-    def _leave(self, photo: S3Photo, prefix: str, answer: Json) -> None:
-        answer = {**answer, "source": photo._asdict()}
-        self._s3.put_object(
-            Bucket=photo.bucket,
-            Key=photo.beside(prefix),
-            Body=json.dumps(answer, ensure_ascii=False).encode(),
-            ContentType="application/json",
-            Metadata=self._metadata(photo),
-        )
-
-    @staticmethod
-    def _unless_missing(ask: Callable[..., Any], bucket: str, key: str) -> Any:
-        from botocore.exceptions import ClientError
-
+    def _answer(self, job: _Job) -> tuple[str, Identification | Problem | None]:
+        """Return the kind of result, and of a photo that was read what came of it."""
+        if job.is_done():
+            return "done_before", None
+        outcome: Identification | Problem
+        etag = job.photo.etag
         try:
-            return ask(Bucket=bucket, Key=key)
-        except ClientError as error:
-            # A HEAD has no body to name the error in.
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-                return None
-            raise
+            image, etag = job.bucket.get(job.photo.key, self._max_bytes)
+        except BlobNotFound:
+            job.check_bucket()
+            return "gone", None
+        except CorruptData:
+            outcome = describe_error(TooLarge(f"The photo has more than {self._max_bytes / 1e6:.0f} MB."))
+        else:
+            outcome = self._identify(image, job.request_id)
+        job.leave(outcome, etag)
+        return "failed" if isinstance(outcome, Problem) else "answered", outcome
+
+    def _identify(self, image: bytes, request_id: str) -> Identification | Problem:
+        """A bug is one photo's failure, as it is one request's. Raises TRANSIENT errors."""
+        options = IdentifyOptions(all_faces=True)
+        log_bug = functools.partial(self._telemetry.bug, request_id)
+        return attempt(lambda: self._service.identify(image, options), log_bug, let_through=TRANSIENT)
 
 
-def _client() -> S3Client:
-    # Imported here because only this function needs it, and it takes a tenth of a second.
-    from botocore.config import Config
-    from botocore.session import Session
+class _Job(NamedTuple):
+    """One photo of a notification. version: of the model."""
 
-    config = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 4, "mode": "standard"})
-    return Session().create_client("s3", config=config)
+    photo: S3Photo
+    bucket: BlobStore
+    version: str
+    request_id: str
+
+    def is_done(self) -> bool:
+        """Check whether the result is about these bytes and from this model."""
+        try:
+            found = json.loads(self.bucket.get(self._beside(RESULTS), MAX_BYTES).data)
+            return (found["source"]["etag"], found["model"]["version"]) == (self.photo.etag, self.version)
+        except (BlobNotFound, CorruptData, ValueError, TypeError, KeyError, RecursionError):
+            return False
+
+    def check_bucket(self) -> None:
+        """Raise BlobNotFound if the bucket is missing, not only the photo."""
+        next(self.bucket.list(self.photo.key), None)
+
+    def leave(self, outcome: Identification | Problem, etag: str) -> None:
+        """Write the result or failure and remove what an earlier attempt left. etag: of the bytes that were read."""
+        if isinstance(outcome, Problem):
+            body, prefix, other = native.error(outcome, self.request_id), FAILURES, RESULTS
+        else:
+            name = base_name(self.photo.key)
+            body = native.identification(name, outcome, self.request_id, all_faces=True)
+            prefix, other = RESULTS, FAILURES
+        answer: Json = {**body, "source": self.photo._replace(etag=etag)._asdict()}
+        self.bucket.put(self._beside(prefix), json.dumps(answer, ensure_ascii=False).encode())
+        self.bucket.delete(self._beside(other))
+
+    def _beside(self, prefix: str) -> str:
+        return f"{prefix}{self.photo.key[len(PHOTOS) :]}.json"

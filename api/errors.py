@@ -1,64 +1,48 @@
-"""What a caller can be told, and the HTTP status that goes with it.
+"""Errors of the wire format. api/problems.py gives each its HTTP status and code.
 
-    ApiError                    status  code
-    ├── BadRequest                 400  bad_request
-    ├── EmptyUpload                400  empty_upload
-    ├── BadParameter               400  bad_parameter
-    ├── Unauthorized               401  unauthorized
-    ├── NotFound                   404  not_found
-    ├── MethodNotAllowed           405  method_not_allowed
-    └── TooLarge                   413  too_large
-
-Errors from further in carry a code of the same kind (model/errors.py); STATUS knows them all.
+ApiError
+├── BadRequest         the request cannot be read
+├── EmptyUpload        a photo without bytes, or no file chosen
+├── BadParameter       a parameter out of range or given twice
+├── Unauthorized       the key is missing or wrong
+├── NotFound           no route has this path
+├── MethodNotAllowed   the path exists, but not with this method
+└── TooLarge           the photo has too many bytes
 """
 
 from __future__ import annotations
 
-STATUS = {
-    "bad_request": 400,
-    "empty_upload": 400,
-    "bad_parameter": 400,
-    "unauthorized": 401,
-    "not_found": 404,
-    "method_not_allowed": 405,
-    "too_large": 413,
-    "unsupported_media_type": 415,
-    "unreadable_image": 422,
-    "no_face": 422,
-    "internal": 500,
-    "model_unavailable": 503,
-}
-
 
 class ApiError(Exception):
-    """The message is a plain sentence for the caller."""
-
-    code: str
+    """The message is a sentence for the caller."""
 
 
 class BadRequest(ApiError):
-    code = "bad_request"
+    pass
 
 
 class EmptyUpload(ApiError):
-    code = "empty_upload"
+    pass
 
 
 class BadParameter(ApiError):
-    code = "bad_parameter"
+    pass
 
 
 class Unauthorized(ApiError):
-    code = "unauthorized"
+    pass
 
 
 class NotFound(ApiError):
-    code = "not_found"
+    pass
 
 
 class MethodNotAllowed(ApiError):
-    code = "method_not_allowed"
+    def __init__(self, allowed: str) -> None:
+        """allowed: the path's methods, as the Allow header lists them."""
+        super().__init__(f"This path takes {allowed}.")
+        self.allowed = allowed
 
 
 class TooLarge(ApiError):
-    code = "too_large"
+    pass

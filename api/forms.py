@@ -1,125 +1,183 @@
-"""multipart/form-data to its first file and its text fields.
+"""Parsing of multipart/form-data (RFC 7578) into the first file and the text fields.
 
-requests-toolbelt takes the parts apart. It reads every part before it hands over the first and trusts in their number
-and size, so what would keep it busy is refused here before.
+The `multipart` library parses the form. This module first enforces the limits that the library lacks, and reads the
+headers of the parts itself, because the library does not read `filename*`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Mapping, NamedTuple
+from typing import Iterator, Mapping, NamedTuple
 from urllib.parse import unquote
 
-from requests_toolbelt.multipart.decoder import BodyPart, ImproperBodyPartContentException, MultipartDecoder
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from api.errors import BadRequest, EmptyUpload
 
 MAX_PARTS = 100
-MAX_HEADER_BYTES = 8_192  # of one part
-MAX_BOUNDARY = 70  # characters, by RFC 2046
+MAX_HEADER_BYTES = 8_192  # per part
+MAX_BOUNDARY = 70  # characters (RFC 2046)
 MAX_NAME = 255  # characters
 NAMELESS = "photo"
 
 BROKEN = "The multipart body is broken or cut short, or its boundary is not the one that the header names."
+NO_FILE = "The form has no file: add the photo as a file part, as `curl -F file=@photo.jpg` does."
 
-# The standard library's parser takes long for many semicolons between quotes, and trips over some encoded names.
+# The parser decodes headers strictly, so it gets a single-byte encoding that preserves all bytes, and _text() decodes
+# them. It also strips whitespace, which in Latin-1 includes 0x85 and 0xA0, the last bytes of some UTF-8 characters
+# ("à" is C3 A0). In code page 437 only 0xFF is whitespace above ASCII, and UTF-8 never contains it.
+HEADER_ENCODING = "cp437"
+
+# The parser in email.message is slow for many semicolons within quotes and fails on some encoded names.
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s"]*)', re.DOTALL)
-# Control characters, halves of surrogate pairs, and what turns the direction of the text around it.
+# Control characters, line separators, surrogates, and characters that change the direction of text.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Form(NamedTuple):
-    """name: the file's base name; data: its bytes; fields: the values of each text field, in the form's order."""
+    """The file's base name, its bytes, and the values of each text field in the order of the form."""
 
     name: str
     data: bytes
     fields: dict[str, list[str]]
 
 
+class _Part(NamedTuple):
+    """A part of a form: the parameters of its Content-Disposition, its media type or "", and its bytes."""
+
+    disposition: Mapping[str, str]
+    kind: str
+    data: bytes
+
+    @property
+    def is_file(self) -> bool:
+        """True if the part has a file name or, as some clients send files without one, the media type of a file."""
+        named = "filename" in self.disposition or "filename*" in self.disposition
+        return named or self.kind.startswith("image/") or self.kind == "application/octet-stream"
+
+    @property
+    def is_left_empty(self) -> bool:
+        """True for a file input in which nothing was chosen: browsers send a file without name and bytes."""
+        return self.is_file and not (self.disposition.get("filename") or self.data)
+
+    @property
+    def file_name(self) -> str:
+        """Decoded `filename*` (RFC 5987, "UTF-8''na%C3%AFve.jpg") if its charset is known, else `filename`."""
+        charset, _, encoded = self.disposition.get("filename*", "").partition("'")
+        if charset.lower() in ("utf-8", "iso-8859-1"):
+            return unquote(encoded.partition("'")[2], charset, "replace")
+        return self.disposition.get("filename", "")
+
+
 def split_header(header: str) -> tuple[str, dict[str, str]]:
-    """'Form-Data; name="a"; filename=b' -> "form-data", {"name": "a", "filename": "b"}."""
+    """Split 'Form-Data; name="a"; filename=b' into "form-data" and {"name": "a", "filename": "b"}."""
     parameters: dict[str, str] = {}
     for name, value in _PARAMETER.findall(header):
         if value.startswith('"'):
-            # No other escapes: Internet Explorer sends "C:\photos\x.jpg" and means it.
+            # Other backslashes stay: Internet Explorer sends "C:\photos\x.jpg" unescaped.
             value = re.sub(r'\\(["\\])', r"\1", value[1:-1])
         parameters.setdefault(name.lower(), value)
     return header.partition(";")[0].strip().lower(), parameters
 
 
-def parse(body: bytes, boundary: str, *, max_parts: int = MAX_PARTS, max_header_bytes: int = MAX_HEADER_BYTES) -> Form:
-    """Raises BadRequest, or EmptyUpload for a form in which no file was chosen."""
+def parse(body: bytes, boundary: str) -> Form:
+    """Parse a form: its first file and all text fields.
+
+    Raises EmptyUpload if no file was chosen in the form, and BadRequest for a form without a file input, for a
+    malformed form, and for one beyond the limits of this module.
+    """
     file: tuple[str, bytes] | None = None
     fields: dict[str, list[str]] = {}
-    unchosen = False
-    for part in _parts(body, boundary, max_parts, max_header_bytes):
-        _, disposition = split_header(_header(part, b"Content-Disposition"))
-        kind, _ = split_header(_header(part, b"Content-Type"))
-        if kind.startswith("multipart/"):
-            raise BadRequest("The form has parts within a part: send the photo as a file part of its own.")
-        if _is_file(disposition, kind):
-            # Browsers send a file input that was left empty as a nameless file without bytes.
-            if not (disposition.get("filename") or part.content):
-                unchosen = True
-            elif file is None:
-                file = base_name(_file_name(disposition)), part.content
-        elif "name" in disposition:
-            fields.setdefault(disposition["name"], []).append(_text(part.content).strip())
-    if file is None and unchosen:
+    left_empty = False
+    try:
+        for part in _parts(body, boundary):
+            if part.is_left_empty:
+                left_empty = True
+            elif part.is_file:
+                file = file or (base_name(part.file_name), part.data)
+            elif "name" in part.disposition:
+                fields.setdefault(part.disposition["name"], []).append(_text(part.data).strip())
+    except MultipartError as error:
+        # RFC 7578 requires `Content-Disposition: form-data` in each part. Most likely the photo lacks it.
+        raise BadRequest(BROKEN if file else NO_FILE) from error
+    if file is None and left_empty:
         raise EmptyUpload("No file was chosen in the form.")
     if file is None:
-        raise BadRequest("The form has no file: add the photo as a file part, as `curl -F file=@photo.jpg` does.")
+        raise BadRequest(NO_FILE)
     return Form(*file, fields)
 
 
-def _parts(body: bytes, boundary: str, max_parts: int, max_header_bytes: int) -> tuple[BodyPart, ...]:
+def _parts(body: bytes, boundary: str) -> Iterator[_Part]:
+    """Parse the parts of a form. Raises BadRequest, or MultipartError if a part has no valid headers."""
+    form = _checked(body, _delimiter(boundary))
+    segment: MultipartSegment | None = None
+    data = b""
+    # _checked() enforces MAX_HEADER_BYTES; the shortest header ("a:" and a line break) has 4 bytes.
+    limits = {"max_header_size": MAX_HEADER_BYTES, "max_header_count": MAX_HEADER_BYTES // 4}
+    try:
+        with PushMultipartParser(boundary, header_charset=HEADER_ENCODING, **limits) as parser:
+            for event in parser.parse(form):
+                if isinstance(event, MultipartSegment):
+                    segment, data = event, b""
+                elif event is not None:
+                    data = bytes(event)  # the whole part, because the parser got the whole form
+                elif segment is not None:
+                    yield _part(segment, data)
+                    segment = None
+    except MultipartError as error:
+        if segment is None:
+            raise
+        raise BadRequest(BROKEN) from error  # the size of the part differs from its Content-Length
+
+
+def _part(segment: MultipartSegment, data: bytes) -> _Part:
+    headers = {name: _text(value.encode(HEADER_ENCODING)) for name, value in segment.headerlist}
+    _, disposition = split_header(headers["Content-Disposition"])
+    kind, _ = split_header(headers.get("Content-Type", ""))
+    if kind.startswith("multipart/"):
+        raise BadRequest("The form has parts within a part: send the photo as a file part of its own.")
+    return _Part(disposition, kind, data)
+
+
+def _delimiter(boundary: str) -> bytes:
     if not boundary:
         raise BadRequest("The Content-Type header names no boundary: leave it to the program that makes the form.")
-    # Printable ASCII is more than the RFC allows and what is in use; the decoder reads neither ; nor quotes.
+    # Clients use more characters than the RFC allows, but only printable ASCII, and neither semicolons nor quotes.
     if len(boundary) > MAX_BOUNDARY or not re.fullmatch(r"[!-~ ]*[!-~]", boundary) or set(boundary) & set(';"\\'):
         raise BadRequest(f"The form's boundary is not made of at most {MAX_BOUNDARY} plain characters.")
-    delimiter = b"\r\n--" + boundary.encode("ascii")
-    # The RFC allows text before the first and after the last delimiter, and the decoder would take it for parts.
+    return b"\r\n--" + boundary.encode("ascii")
+
+
+def _checked(body: bytes, delimiter: bytes) -> bytes:
+    """Return the form without the text around it and the padding of its delimiters, both of which RFC 2046 allows.
+
+    Enforces the limits that the parser lacks: it limits the size and number of headers, but not the number of lines of
+    a folded header, and takes seconds for 4.5 MB of them. Raises BadRequest for a malformed form or beyond a limit.
+    """
     body = b"\r\n" + body
     end = body.find(delimiter + b"--")
     if end < 0:
         raise BadRequest(BROKEN)
-    body = body[body.find(delimiter) : end]
-    if body.count(delimiter) > max_parts:
-        raise BadRequest(f"The form has more than {max_parts} parts: send the photo alone.")
-    for part in body.split(delimiter)[1:]:
-        if part.find(b"\r\n\r\n", 0, 2 + max_header_bytes + 4) < 0 and len(part) > max_header_bytes:
-            raise BadRequest(f"A part of the form has more than {max_header_bytes // 1024} KB of headers.")
-    try:
-        # Latin-1, because it takes any bytes and gives them back; _text reads them.
-        return MultipartDecoder(body, f"multipart/form-data; boundary={boundary}", encoding="latin-1").parts
-    except ImproperBodyPartContentException as error:
-        raise BadRequest(BROKEN) from error
-
-
-def _header(part: BodyPart, name: bytes) -> str:
-    return _text(part.headers.get(name, b""))
+    _, *parts = body[:end].split(delimiter)
+    if len(parts) > MAX_PARTS:
+        raise BadRequest(f"The form has more than {MAX_PARTS} parts: send the photo alone.")
+    parts = [part.lstrip(b" \t") for part in parts]
+    for part in parts:
+        if part.find(b"\r\n\r\n", 0, 2 + MAX_HEADER_BYTES + 4) < 0 and len(part) > MAX_HEADER_BYTES:
+            raise BadRequest(f"A part of the form has more than {MAX_HEADER_BYTES // 1024} KB of headers.")
+        if not part.startswith(b"\r\n") or b"\r\n\r\n" not in part:
+            raise BadRequest(BROKEN)
+    return delimiter.join([b"", *parts, b"--"])
 
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _is_file(disposition: Mapping[str, str], kind: str) -> bool:
-    """Some clients name no file and give its type alone, as others do for their text fields."""
-    named = "filename" in disposition or "filename*" in disposition
-    return named or kind.startswith("image/") or kind == "application/octet-stream"
-
-
-def _file_name(disposition: Mapping[str, str]) -> str:
-    """`filename*` where there is one, "UTF-8''na%C3%AFve.jpg" by RFC 5987, else `filename`."""
-    charset, _, encoded = disposition.get("filename*", "").partition("'")
-    if charset.lower() in ("utf-8", "iso-8859-1"):
-        return unquote(encoded.partition("'")[2], charset, "replace")
-    return disposition.get("filename", "")
-
-
 def base_name(path: str) -> str:
-    """The last part of a path of any system, without control characters; of a long one the end, with the extension."""
+    """Return the last component of a Unix or Windows path without control characters, or NAMELESS if nothing is left.
+
+    A long name loses its beginning, so that the extension stays.
+    """
     name = _UNPRINTABLE.sub("", re.split(r"[/\\]", path)[-1]).strip()[-MAX_NAME:].strip()
     return NAMELESS if name in ("", ".", "..") else name

@@ -1,14 +1,13 @@
-"""What the figures in README and docs are measured with; each module says how it is run.
+"""Benchmarks behind the figures in README and docs. Each module's docstring shows its command.
 
-module    question                                                                 figures stand in
-bench     how long beside the plain way (plain), how it grows (growth)?            README, results.md, docs/engine.md
-served    does the service still find the same faces, and name them as well?       docs/engine.md
-soak      does it keep its memory and its pace over a long life?                   docs/reliability.md
-cost      what does it cost a month?                                               README
-peers     how good and fast are others on the same photos?                         README
-engine    what would another engine than torch 1.5.0 give?                         docs/engine.md
-groups    whom does it serve better or worse, as far as LFW can show?              README
-pairs     pairs of photos for LFW's verification protocol                          docs/training.md
+module    measures                                                              figures are in
+bench     speed compared with the baseline (baseline), scaling (growth)         README, results.md, docs/engine.md
+served    accuracy of the served path, end to end                               docs/engine.md
+soak      memory and speed over many requests                                   docs/reliability.md
+cost      monthly cost on AWS                                                   docs/costs.md
+peers     comparison with other face recognition systems                        docs/comparison.md
+groups    accuracy by group of people                                           docs/limits.md
+pairs     draws pairs of photos for LFW's verification protocol                 docs/training.md
 
-functions and bundled hold what several of them need: functions under AWS's emulator, and the bundled model's split.
+Shared: functions (Lambda functions in AWS's emulator) and bundled (the bundled model's split and scores).
 """

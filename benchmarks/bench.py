@@ -1,10 +1,11 @@
-"""The service against the plain way (benchmarks/plain.py), and how its time grows with what it is asked.
+"""Speed of the service compared with the baseline (benchmarks/baseline.py), and how it scales (benchmarks/growth.py).
 
-    python -m benchmarks.bench            a quarter of an hour: writes benchmarks/results.md, .json and .png
-    python -m benchmarks.bench --check    five minutes: the ratios again; ends with 1 where one is 25 % worse than there
+    python -m benchmarks.bench            15 minutes: writes benchmarks/results.md, .json and .png
+    python -m benchmarks.bench --check    5 minutes: exits with 1 if a ratio is 25 % worse than in results.json
 
-Both run under AWS's Lambda emulator with the same S3, side by side, a request to one after a request to the other, so
-that what else goes on meets both. A table shows medians; a ratio is the median of the ratios of neighbouring requests.
+Both functions run side by side in AWS's Lambda emulator with the same S3. Requests alternate between them, so that
+other load on the machine affects both. Tables show medians. A ratio is the median of the ratios of neighbouring
+requests.
 """
 
 from __future__ import annotations
@@ -34,145 +35,168 @@ from benchmarks.functions import (
 )
 
 RESULTS = Path(__file__).with_name("results.md")
-WORSE = 1.25  # times the ratio that is on record
+TOLERANCE = 1.25  # times the recorded ratio
 MEMORY = {1769: (1.0, 1), 3008: (1.7, 1)}  # MB -> virtual CPUs, threads
-AT_MOST = 20.0  # seconds for a photo's requests to both
+TIME_LIMIT = 20.0  # seconds for the requests of one photo to both functions
 
 
 class Pair(NamedTuple):
-    """Milliseconds of neighbouring requests, [N] each."""
+    """Durations of neighbouring requests in milliseconds, [N] each."""
 
-    plain: np.ndarray
+    baseline: np.ndarray
     ours: np.ndarray
 
     @property
     def ratio(self) -> float:
-        return float(np.median(self.ours / self.plain))
+        """Median of ours / baseline."""
+        return float(np.median(self.ours / self.baseline))
 
     def cells(self) -> list[str]:
-        """Medians, p95 and p99 of ours, the ratio, and between what a half of the ratios lies."""
+        """Table cells in the order of HEADER."""
         p50, p95, p99 = np.percentile(self.ours, (50, 95, 99))
-        low, high = np.percentile(self.ours / self.plain, (25, 75))
-        times = [f"{np.median(self.plain):,.0f}", f"{p50:,.0f}", f"{p95:,.0f}", f"{p99:,.0f}"]
+        low, high = np.percentile(self.ours / self.baseline, (25, 75))
+        times = [f"{np.median(self.baseline):,.0f}", f"{p50:,.0f}", f"{p95:,.0f}", f"{p99:,.0f}"]
         return [*times, f"{self.ratio:.3f}", f"{low:.3f}-{high:.3f}", str(len(self.ours))]
 
 
-HEADER = ["plain, ms", "ours, ms", "p95", "p99", "ratio", "half of them", "pairs"]
+STAGES = ("INIT", "INIT and first response")  # of a cold start
+HEADER = ["baseline, ms", "ours, ms", "p95", "p99", "ratio", "interquartile range", "pairs"]
 
 
-def warm(both: dict[str, Function], request: bytes, most: int) -> Pair:
-    """Requests in turn, after two that are not counted."""
-    took: dict[str, list[float]] = {name: [] for name in both}
-    for number in range(most + 2):
-        for name, function in both.items():
-            duration = function.duration(request)
-            if number > 1:
-                took[name].append(duration)
-        if number > 6 and sum(map(sum, took.values())) / 1000 > AT_MOST:
-            break
-    return Pair(np.array(took["plain"]), np.array(took["ours"]))
-
-
-def cold(folder: Path, request: bytes, starts: int, threads: int, dropped: bool = False) -> dict[str, Pair]:
-    """Starts in turn: INIT, and with the first answer. dropped: the system's file cache is emptied each time."""
-    inits: dict[str, list[float]] = {name: [] for name in HANDLERS}
-    totals: dict[str, list[float]] = {name: [] for name in HANDLERS}
-    for number in range(starts + 1):
-        for name in HANDLERS:
-            if dropped and not drop_file_cache():
-                return {}
-            with closing(Function(name, folder / f"cold-{dropped}-{threads}-{name}-{number}", threads)) as function:
-                total = function.duration(request)
-                if number:  # the first of all reads from disk what the others find in memory
-                    totals[name].append(total)
-                    inits[name].append(function.init())
-    pairs = {"INIT": inits, "INIT and first answer": totals}
-    return {what: Pair(np.array(took["plain"]), np.array(took["ours"])) for what, took in pairs.items()}
-
-
-class Compared(NamedTuple):
-    """tables: Markdown; ratios: by what was compared."""
+class Comparison(NamedTuple):
+    """Results. tables: Markdown; ratios: by `<label>, <threads>`, as stored in results.json."""
 
     tables: list[str]
     ratios: dict[str, float]
 
 
-def compare(folder: Path, requests: int, starts: int, full: bool) -> Compared:
-    """requests: at most, for each photo. full: also with little processor and without a file cache."""
-    asked = {name: event(photo) for name, photo in photos().items()}
-    tables, ratios = [], {}
-    rows, memory = [], []
-    for threads in (1, 2):
-        for what, pair in cold(folder, asked["250 px"], starts, threads).items():
-            rows.append([what, f"{threads}", *pair.cells()])
-            ratios[f"{what}, {threads}"] = pair.ratio
+def warm(both: dict[str, Function], request: bytes, count: int) -> Pair:
+    """Measure up to `count` warm requests to each function, after two that are not counted."""
+    times: dict[str, list[float]] = {name: [] for name in both}
+    for number in range(count + 2):
+        for name, function in both.items():
+            duration = function.duration(request)
+            if number > 1:
+                times[name].append(duration)
+        if number > 6 and sum(map(sum, times.values())) / 1000 > TIME_LIMIT:
+            break
+    return Pair(np.array(times["baseline"]), np.array(times["ours"]))
+
+
+def cold(folder: Path, request: bytes, starts: int, threads: int, empty_cache: bool = False) -> dict[str, Pair]:
+    """Measure cold starts: INIT alone, and INIT with the first response.
+
+    empty_cache: empty the system's file cache before each start; returns nothing if that is not permitted.
+    """
+    inits: dict[str, list[float]] = {name: [] for name in HANDLERS}
+    totals: dict[str, list[float]] = {name: [] for name in HANDLERS}
+    for number in range(starts + 1):
+        for name in HANDLERS:
+            if empty_cache and not drop_file_cache():
+                return {}
+            with closing(Function(name, folder / f"cold-{empty_cache}-{threads}-{name}-{number}", threads)) as function:
+                total = function.duration(request)
+                if number:  # the first start reads from disk, the others from the file cache
+                    totals[name].append(total)
+                    inits[name].append(function.init())
+    measured = zip(STAGES, (inits, totals))
+    return {label: Pair(np.array(times["baseline"]), np.array(times["ours"])) for label, times in measured}
+
+
+def compare(folder: Path, requests: int, starts: int, full: bool) -> Comparison:
+    """Compare cold starts, warm requests and memory.
+
+    requests: at most, for each photo; full: also with an empty file cache and with limited CPU.
+    """
+    events = {name: event(photo) for name, photo in photos().items()}
+    cold_starts = compare_cold(folder, events["250 px"], starts, full)
+    warm_requests = compare_warm(folder, events, requests)
+    tables = [*cold_starts.tables, *warm_requests.tables]
     if full:
-        for what, pair in cold(folder, asked["250 px"], starts, 2, dropped=True).items():
-            rows.append([f"{what}, nothing in the file cache", "2", *pair.cells()])
-    tables.append("### Cold start\n\n" + table(["", "threads", *HEADER], rows))
-    rows = []
+        tables += limited(folder, events, requests)
+    return Comparison(tables, {**cold_starts.ratios, **warm_requests.ratios})
+
+
+def compare_cold(folder: Path, request: bytes, starts: int, full: bool) -> Comparison:
+    """Compare cold starts with one and two threads. full: also with an empty file cache."""
+    rows, ratios = [], {}
+    for threads in (1, 2):
+        for label, pair in cold(folder, request, starts, threads).items():
+            rows.append([label, f"{threads}", *pair.cells()])
+            ratios[f"{label}, {threads}"] = pair.ratio
+    if full:
+        for label, pair in cold(folder, request, starts, 2, empty_cache=True).items():
+            rows.append([f"{label}, empty file cache", "2", *pair.cells()])
+    return Comparison(["### Cold start\n\n" + table(["", "threads", *HEADER], rows)], ratios)
+
+
+def compare_warm(folder: Path, events: dict[str, bytes], requests: int) -> Comparison:
+    """Compare warm requests and peak memory with one and two threads."""
+    rows, memory, ratios = [], [], {}
     for threads in (1, 2):
         with functions(folder / f"warm-{threads}", threads) as both:
-            for name, request in asked.items():
+            for name, request in events.items():
                 pair = warm(both, request, requests)
                 rows.append([name, f"{threads}", *pair.cells()])
                 ratios[f"{name}, {threads}"] = pair.ratio
-                peaks = [f"{function.peak():,.0f}" for function in both.values()]
-                memory.append([name, f"{threads}", *peaks])
-    tables.append("### Warm\n\n" + table(["", "threads", *HEADER], rows))
-    tables.append(
-        "### Peak memory\n\nMB of one process, each photo after those above it.\n\n"
-        + table(["after", "threads", "plain", "ours"], memory)
-    )
-    if full:
-        tables += limited(folder, asked, requests)
-    return Compared(tables, ratios)
+                memory.append([name, f"{threads}", *(f"{function.peak():,.0f}" for function in both.values())])
+    tables = [
+        "### Warm\n\n" + table(["", "threads", *HEADER], rows),
+        "### Peak memory\n\nMB of one process, cumulative: each photo follows the photos above it.\n\n"
+        + table(["after", "threads", "baseline", "ours"], memory),
+    ]
+    return Comparison(tables, ratios)
 
 
-def limited(folder: Path, asked: dict[str, bytes], requests: int) -> Iterator[str]:
-    """With the share of the processor that Lambda gives for the memory, where the system lets us."""
+def limited(folder: Path, events: dict[str, bytes], requests: int) -> Iterator[str]:
+    """Compare with the share of a CPU that Lambda assigns to the memory. Yields nothing without control groups."""
     rows = []
     for memory, (processors, threads) in MEMORY.items():
         try:
             with closing(Limit(processors)) as limit, functions(folder / str(memory), threads, limit) as both:
                 for name in ("250 px", "1.6 x 2 k"):
-                    rows.append([f"{memory:,}", name, *warm(both, asked[name], requests // 2).cells()])
+                    rows.append([f"{memory:,}", name, *warm(both, events[name], requests // 2).cells()])
         except OSError:
             return
-    yield "### By memory\n\nThe share of a processor that comes with it.\n\n" + table(["MB", "", *HEADER], rows)
+    yield "### By memory\n\nWith the share of a CPU that Lambda assigns.\n\n" + table(["MB", "", *HEADER], rows)
 
 
 def check(ratios: dict[str, float], recorded: dict[str, float]) -> list[str]:
-    """What became worse, a sentence each."""
+    """Describe each ratio that is worse than recorded by more than TOLERANCE."""
     return [
-        f"{what}: {ratio:.3f} of the plain way's time, and {recorded[what]:.3f} is on record."
-        for what, ratio in ratios.items()
-        if ratio > WORSE * recorded.get(what, ratio)
+        f"{label}: {ratio:.3f} of the baseline's time; {recorded[label]:.3f} is recorded."
+        for label, ratio in ratios.items()
+        if ratio > TOLERANCE * recorded.get(label, ratio)
     ]
+
+
+def write_results(comparison: Comparison, growth_tables: list[str]) -> None:
+    """Write results.md and results.json."""
+    intro = (
+        f"# Results\n\n`make bench` on {machine()}.\n\n"
+        "In AWS's Lambda emulator, alternating between the baseline (facenet-pytorch, `benchmarks/baseline.py`) and\n"
+        "this project (ours); ms as reported by the emulator.\n\n"
+        "## Comparison with the baseline"
+    )
+    RESULTS.write_text("\n\n".join([intro, *comparison.tables, *growth_tables]) + "\n")
+    RESULTS.with_suffix(".json").write_text(json.dumps(comparison.ratios, indent=2) + "\n")
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="against benchmarks/results.json, and write nothing")
-    parser.add_argument("--requests", type=int, help="for each photo at most (40; 15 with --check)")
-    parser.add_argument("--starts", type=int, help="(10; 4 with --check)")
-    given = parser.parse_args(argv)
-    requests, starts = given.requests or (15 if given.check else 40), given.starts or (4 if given.check else 10)
-    record = RESULTS.with_suffix(".json")
+    parser.add_argument("--check", action="store_true", help="compare with benchmarks/results.json, write nothing")
+    parser.add_argument("--requests", type=int, help="maximum for each photo (40; 15 with --check)")
+    parser.add_argument("--starts", type=int, help="cold starts (10; 4 with --check)")
+    options = parser.parse_args(argv)
+    requests, starts = options.requests or (15 if options.check else 40), options.starts or (4 if options.check else 10)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, storage():
-        compared = compare(Path(folder), requests, starts, full=not given.check)
-        print(f"{machine()}\n\n" + "\n\n".join(compared.tables), flush=True)
-        if given.check:
-            found = check(compared.ratios, json.loads(record.read_text()))
-            print("\n" + "\n".join(found or ["No ratio is worse than the one on record by more than 25 %."]))
-            return bool(found)
-        grown = growth.tables(Path(folder), RESULTS.with_suffix(".png"))
-    intro = (
-        f"# Results\n\n`make bench` on {machine()}.\n\n"
-        "Under AWS's Lambda emulator, plain and ours in turn; ms as the emulator reports them.\n"
-    )
-    RESULTS.write_text("\n\n".join([intro + "\n## Against the plain way", *compared.tables, *grown]) + "\n")
-    record.write_text(json.dumps(compared.ratios, indent=2) + "\n")
+        comparison = compare(Path(folder), requests, starts, full=not options.check)
+        print(f"{machine()}\n\n" + "\n\n".join(comparison.tables), flush=True)
+        if options.check:
+            worse = check(comparison.ratios, json.loads(RESULTS.with_suffix(".json").read_text()))
+            print("\n" + "\n".join(worse or ["No ratio is more than 25 % worse than the recorded one."]))
+            return bool(worse)
+        write_results(comparison, growth.tables(Path(folder), RESULTS.with_suffix(".png")))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The split that the bundled model was trained on, and what its figures are made of: for several benchmarks."""
+"""The bundled model's training split and its scores, shared by several benchmarks."""
 
 from __future__ import annotations
 
@@ -8,62 +8,83 @@ from typing import Callable
 import numpy as np
 from tqdm import tqdm
 
+from model.gallery import Gallery, Matches
 from model.photo import decode
-from model.recognizer import Recognizer, load_script
-from model.store import BUNDLED, fetch
+from storage.folder import FolderBlobs
+from storage.networks import BUNDLED, Snapshot, load_current
 from training.data.align import pixels_digest
 from training.data.prepare import STRANGER, TRAIN, Example, examples, prepare
-from training.evaluation import metrics
-from training.evaluation.gallery import Gallery
+from training.evaluation.gallery import TOP, probes_of
 from training.evaluation.metrics import Probes
 from training.records import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 SPLIT = ROOT / "build" / "split"
-MIN_IMAGES, VAL_SHARE, SEED = 4, 0.3, 0  # what the bundled model was trained with: its README says so
+MIN_IMAGES, VAL_SHARE, SEED = 4, 0.3, 0  # of the bundled model's training, see model/bundled/README.md
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "DLIB_NUM_THREADS": "1"}
 
-Scores = Callable[[np.ndarray], np.ndarray]  # embeddings float32 [N, D] -> [N, people], more is more alike
+Search = Callable[[np.ndarray], Matches]  # embeddings float32 [N, D] -> candidates, best first
 
 
-def as_served(known: np.ndarray, labels: np.ndarray, people: int) -> Scores:
-    """The log odds that the bundled model answers with, by the means that lie in it: of the same photos."""
-    script, _, _ = load_script(fetch(BUNDLED)[0])
-    whole = Gallery.published(script)
-    gallery = Gallery(whole.means[:people], whole.normalisation)
-    return lambda embeddings: script.slope * gallery.scores(embeddings) + script.intercept
+def bundled() -> Snapshot:
+    """Load the bundled model."""
+    return load_current(FolderBlobs(Path(BUNDLED)))
+
+
+def as_served(known: np.ndarray, labels: np.ndarray, people: int) -> Search:
+    """Search the first `people` people of the bundled model, with log odds as scores.
+
+    Uses the means in the model, which come from the same photos: `known` and `labels` are ignored.
+    """
+    snapshot = bundled()
+    whole, calibration = snapshot.gallery, snapshot.calibration
+    gallery = Gallery(
+        whole.spec, whole.normalization, whole.people[:people], whole.faces[:people], whole.embeddings[:people]
+    )
+
+    def search(embeddings: np.ndarray) -> Matches:
+        matches = gallery.search(embeddings, TOP)
+        return matches._replace(scores=calibration.slope * matches.scores + calibration.intercept)
+
+    return search
 
 
 def rows_of(data: Path, people: int | None) -> tuple[int, list[Example]]:
-    """How many people, and their photos and the strangers'; of fewer people, strangers in proportion."""
+    """Number of people, and the rows of their photos and of the strangers'.
+
+    data: the data set of the bundled model; people: limit, which also reduces the strangers in proportion. Raises
+    SystemExit if the model was trained on other people or another split.
+    """
     run = Run(SPLIT)
     prepare(run, data, [], MIN_IMAGES, VAL_SHARE, SEED)
     names, rows = examples(run)
-    recognizer = Recognizer.load(BUNDLED)
-    if names != [person.name for person in recognizer.people]:
-        raise SystemExit("The bundled model knows other people than these: give the data it was trained on.")
-    some = min(people or len(names), len(names))
-    known = [row for row in rows if 0 <= row.person < some]
-    trained = {photo for person in recognizer.people for photo in person.photos}
+    gallery = bundled().gallery
+    if names != [person.name for person in gallery.people]:
+        raise SystemExit("The bundled model knows other people. Give the data set that it was trained on.")
+    count = min(people or len(names), len(names))
+    known = [row for row in rows if 0 <= row.person < count]
+    trained = {photo for face in gallery.faces for photo in face.photos}
     for row in tqdm(known, desc="split", unit=" photos"):
-        if (pixels_digest(decode(Path(row.path).read_bytes()).view()) in trained) != (row.split == TRAIN):
-            raise SystemExit(
-                f"{row.path}: the bundled model was not trained on this split, so its figures would not hold."
-            )
+        if (pixels_digest(decode(Path(row.path).read_bytes()).at_scale()) in trained) != (row.split == TRAIN):
+            raise SystemExit(f"{row.path}: the bundled model was trained on another split, results would be invalid.")
     strangers = [row for row in rows if row.split == STRANGER]
-    return some, known + strangers[: len(strangers) * some // len(names)]
+    return count, known + strangers[: len(strangers) * count // len(names)]
 
 
-def judge(scores: Scores, found: np.ndarray, labels: np.ndarray, people: int) -> Probes:
-    """found: embeddings [N, D], not a number where no face was found: nobody is named then, and nobody accepted."""
-    nobody = np.full(len(found), people)
-    probes = Probes(labels, nobody, np.full(len(found), -np.inf), nobody.copy())
-    faces = ~np.isnan(found[:, 0])
-    said = metrics.evaluate_scores(scores(found[faces]), labels[faces])
-    for field in ("named", "best", "rank"):
-        getattr(probes, field)[faces] = getattr(said, field)
+def evaluate_embeddings(search: Search, embeddings: np.ndarray, labels: np.ndarray) -> Probes:
+    """Search embeddings and compare the candidates with the labels, int64 [N].
+
+    embeddings: float32 [N, D], NaN if no face was found. Such a probe counts as wrong and is never accepted.
+    """
+    nobody = np.full(len(embeddings), -2)
+    probes = Probes(labels, nobody, np.full(len(embeddings), -np.inf), np.full(len(embeddings), TOP))
+    faces = ~np.isnan(embeddings[:, 0])
+    with_face = probes_of(search(embeddings[faces]), labels[faces])
+    for field in ("predicted", "top_score", "rank"):
+        getattr(probes, field)[faces] = getattr(with_face, field)
     return probes
 
 
 def percent(share: float, digits: int = 2) -> str:
+    """Format a share in [0, 1] as a percentage."""
     return f"{100 * share:.{digits}f} %"

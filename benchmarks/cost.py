@@ -1,10 +1,10 @@
-"""What the service costs a month on AWS, from published prices and from milliseconds measured here.
+"""Monthly cost of the service on AWS, from published prices and measured durations.
 
-    python -m benchmarks.cost                measures, then prints the tables of the README
-    python -m benchmarks.cost --ms 90 60     with your own, at 1,769 and 3,538 MB: `make smoke` or the log tells them
+    python -m benchmarks.cost                measures, then prints the tables of docs/costs.md
+    python -m benchmarks.cost --ms 90 60     uses your own durations at 1,769 and 3,538 MB, from `make smoke` or the log
 
-The photo is a portrait of 1,600 pixels, as of a phone. Measured under AWS's Lambda emulator at one thread for 1,769 MB,
-which is one virtual CPU, and two for 3,538 MB, which is two.
+The photo is a portrait of 1,600 x 1,600 pixels, similar to a phone's. It is measured in AWS's Lambda emulator with one
+thread for 1,769 MB, which is one virtual CPU, and two threads for 3,538 MB, which is two.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from api.metrics import NAMESPACE
+from api.telemetry import NAMESPACE
 from benchmarks.functions import jpeg
-from model.current import REFRESH
+from storage.live import REFRESH
 from testing.emulator import Emulator
 from testing.events import upload
 from testing.paths import SAMPLES
 
-# US dollars in us-east-1 (N. Virginia), x86, the first tier of each, without free tiers; as published in November 2026
-# at aws.amazon.com/lambda/pricing, /api-gateway/pricing, /s3/pricing, /ecr/pricing and /cloudwatch/pricing.
-DAY = "November 2026, us-east-1"
+# US dollars in us-east-1 (N. Virginia), x86, first pricing tier, without free tiers; as published in November 2026 at
+# aws.amazon.com/lambda/pricing, /api-gateway/pricing, /s3/pricing, /ecr/pricing and /cloudwatch/pricing.
+PRICES_OF = "November 2026, us-east-1"
 LAMBDA_GB_SECOND = 0.0000166667
 LAMBDA_REQUEST = 0.20e-6
-READY_GB_SECOND = 0.0000041667  # provisioned concurrency, whether it is used or not ...
-READY_USED_GB_SECOND = 0.0000097222  # ... and in place of LAMBDA_GB_SECOND while it is
+PROVISIONED_GB_SECOND = 0.0000041667  # provisioned concurrency, used or not
+PROVISIONED_USED_GB_SECOND = 0.0000097222  # in place of LAMBDA_GB_SECOND while it is used
 GATEWAY_REQUEST = {"rest": 3.50e-6, "http": 1.00e-6, "url": 0.0}
 ECR_GB_MONTH, S3_GB_MONTH, S3_GET = 0.10, 0.023, 0.0004e-3
 LOG_GB, METRIC_MONTH, ALARM_MONTH = 0.50, 0.30, 0.10
@@ -42,23 +42,26 @@ MONTH = 30 * 24 * 3600  # seconds
 MEMORY = {1769: 1, 3538: 2}  # MB -> threads
 REQUESTS = (1_000, 100_000, 10_000_000)
 IMAGE_GB = 0.4  # compressed, without CUDA
-LOG_BYTES = 700  # a request's line and Lambda's own three
-COLD_SHARE = 0.01  # of the requests start a runtime, as with some traffic all day
+LOG_BYTES = 700  # per request: one line of the service and three of Lambda
+COLD_SHARE = 0.01  # of the requests, typical for light traffic all day
 METRICS, ALARMS = 14, 4
 
 
 class Milliseconds(NamedTuple):
+    """Durations of a request."""
+
     warm: float
-    cold: float  # the start and the first answer
+    cold: float  # including INIT
 
 
 def portrait() -> bytes:
+    """JPEG file of 1,600 x 1,600 pixels."""
     photo = Image.open(SAMPLES / "astronaut.jpg").resize((1600, 1600), Image.Resampling.LANCZOS)
     return jpeg(photo)
 
 
 def measure(threads: int, requests: int = 30, starts: int = 3) -> Milliseconds:
-    """Medians, one request at a time."""
+    """Measure median durations, one request at a time. requests: in total; starts: number of cold starts."""
     event = upload(portrait())
     cold: list[float] = []
     warm: list[float] = []
@@ -68,43 +71,38 @@ def measure(threads: int, requests: int = 30, starts: int = 3) -> Milliseconds:
         ) as emulator:
             for number in range(1 + requests // starts):
                 start = time.perf_counter()
-                status, _body = emulator.invoke(event)
+                status, _ = emulator.invoke(event)
                 (warm if number else cold).append(1000 * (time.perf_counter() - start))
                 assert status == 200
     return Milliseconds(statistics.median(warm), statistics.median(cold))
 
 
-def month(requests: int, memory: int, ms: Milliseconds, front: str = "rest") -> dict[str, float]:
-    """Dollars by service."""
+def month(requests: int, memory: int, ms: Milliseconds, endpoint: str = "rest") -> dict[str, float]:
+    """Monthly cost by AWS service in dollars. memory: MB; endpoint: key of GATEWAY_REQUEST."""
     seconds = requests * ((1 - COLD_SHARE) * ms.warm + COLD_SHARE * ms.cold) / 1000
-    looks = min(requests, MONTH / REFRESH) + requests * COLD_SHARE * 2
+    # The pointer is read every REFRESH seconds; a cold start reads pointer, network, manifest and segment.
+    s3_gets = min(requests, MONTH / REFRESH) + requests * COLD_SHARE * 4
     return {
         "Lambda": seconds * memory / 1024 * LAMBDA_GB_SECOND + requests * LAMBDA_REQUEST,
-        "API Gateway": requests * GATEWAY_REQUEST[front],
-        "S3": looks * S3_GET + 0.1 * S3_GB_MONTH,
+        "API Gateway": requests * GATEWAY_REQUEST[endpoint],
+        "S3": s3_gets * S3_GET + 0.1 * S3_GB_MONTH,
         "ECR": IMAGE_GB * ECR_GB_MONTH,
         "logs": requests * LOG_BYTES / 1e9 * LOG_GB,
     }
 
 
-def ready(memory: int, requests: int, ms: Milliseconds) -> tuple[float, float]:
-    """Dollars a month that one runtime kept ready adds, and what it saves where it answers everything."""
+def provisioned(memory: int, requests: int, ms: Milliseconds) -> tuple[float, float]:
+    """Monthly price of one provisioned runtime, and the saving if it serves all requests, both in dollars."""
     used = requests * ms.warm / 1000 * memory / 1024
-    saved = used * (LAMBDA_GB_SECOND - READY_USED_GB_SECOND)
-    return MONTH * memory / 1024 * READY_GB_SECOND, saved
+    saved = used * (LAMBDA_GB_SECOND - PROVISIONED_USED_GB_SECOND)
+    return MONTH * memory / 1024 * PROVISIONED_GB_SECOND, saved
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ms", type=float, nargs=2, metavar=("1769", "3538"), help="of a warm request, at each memory")
-    parser.add_argument("--cold", type=float, default=3000, help="ms of a cold one, with --ms (default: %(default)s)")
-    options = parser.parse_args(argv)
-    if options.ms:
-        times = {memory: Milliseconds(ms, options.cold) for memory, ms in zip(MEMORY, options.ms)}
-    else:
-        times = {memory: measure(threads) for memory, threads in MEMORY.items()}
-    print(f"Prices: {DAY}. A REST API; an HTTP API takes $1.00 instead of $3.50 a million, a function URL nothing.\n")
-    print("| requests a month | memory, MB | warm, ms | cold, ms | Lambda | API Gateway | S3 | ECR | logs | **all** |")
+def print_bills(times: dict[int, Milliseconds]) -> None:
+    """Print the monthly cost by number of requests and memory. times: by memory in MB."""
+    print(
+        "| requests a month | memory, MB | warm, ms | cold, ms | Lambda | API Gateway | S3 | ECR | logs | **total** |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for requests in REQUESTS:
         for memory, ms in times.items():
@@ -112,15 +110,31 @@ def main(argv: list[str] | None = None) -> int:
             cells = [f"{requests:,}", f"{memory:,}", f"{ms.warm:.0f}", f"{ms.cold:.0f}"]
             cells += [f"${part:.2f}" for part in bill.values()]
             print("|", " | ".join(cells), f"| **${sum(bill.values()):.2f}** |")
-    print("\n| what is added | $ a month |\n|---|---|")
+
+
+def print_options(times: dict[int, Milliseconds]) -> None:
+    """Print the additional monthly cost of deploy parameters. times: by memory in MB."""
+    print("\n| option | $ a month |\n|---|---|")
     for memory, ms in times.items():
-        fixed, saved = ready(memory, 1_000_000, ms)
-        print(
-            f"| `warm=1` at {memory:,} MB, less {saved:.2f} for each million requests that it answers | {fixed:.2f} |"
-        )
+        fixed, saved = provisioned(memory, 1_000_000, ms)
+        print(f"| `warm=1` at {memory:,} MB, minus {saved:.2f} for each million requests it serves | {fixed:.2f} |")
     print(f"| `alarms=...`: {ALARMS} alarms and a metric | {ALARMS * ALARM_MONTH + METRIC_MONTH:.2f} |")
-    numbers = f"{METRICS} metrics in `{NAMESPACE}`, if there are requests in every hour"
-    print(f"| `metrics=on`: {numbers} | {METRICS * METRIC_MONTH:.2f} |")
+    metrics = f"{METRICS} metrics in `{NAMESPACE}`, with requests in every hour"
+    print(f"| `metrics=on`: {metrics} | {METRICS * METRIC_MONTH:.2f} |")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ms", type=float, nargs=2, metavar=("1769", "3538"), help="of a warm request, at each memory")
+    parser.add_argument("--cold", type=float, default=3000, help="ms of a cold start, with --ms (default: %(default)s)")
+    options = parser.parse_args(argv)
+    if options.ms:
+        times = {memory: Milliseconds(ms, options.cold) for memory, ms in zip(MEMORY, options.ms)}
+    else:
+        times = {memory: measure(threads) for memory, threads in MEMORY.items()}
+    print(f"Prices: {PRICES_OF}, REST API. HTTP API: $1.00 instead of $3.50 a million; function URL: free.\n")
+    print_bills(times)
+    print_options(times)
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Functions under AWS's Lambda emulator, as the benchmarks call them: with S3, with a share of the processor, timed.
+"""Lambda functions for the benchmarks: they run in AWS's Lambda emulator with a local S3 and an optional CPU limit.
 
-The time of a request is the duration that the emulator reports, as Lambda bills it.
+The time of a request is the duration that the emulator reports, which is what Lambda bills.
 """
 
 from __future__ import annotations
@@ -22,25 +22,27 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from model.store import BUNDLED, POINTER, fetch
+from storage.networks import BUNDLED
 from testing.emulator import Emulator
 from testing.events import upload
 from testing.paths import DATA, SAMPLES
 from testing.servers import moto
+from training.publishing.publish import publish
 
-HANDLERS = {"plain": "benchmarks.plain.handle", "ours": "handler.handle"}
-PLAIN_FILE = Path("build/plain.pt")
-MODELS, PLAIN, PLAIN_KEY = "models", "plain", "model.pt"  # buckets, and what is in the second
+HANDLERS = {"baseline": "benchmarks.baseline.handle", "ours": "handler.handle"}
+BASELINE_FILE = Path("build/baseline.pt")
+MODEL_BUCKET, BASELINE_BUCKET, BASELINE_KEY = "models", "baseline", "model.pt"
 
 
 def jpeg(image: Image.Image, quality: int = 90) -> bytes:
+    """Encode an image as a JPEG file."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
 def portrait() -> Image.Image:
-    """A real one of 1665 x 2048 where the data are, else a smaller one enlarged."""
+    """A portrait of 1665 x 2048 pixels; without the data folder an enlarged sample photo."""
     path = DATA / "photos" / "angelina_jolie.jpg"
     if path.exists():
         return Image.open(path).convert("RGB")
@@ -48,7 +50,7 @@ def portrait() -> Image.Image:
 
 
 def collage(count: int, width: int, height: int) -> Image.Image:
-    """So many faces in one photo, in rows."""
+    """An RGB image of width x height pixels with `count` faces in a grid."""
     faces = [Image.open(path).convert("RGB") for path in sorted(SAMPLES.glob("*_0*.jpg"))]
     columns = int(np.ceil(np.sqrt(count * width / height)))
     cell = min(width // columns, height // -(-count // columns))
@@ -60,7 +62,7 @@ def collage(count: int, width: int, height: int) -> Image.Image:
 
 
 def photos() -> dict[str, bytes]:
-    """Those that are compared, by what they are called in the tables."""
+    """JPEG files of the comparison, by their labels in the tables."""
     large, group = portrait(), DATA / "photos" / "multiface.jpg"
     return {
         "250 px": (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes(),
@@ -72,80 +74,82 @@ def photos() -> dict[str, bytes]:
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
+    """Format a Markdown table."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
 
 
 def event(photo: bytes, **query: str) -> bytes:
+    """The REST API event of an upload as JSON."""
     return json.dumps(upload(photo, **query)).encode()
 
 
 @contextmanager
 def storage() -> Iterator[None]:
-    """An S3 with the model of either in it. The environment leads to it, this process's and that of those it starts."""
-    if not PLAIN_FILE.exists():
-        PLAIN_FILE.parent.mkdir(exist_ok=True)
+    """Run a local S3 that holds both models, and set the environment so that this and child processes use it."""
+    if not BASELINE_FILE.exists():
+        BASELINE_FILE.parent.mkdir(exist_ok=True)
         home = {"TORCH_HOME": str(DATA / "torch")} if (DATA / "torch").exists() else {}
-        command = [sys.executable, "-m", "benchmarks.plain", str(PLAIN_FILE)]
+        command = [sys.executable, "-m", "benchmarks.baseline", str(BASELINE_FILE)]
         subprocess.run(command, env={**os.environ, **home}, check=True)
-    path, pointer = fetch(BUNDLED)
     with moto() as url:
         keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-        os.environ.update({"AWS_ENDPOINT_URL": url, "BUCKET": PLAIN, "KEY": PLAIN_KEY, **keys})
+        os.environ.update({"AWS_ENDPOINT_URL": url, "BUCKET": BASELINE_BUCKET, "KEY": BASELINE_KEY, **keys})
         s3 = boto3.client("s3")
-        for bucket in (PLAIN, MODELS):
+        for bucket in (BASELINE_BUCKET, MODEL_BUCKET):
             s3.create_bucket(Bucket=bucket)
-        s3.upload_file(str(PLAIN_FILE), PLAIN, PLAIN_KEY)
-        s3.upload_file(str(path), MODELS, pointer.file)
-        s3.put_object(Bucket=MODELS, Key=POINTER, Body=pointer.to_json().encode())
+        s3.upload_file(str(BASELINE_FILE), BASELINE_BUCKET, BASELINE_KEY)
+        publish(Path(BUNDLED), f"s3://{MODEL_BUCKET}")
         yield
 
 
 class Function(Emulator):
-    """One running function, started by its first request. To be closed."""
+    """One running function. The first request starts it. Close after use."""
 
     def __init__(self, name: str, folder: Path, threads: int, limit: Limit | None = None, **environment: str) -> None:
-        """name: one of HANDLERS, or a handler by the name that Lambda gives it; folder: an empty one for its log and
-        temporary files; environment: with `python`, where another is to run it.
+        """Prepare the function.
+
+        name: key of HANDLERS, or a handler as `module.function`; folder: created for the log and temporary files;
+        environment: variables of the function; `python` selects another interpreter.
         """
         folder.mkdir(parents=True)
-        given = {"MODEL_URI": f"s3://{MODELS}", "TMPDIR": str(folder), "OMP_NUM_THREADS": str(threads), **environment}
-        super().__init__(folder / "log", HANDLERS.get(name, name), **given)
+        defaults = {"MODEL_URI": f"s3://{MODEL_BUCKET}", "TMPDIR": str(folder), "OMP_NUM_THREADS": str(threads)}
+        super().__init__(folder / "log", HANDLERS.get(name, name), **{**defaults, **environment})
         if limit:
             limit.add(self.process.pid)
 
     def duration(self, event: bytes) -> float:
-        """Milliseconds of a request, the first one's with INIT. Raises AssertionError where it was not answered."""
+        """Duration of a request in milliseconds, including INIT for the first one. Raises AssertionError unless 200."""
         answer = self.answer(event)
         assert answer.get("statusCode") == 200, answer
-        return float(self._logged(r"\tDuration: ([\d.]+) ms"))
+        return float(self._last_logged(r"\tDuration: ([\d.]+) ms"))
 
     def init(self) -> float:
-        """Milliseconds of INIT, once there has been a request."""
-        return float(self._logged(r"INIT REPORT\(durationMs: ([\d.]+)\)"))
+        """Duration of INIT in milliseconds. Requires an earlier request."""
+        return float(self._last_logged(r"INIT REPORT\(durationMs: ([\d.]+)\)"))
 
     def peak(self) -> float:
-        """MB of memory that it has ever held."""
+        """Peak resident memory in MB. Requires an earlier request."""
         status = Path(f"/proc/{self.runtime().pid}/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        assert found
-        return int(found.group(1)) * 1024 / 1e6
+        match = re.search(r"VmHWM:\s+(\d+) kB", status)
+        assert match
+        return int(match.group(1)) * 1024 / 1e6
 
-    def _logged(self, pattern: str) -> str:
+    def _last_logged(self, pattern: str) -> str:
         return str(re.findall(pattern, self.log.read_text(errors="replace"))[-1])
 
 
 @contextmanager
 def functions(folder: Path, threads: int, limit: Limit | None = None) -> Iterator[dict[str, Function]]:
-    """Both, side by side."""
-    with ExitStack() as ends:
-        yield {name: ends.enter_context(closing(Function(name, folder / name, threads, limit))) for name in HANDLERS}
+    """Run the baseline and this project's function side by side."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(closing(Function(name, folder / name, threads, limit))) for name in HANDLERS}
 
 
 class Limit:
-    """A share of the processors for processes and their children, by a control group: root's to make. To be closed."""
+    """CPU limit of processes and their children by a Linux control group. Needs root. Close after use."""
 
     def __init__(self, processors: float) -> None:
-        """Raises OSError where no control groups are to be had."""
+        """Create the control group. processors: CPUs, may be a fraction. Raises OSError if that is not possible."""
         root = Path("/sys/fs/cgroup/cpu")
         self._folder = (root if root.exists() else root.parent) / f"benchmark-{os.getpid()}"
         self._folder.mkdir()
@@ -157,6 +161,7 @@ class Limit:
             (self._folder / "cpu.cfs_quota_us").write_text(str(int(processors * period)))
 
     def add(self, process: int) -> None:
+        """Limit a process, given by its ID."""
         (self._folder / "cgroup.procs").write_text(str(process))
 
     def close(self) -> None:
@@ -164,7 +169,7 @@ class Limit:
 
 
 def drop_file_cache() -> bool:
-    """As on a machine that has never run the function. Whether it could be done: it takes root."""
+    """Empty the system's file cache, as on a machine that never ran the function. Returns False without root."""
     try:
         os.sync()
         Path("/proc/sys/vm/drop_caches").write_text("1")
@@ -174,7 +179,7 @@ def drop_file_cache() -> bool:
 
 
 def machine() -> str:
-    """What it is measured on, and when."""
+    """Processor, memory and operating system of this machine, and the date."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory().total / 1e9
     name = model.group(1) if model else platform.machine()

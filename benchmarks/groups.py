@@ -1,17 +1,17 @@
-"""Whom a trained model serves better or worse, as far as the data can show.
+"""Accuracy of a training run by group of people.
 
     python -m benchmarks.groups runs/lfw
 
-LFW says nothing of the people in it but their names. So the first groups are by the gender that a first name is usually
-given to (gender-guesser), which is wrong for some and says nothing of age, origin or skin; the others are by the number
-of photos somebody was trained with. Prints Markdown tables of the val photos and the strangers of a training run.
+LFW provides no attributes of people except their names. The first grouping is by the usual gender of the first name
+(gender-guesser), which is wrong for some people and gives no information about age, origin or skin colour. The second
+is by the number of training photos. Prints Markdown tables of the val photos and the strangers of the run.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import List, NamedTuple, Sequence
 
 import numpy as np
 from gender_guesser.detector import Detector
@@ -20,61 +20,67 @@ from benchmarks.bundled import percent
 from benchmarks.functions import table
 from training.data.dataset import Dataset, dataset
 from training.data.prepare import STRANGER, TRAIN, examples
-from training.data.sources import display
+from training.data.sources import display_name
 from training.evaluation.evaluate import load_assessment
 from training.evaluation.metrics import Probes, confidence_of
 from training.records import Run
 
-GENDERS = {"male": "a man's", "mostly_male": "a man's", "female": "a woman's", "mostly_female": "a woman's"}
-MANY = 1_000_000
-PHOTOS = ((1, 3), (4, 9), (10, MANY))  # trained with, from and to
+GENDERS = {"male": "male", "mostly_male": "male", "female": "female", "mostly_female": "female"}
+NO_LIMIT = 1_000_000
+PHOTOS = ((1, 3), (4, 9), (10, NO_LIMIT))  # ranges of the number of training photos, inclusive
+
+Rows = List[List[str]]
 
 
 def usual_genders(names: Sequence[str]) -> np.ndarray:
+    """Usual gender of the first names, str [N]."""
     detector = Detector(case_sensitive=False)
-    return np.array([GENDERS.get(detector.get_gender(name.split()[0]), "either's, or not known") for name in names])
+    return np.array([GENDERS.get(detector.get_gender(name.split()[0]), "both, or unknown") for name in names])
 
 
 def share(part: np.ndarray) -> str:
-    """Of those that are true, empty where there are none at all."""
+    """Percentage of true values, empty for an empty array. part: bool [N]."""
     return percent(part.mean(), 1) if len(part) else ""
 
 
-class Judged(NamedTuple):
-    """What a run's model says. known: which of its probes are taken for somebody."""
+class Results(NamedTuple):
+    """Probes of a run. accepted: scores at or above the model's threshold, bool [N]."""
 
     probes: Probes
-    known: np.ndarray
+    accepted: np.ndarray
 
-    def cells(self, which: np.ndarray) -> list[str]:
-        """Of some known people's: how many, named rightly, and above the threshold as well."""
-        right = self.probes.right[which]
-        return [f"{which.sum()}", share(right), share(right & self.known[which])]
+    def cells(self, selection: np.ndarray) -> list[str]:
+        """Number of photos, rank-1 accuracy and TPIR. selection: photos of known people, bool [N]."""
+        correct = self.probes.correct[selection]
+        return [f"{selection.sum()}", share(correct), share(correct & self.accepted[selection])]
 
 
-def evaluate_scores(run: Run, probes: Probes) -> Judged:
+def apply_threshold(run: Run, probes: Probes) -> Results:
+    """Compare the probes' confidence with the threshold of the run's model."""
     facts = run.record("evaluate")["facts"]
-    return Judged(probes, confidence_of(probes.best, facts["slope"], facts["intercept"]) >= facts["threshold"])
+    confidence = confidence_of(probes.top_score, facts["slope"], facts["intercept"])
+    return Results(probes, confidence >= facts["threshold"])
 
 
-def by_name(names: Sequence[str], people: Judged, strangers: Sequence[str], others: Judged) -> list[list[str]]:
-    """strangers: the name of each of their photos."""
-    genders, theirs = usual_genders(names), usual_genders(strangers)
+def by_first_name(names: Sequence[str], known: Results, stranger_names: Sequence[str], strangers: Results) -> Rows:
+    """Rows of the table by first name. names: of the known people; stranger_names: of each of the strangers' photos."""
+    genders, stranger_genders = usual_genders(names), usual_genders(stranger_names)
     rows = []
-    for group in sorted({*genders, *theirs}):
-        cells = people.cells(genders[people.probes.labels] == group)
-        outside = others.known[theirs == group]
-        rows.append([group, f"{(genders == group).sum()}", *cells, f"{len(outside)}", share(outside)])
+    for group in sorted({*genders, *stranger_genders}):
+        cells = known.cells(genders[known.probes.labels] == group)
+        accepted = strangers.accepted[stranger_genders == group]
+        rows.append([group, f"{(genders == group).sum()}", *cells, f"{len(accepted)}", share(accepted)])
     return rows
 
 
-def by_photos(data: Dataset, people: Judged) -> list[list[str]]:
+def by_photos(data: Dataset, known: Results) -> Rows:
+    """Rows of the table by number of training photos."""
     trained = np.bincount(data.labels[data.splits == TRAIN], minlength=len(data.names))
     rows = []
     for first, last in PHOTOS:
         group = (trained >= first) & (trained <= last)
-        title = f"{first} to {last}" if last < MANY else f"{first} and more"
-        rows.append([title, f"{group.sum()}", *people.cells(group[people.probes.labels])])
+        title = f"{first} to {last}" if last < NO_LIMIT else f"{first} and more"
+        rows.append([title, f"{group.sum()}", *known.cells(group[known.probes.labels])])
     return rows
 
 
@@ -83,13 +89,13 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     run = Run(parser.parse_args().run)
     data, found = dataset(run), load_assessment(run)
-    people, others = evaluate_scores(run, found.known), evaluate_scores(run, found.strangers)
+    known, strangers = apply_threshold(run, found.known), apply_threshold(run, found.strangers)
     _, listed = examples(run)
-    strangers = [display(Path(listed[row].path).parent.name) for row in data.rows[data.splits == STRANGER]]
-    header = ["people", "val photos", "right name", "and known"]
-    usually = ["a first name that is usually", *header, "strangers' photos", "taken for somebody"]
-    print(table(usually, by_name(data.names, people, strangers, others)), end="\n\n")
-    print(table(["photos trained with", *header], by_photos(data, people)))
+    stranger_names = [display_name(Path(listed[row].path).parent.name) for row in data.rows[data.splits == STRANGER]]
+    header = ["people", "val photos", "rank-1 accuracy", "TPIR"]
+    first_name = ["usual gender of the first name", *header, "strangers' photos", "FPIR"]
+    print(table(first_name, by_first_name(data.names, known, stranger_names, strangers)), end="\n\n")
+    print(table(["training photos", *header], by_photos(data, known)))
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
-"""How the service's time grows: with faces, pixels and people, and with functions that share the processors."""
+"""Scaling of the response time with the number of faces, pixels, people and concurrent functions."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from benchmarks.bundled import bundled
 from benchmarks.functions import Function, collage, event, jpeg, photos, portrait, table
-from model.recognizer import Person, load_script
-from model.store import BUNDLED, fetch
+from model.gallery import EnrolledFace, Gallery, Person
+from storage.galleries import now
 from training.evaluation.plots import png
-from training.publishing.store import save_version
+from training.publishing.versions import write_version
 
 REPEATS = 10
 FACES = (1, 2, 5, 10, 20, 35, 50)
@@ -29,7 +31,7 @@ RUNTIMES = (1, 2, 4, 8)
 
 
 class Growth(NamedTuple):
-    """title and unit of what grows, and for each of its values a row: milliseconds, and what else is worth telling."""
+    """Median time by one variable. ms: for each of `values`; others: further table columns, name -> cells."""
 
     title: str
     unit: str
@@ -38,6 +40,7 @@ class Growth(NamedTuple):
     others: dict[str, list[str]]
 
     def table(self) -> str:
+        """A Markdown section with one row for each value."""
         header = [self.unit, "p50, ms", *self.others]
         rows = [
             [f"{value:,g}", f"{ms:,.0f}", *(column[i] for column in self.others.values())]
@@ -47,25 +50,27 @@ class Growth(NamedTuple):
 
 
 def tables(folder: Path, picture: Path) -> list[str]:
-    """Markdown; the plots go to `picture`."""
-    grown = [faces(folder), pixels(folder), people(folder), runtimes(folder)]
+    """Run all measurements. Returns Markdown sections; the plots are written to `picture`."""
+    results = [faces(folder), pixels(folder), people(folder), runtimes(folder)]
     figure = Figure(figsize=(10, 7), layout="constrained")
-    for axes, one in zip(figure.subplots(2, 2).flat, grown):
-        axes.plot(one.values, one.ms, marker="o")
-        axes.set(title=one.title, xlabel=one.unit, ylabel="p50, ms", ylim=(0, None))
+    for axes, growth in zip(figure.subplots(2, 2).flat, results):
+        axes.plot(growth.values, growth.ms, marker="o")
+        axes.set(title=growth.title, xlabel=growth.unit, ylabel="p50, ms", ylim=(0, None))
         axes.grid(alpha=0.3)
     picture.write_bytes(png(figure))
-    heading = f"## How it grows\n\nOurs alone, one thread, p50 of {REPEATS}.\n\n![the tables below]({picture.name})"
-    return [heading, *(one.table() for one in grown)]
+    text = f"This project alone, one thread, p50 of {REPEATS}."
+    heading = f"## Scaling\n\n{text}\n\n![plots of the tables below]({picture.name})"
+    return [heading, *(growth.table() for growth in results)]
 
 
 def _durations(function: Function, request: bytes, count: int = REPEATS) -> list[float]:
+    """Milliseconds of `count` requests, after one that is not counted."""
     function.duration(request)
     return [function.duration(request) for _ in range(count)]
 
 
 def faces(folder: Path) -> Growth:
-    """In a photo of 3 megapixels, all of them named."""
+    """Measure photos of 3 megapixels with several faces, all of them identified."""
     ms, found, peaks = [], [], []
     with closing(Function("ours", folder / "faces", threads=1)) as function:
         for count in FACES:
@@ -78,7 +83,7 @@ def faces(folder: Path) -> Growth:
 
 
 def pixels(folder: Path) -> Growth:
-    """The portrait at several sizes."""
+    """Measure the portrait at several sizes."""
     ms, sizes, peaks = [], [], []
     large = portrait()
     with closing(Function("ours", folder / "pixels", threads=1)) as function:
@@ -93,36 +98,46 @@ def pixels(folder: Path) -> Growth:
 
 
 def people(folder: Path) -> Growth:
-    """That a model knows, at random: the time does not ask who they are."""
+    """Measure models with random embeddings, because the time does not depend on their values."""
     ms, sizes, starts, peaks = [], [], [], []
     request = event(photos()["250 px"])
+    snapshot = bundled()
     for count in PEOPLE:
-        script, config, _ = load_script(fetch(BUNDLED)[0])
-        script.means, script.hubness = torch.randn(count, script.means.shape[1]), torch.zeros(count)
-        known = [Person(i, f"Somebody {i}", ("0" * 16,)) for i in range(count)]
+        gallery = _random_gallery(snapshot.gallery, count)
         with tempfile.TemporaryDirectory() as models:
-            size = save_version(script, config, known, Path(models)).bytes
+            write_version(
+                Path(models), lambda path: shutil.copyfile(snapshot.path, path), gallery, "people", None, None
+            )
+            size = sum(path.stat().st_size for path in Path(models).rglob("galleries/**/*") if path.is_file())
             function = Function("ours", folder / f"people-{count}", threads=1, MODEL_URI=models)
             with closing(function):
                 starts.append(f"{function.duration(request):,.0f}")
                 ms.append(float(np.median(_durations(function, request))))
                 peaks.append(f"{function.peak():,.0f}")
         sizes.append(f"{size / 1e6:.1f}")
-    others = {"cold start, ms": starts, "model, MB": sizes, "peak memory, MB": peaks}
+    others = {"cold start, ms": starts, "gallery, MB": sizes, "peak memory, MB": peaks}
     return Growth("People in the model", "people", list(PEOPLE), ms, others)
 
 
+def _random_gallery(like: Gallery, count: int) -> Gallery:
+    """People with one face each. The hubness is left out, because it takes people x people and no time when serving."""
+    people = [Person(i, f"Somebody {i}") for i in range(count)]
+    faces = [EnrolledFace(str(uuid4()), i, ("0" * 16,), now()) for i in range(count)]
+    embeddings = np.random.RandomState(0).randn(count, like.spec.size)
+    return Gallery(like.spec, like.normalization, people, faces, embeddings, hubness=np.zeros(count))
+
+
 def runtimes(folder: Path) -> Growth:
-    """At once on the processors of this machine. On Lambda each has its own."""
+    """Measure concurrent functions on the CPUs of this machine. On Lambda each function has its own CPU."""
     ms, rates = [], []
     request = event(photos()["250 px"])
     for count in RUNTIMES:
-        with ExitStack() as ends, ThreadPoolExecutor(count) as pool:
-            many = [Function("ours", folder / f"runtime-{count}-{i}", threads=1) for i in range(count)]
-            for one in many:
-                ends.enter_context(closing(one)).duration(request)
+        with ExitStack() as stack, ThreadPoolExecutor(count) as pool:
+            concurrent = [Function("ours", folder / f"runtime-{count}-{i}", threads=1) for i in range(count)]
+            for function in concurrent:
+                stack.enter_context(closing(function)).duration(request)
             started = time.monotonic()
-            took = list(pool.map(lambda one: [one.duration(request) for _ in range(4 * REPEATS)], many))
+            times = list(pool.map(lambda one: [one.duration(request) for _ in range(4 * REPEATS)], concurrent))
             rates.append(f"{4 * REPEATS * count / (time.monotonic() - started):.1f}")
-        ms.append(float(np.median(took)))
-    return Growth("Functions at once, on this machine", "functions", list(RUNTIMES), ms, {"requests/s": rates})
+        ms.append(float(np.median(times)))
+    return Growth("Concurrent functions, on this machine", "functions", list(RUNTIMES), ms, {"requests/s": rates})

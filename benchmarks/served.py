@@ -1,10 +1,11 @@
-"""Whether the way to the answer, tuned as it is, still finds the same faces and names them as well.
+"""Accuracy of the served path, end to end: detection and identification must not suffer from the optimizations.
 
     python -m benchmarks.served --data lfw-deepfunneled-subset.tgz
 
-Boxes and landmarks of 500 photos against those of facenet-pytorch's MTCNN; then the val photos of the bundled
-model as requests to the handler, scaled to several sizes, against the model on crops of the training's. `--data` is
-what the bundled model was trained on. Ten minutes. Ends with 1 where one of the limits below is not kept.
+Compares boxes and landmarks in 500 photos with those of facenet-pytorch's MTCNN. Then sends the val photos of the
+bundled model, scaled to several sizes, to the handler, and compares the accuracy with that of the model on crops as
+made for training. `--data` is the data set of the bundled model. Takes ten minutes. Exits with 1 if a limit below is
+exceeded.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import random
 import sys
@@ -19,41 +21,40 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import numpy as np
 import torch
 from PIL import Image
 from tqdm import tqdm
 
-from benchmarks.bundled import rows_of
+from benchmarks.bundled import bundled, rows_of
 from benchmarks.functions import jpeg
 from model.crop import CropSpec
 from model.detection.detector import SMALLEST_FACE, SMALLEST_SHARE, Detector
 from model.face import Face
 from model.photo import Photo
-from model.recognizer import Recognizer
-from model.store import BUNDLED
 from testing.events import upload
 from training.data.align import Aligner
+from training.data.dataset import ALIGNED
 from training.data.prepare import VAL
 
-COMPARED = 500
-SIDES = (125, 250, 1000, 2500)  # pixels; a face takes about 40 % of them
-BOX, LANDMARK = 0.03, 2.0  # of the box's longer side; pixels of a crop
-FAR = 0.005  # of the faces: where two boxes are as good, another order of sums decides
-LOST = 0.001  # of top-1
+COMPARED = 500  # photos
+SIDES = (125, 250, 1000, 2500)  # longer side of a photo in pixels; a face covers about 40 % of it
+BOX, LANDMARK = 0.03, 2.0  # difference: share of the box's longer side; pixels of a crop
+OUTLIERS = 0.005  # share of faces: rounding decides between two boxes with the same score
+ACCURACY_LOSS = 0.001
 
 
 class Difference(NamedTuple):
-    """Of one face: the farthest edge, as a share of the box's longer side, and landmark, in pixels of the crop."""
+    """Largest difference between two detections of one face."""
 
-    box: float
-    landmark: float
+    box: float  # edges, relative to the box's longer side
+    landmark: float  # pixels of the crop
 
 
 def differences(path: str) -> list[Difference] | None:
-    """For each face in a photo; None where it is not the same number of them."""
+    """Compare each face in a photo with MTCNN's. Returns None if the numbers of faces differ."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from facenet_pytorch import MTCNN
@@ -61,15 +62,16 @@ def differences(path: str) -> list[Difference] | None:
     image = Image.open(path).convert("RGB")
     smallest = max(SMALLEST_FACE, SMALLEST_SHARE * max(image.size))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about ragged arrays
+        warnings.simplefilter("ignore")  # numpy's warning about ragged arrays in MTCNN
         boxes, _, landmarks = MTCNN(keep_all=True, min_face_size=smallest).detect(image, landmarks=True)
-    found = Detector().detect(Photo.of(image))
-    if len(found) != (0 if boxes is None else len(boxes)):
+    faces = Detector().detect(Photo.of(image))
+    if len(faces) != (0 if boxes is None else len(boxes)):
         return None
-    return [_nearest(face, boxes, landmarks) for face in found]
+    return [_difference(face, boxes, landmarks) for face in faces]
 
 
-def _nearest(face: Face, boxes: np.ndarray, landmarks: np.ndarray) -> Difference:
+def _difference(face: Face, boxes: np.ndarray, landmarks: np.ndarray) -> Difference:
+    """Compare a face with the nearest of MTCNN's. boxes: [N, 4] XYXY; landmarks: [N, 5, 2]; pixels of the photo."""
     spec, own = CropSpec(), face.box
     edges = np.abs(boxes - (own.left, own.top, own.right, own.bottom)).max(axis=1)
     side = max(own.width, own.height)
@@ -77,86 +79,107 @@ def _nearest(face: Face, boxes: np.ndarray, landmarks: np.ndarray) -> Difference
     return Difference(float(edges.min() / side), float(points / side * (spec.size - spec.margin)))
 
 
-def named(path: str, side: int) -> str | None:
-    """The person that the answer names first for the face nearest the centre, without a threshold."""
+def top_candidate(path: str, side: int) -> str | None:
+    """Name of the first candidate for the face nearest the centre, whatever its confidence; None without a face.
+
+    side: longer side in pixels that the photo is scaled to.
+    """
     os.environ["POWERTOOLS_METRICS_DISABLED"] = "true"
     torch.set_num_threads(1)
     import handler
 
-    handler.gateway.log.setLevel("ERROR")
-    data = Path(path).read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
-        if side != max(image.size):
-            scale = side / max(image.size)
-            size = (round(image.width * scale), round(image.height * scale))
-            data = jpeg(image.convert("RGB").resize(size, Image.Resampling.BICUBIC), quality=95)
-    answer = handler.handle(upload(data, faces="all"), SimpleNamespace(aws_request_id="1"))
-    body = json.loads(answer["body"])
+    handler.app.telemetry.log.setLevel("ERROR")
+    answer = handler.handle(upload(_scaled(Path(path), side), faces="all"), SimpleNamespace(aws_request_id="1"))
     if answer["statusCode"] != 200:
         return None
+    body = json.loads(answer["body"])
+    width, height = body["image"]["width"], body["image"]["height"]
 
-    def off_centre(face: dict[str, dict[str, dict[str, float]]]) -> float:
+    def distance_to_centre(face: dict[str, dict[str, dict[str, float]]]) -> float:
         box = face["face"]["box"]
-        x, y = box["left"] + box["width"] / 2, box["top"] + box["height"] / 2
-        return abs(complex(x - body["image"]["width"] / 2, y - body["image"]["height"] / 2))
+        return math.hypot(box["left"] + (box["width"] - width) / 2, box["top"] + (box["height"] - height) / 2)
 
-    return str(min(body["faces"], key=off_centre)["candidates"][0]["name"])
+    return str(min(body["faces"], key=distance_to_centre)["candidates"][0]["name"])
+
+
+def _scaled(path: Path, side: int) -> bytes:
+    """The file, or a JPEG file of the photo scaled to the longer side in pixels."""
+    data = path.read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        if side == max(image.size):
+            return data
+        scale = side / max(image.size)
+        size = (round(image.width * scale), round(image.height * scale))
+        return jpeg(image.convert("RGB").resize(size, Image.Resampling.BICUBIC), quality=95)
 
 
 def offline(paths: list[str]) -> list[str | None]:
-    """What the model says to the training's crops."""
-    recognizer, aligner = Recognizer.load(BUNDLED), Aligner(CropSpec())
+    """Top candidates of the model on crops as made for training; None without a face."""
+    snapshot, aligner = bundled(), Aligner(CropSpec())
     names: list[str | None] = []
     for path in tqdm(paths, desc="offline", unit=" photos"):
-        found, crop, _ = aligner.align(Path(path))
-        confidences = recognizer.classify(crop[None])[0][0]
-        names.append(recognizer.people[int(confidences.argmax())].name if found == 1 else None)
+        status, crop, _ = aligner.align(Path(path))
+        best = int(snapshot.gallery.search(snapshot.embed(crop[None]), 1).ids[0, 0])
+        names.append(snapshot.gallery.by_id[best].name if status == ALIGNED else None)
     return names
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--photos", type=int, help="val photos at most (all)")
-    given = parser.parse_args()
-    _, rows = rows_of(given.data, None)
-    people = [person.name for person in Recognizer.load(BUNDLED).people]
-    paths = [str(row.path) for row in rows]
-    some = random.Random(0).sample(paths, COMPARED)
+    parser.add_argument("--photos", type=int, help="maximum number of val photos (all)")
+    options = parser.parse_args()
+    _, rows = rows_of(options.data, None)
+    people = [person.name for person in bundled().gallery.people]
+    sample = random.Random(0).sample([str(row.path) for row in rows], COMPARED)
     val = [row for row in rows if row.split == VAL]
     random.Random(0).shuffle(val)
-    val = val[: given.photos]
-    truth, probes = [people[row.person] for row in val], [str(row.path) for row in val]
+    val = val[: options.photos]
+    truth, paths = [people[row.person] for row in val], [str(row.path) for row in val]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        compared = list(tqdm(pool.map(differences, some, chunksize=4), total=len(some), desc="boxes"))
-        served = {
-            side: list(tqdm(pool.map(named, probes, [side] * len(val), chunksize=4), total=len(val), desc=f"{side} px"))
-            for side in SIDES
-        }
-    return report(compared, truth, offline(probes), served)
+        compared = list(tqdm(pool.map(differences, sample, chunksize=4), total=len(sample), desc="boxes"))
+        served = {side: served_names(pool, paths, side) for side in SIDES}
+    expected = offline(paths)
+    return int(report_detection(compared) | report_accuracy(truth, expected, served))
 
 
-def report(
-    compared: list[list[Difference] | None],
-    truth: list[str],
-    expected: list[str | None],
-    served: dict[int, list[str | None]],
-) -> int:
-    faces = [difference for found in compared if found for difference in found]
-    others = sum(found is None for found in compared)
-    boxes, points = (np.array(column) for column in zip(*faces))
-    print(f"\n{len(compared)} photos, {len(faces)} faces; in {others} photos another number of them.")
-    far = (boxes > BOX) | (points > LANDMARK)
-    print(f"Boxes differ by {np.median(boxes):.4%} (median), landmarks by {np.median(points):.4f} pixels of 160.")
-    print(f"{far.sum()} faces by more than {BOX:.0%} or {LANDMARK:g} pixels: {boxes.max():.1%}, {points.max():.1f}.")
-    reached = float(np.mean([name == person for name, person in zip(expected, truth)]))
-    print(f"\nRight names of {len(truth)}, offline: {reached:.2%}\n\n| longer side | served | no face |\n|---|---|---|")
-    failed = others > 0 or far.mean() > FAR
+def served_names(pool: ProcessPoolExecutor, paths: list[str], side: int) -> list[str | None]:
+    """Top candidates of the photos at one size, in their order."""
+    names = pool.map(top_candidate, paths, [side] * len(paths), chunksize=4)
+    return list(tqdm(names, total=len(paths), desc=f"{side} px"))
+
+
+def report_detection(compared: Sequence[list[Difference] | None]) -> bool:
+    """Print the differences of boxes and landmarks. Returns True if a limit is exceeded."""
+    faces = [difference for photo in compared if photo for difference in photo]
+    mismatched = sum(photo is None for photo in compared)
+    boxes, landmarks = (np.array(column) for column in zip(*faces))
+    outliers = (boxes > BOX) | (landmarks > LANDMARK)
+    print(f"\n{len(compared)} photos, {len(faces)} faces; the number of faces differs in {mismatched} photos.")
+    print(f"Median difference: boxes {np.median(boxes):.4%}, landmarks {np.median(landmarks):.4f} pixels of 160.")
+    print(f"{outliers.sum()} faces differ by more than {BOX:.0%} or {LANDMARK:g} pixels.")
+    print(f"Largest difference: boxes {boxes.max():.1%}, landmarks {landmarks.max():.1f} pixels.")
+    return bool(mismatched > 0 or outliers.mean() > OUTLIERS)
+
+
+def report_accuracy(truth: list[str], expected: list[str | None], served: dict[int, list[str | None]]) -> bool:
+    """Print the rank-1 accuracy by photo size. Returns True if a limit is exceeded.
+
+    truth: names; expected: names from `offline`; served: names from the handler by photo size.
+    """
+    reference = _accuracy(expected, truth)
+    print(f"\nRank-1 accuracy on {len(truth)} photos, offline: {reference:.2%}\n")
+    print("| longer side, px | accuracy | no face |\n|---|---|---|")
+    failed = False
     for side, names in served.items():
-        right = float(np.mean([name == person for name, person in zip(names, truth)]))
-        failed |= right < reached - LOST
-        print(f"| {side} | {right:.2%} | {sum(name is None for name in names)} |")
-    return int(failed)
+        accuracy = _accuracy(names, truth)
+        failed |= accuracy < reference - ACCURACY_LOSS
+        print(f"| {side} | {accuracy:.2%} | {sum(name is None for name in names)} |")
+    return failed
+
+
+def _accuracy(names: list[str | None], truth: list[str]) -> float:
+    return float(np.mean([name == person for name, person in zip(names, truth)]))
 
 
 if __name__ == "__main__":

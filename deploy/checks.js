@@ -1,57 +1,22 @@
-// A plugin of Serverless: what is wrong with the settings is said in a sentence, before anything is created. It also sets
-// what CloudFormation cannot: the throttling of a stage that belongs to a deployment.
+// Serverless plugin that checks the settings before anything is created and reports errors as sentences. After a deploy
+// it sets the throttling of the stage, which CloudFormation cannot set on a stage that belongs to a deployment.
 const { execFileSync } = require("child_process");
 const fs = require("fs");
-const { APIGatewayClient, UpdateStageCommand } = require("@aws-sdk/client-api-gateway");
-const { CloudFormationClient, DescribeStackResourceCommand } = require("@aws-sdk/client-cloudformation");
-const { S3Client, GetObjectCommand, HeadBucketCommand } = require("@aws-sdk/client-s3");
-const { STSClient, GetCallerIdentityCommand } = require("@aws-sdk/client-sts");
-const { address, inS3, split, folder } = require("./model");
+const Account = require("./account");
+const { SettingsError, requireThat } = require("./errors");
+const { isS3, modelFolder, modelUri } = require("./model");
+const { checkParameters, parseParameters } = require("./parameters");
 
-const LONGEST_STAGE = 23; // characters, for the role's name has 64 at most
-const SWITCH = ["off", "on"];
-const CHOICES = { where: ["aws", "local"], front: ["rest", "http", "url"], keys: SWITCH, bulk: SWITCH, metrics: SWITCH };
-const NUMBERS = { memory: 512, reserved: 1, warm: 1, rate: 1, burst: 1, quota: 1, slow: 1, logs: 1 }; // at least
-const OPTIONAL = ["reserved", "warm", "bucket", "alarms"];
+const MAX_STAGE_LENGTH = 23; // characters, because the name of the role may have 64
 
-class Wrong extends Error {}
-const demand = (condition, sentence) => {
-  if (!condition) throw new Wrong(sentence);
-};
-
-function checkParameters(given, settings) {
-  const known = Object.keys(settings.defaults);
-  for (const name of Object.keys(given))
-    demand(known.includes(name), `There is no parameter ${name}. There are ${known.join(", ")}.`);
-  const value = { ...settings.defaults, ...settings.ofStage, ...given };
-  const set = (name) => !(OPTIONAL.includes(name) && value[name] === "");
-  for (const [name, allowed] of Object.entries(CHOICES))
-    demand(allowed.includes(value[name]), `--param ${name}=${value[name]}: it is one of ${allowed.join(", ")}.`);
-  for (const [name, least] of Object.entries(NUMBERS).filter(([name]) => set(name)))
-    demand(
-      /^[0-9]+$/.test(value[name]) && value[name] >= least,
-      `--param ${name}=${value[name]}: it is a whole number, at least ${least}.`,
-    );
-  if (value.keys === "on")
-    demand(value.front === "rest", "Only a REST API has keys: without front=rest, set API_KEY instead of --param keys=on.");
-  if (set("reserved") && set("warm"))
-    demand(+value.warm <= +value.reserved, "--param warm: more runtimes than --param reserved leaves cannot be kept ready.");
-  if (set("bucket"))
-    demand(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/.test(value.bucket), `${value.bucket} cannot be the name of a bucket.`);
-  if (set("alarms")) demand(/^\S+@\S+$/.test(value.alarms), `--param alarms=${value.alarms} is not a mail address.`);
-  if (value.bulk === "on")
-    demand(process.env.PHOTOS_BUCKET, "--param bulk=on needs PHOTOS_BUCKET, the bucket in which photos are dropped.");
-  return value;
-}
-
-function checkModelHere(uri) {
-  if (inS3(uri)) return;
-  const path = folder(uri);
-  demand(
-    /^(models|model\/bundled|runs\/[^/]+\/model)$/.test(path),
-    `MODEL_URI=${uri} cannot be baked into the image: that is models, runs/NAME/model or a model in S3.`,
+/** Checks a model that is copied into the image. */
+function checkModelFolder(uri) {
+  const folder = modelFolder(uri);
+  requireThat(
+    /^(models|model\/bundled|runs\/[^/]+\/model)$/.test(folder),
+    `MODEL_URI=${uri} cannot be baked into the image: use models, runs/NAME/model or a model in S3.`,
   );
-  demand(fs.existsSync(`${path}/latest.json`), `There is no model in ${path}: latest.json is missing.`);
+  requireThat(fs.existsSync(`${folder}/latest.json`), `There is no model in ${folder}: latest.json is missing.`);
 }
 
 function checkDocker() {
@@ -59,78 +24,8 @@ function checkDocker() {
   try {
     execFileSync("docker", ["info"], { stdio: "ignore", timeout: 30000 });
   } catch {
-    throw new Wrong("The image needs Docker, and none is running. Start it, or name an image in ECR with IMAGE_URI.");
-  }
-}
-
-class Account {
-  constructor(provider) {
-    this.provider = provider;
-  }
-
-  async send(Client, command, options = {}) {
-    return new Client({ ...(await this.provider.getAwsSdkV3Config()), ...options }).send(command);
-  }
-
-  async checkCredentials() {
-    try {
-      await this.send(STSClient, new GetCallerIdentityCommand({}));
-    } catch {
-      const how = "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run `aws configure`";
-      throw new Wrong(`AWS does not know who you are. ${how}, then try again.`);
-    }
-  }
-
-  /** @returns HTTP status: 200 ours, 404 there is none, else somebody else's */
-  async bucket(name) {
-    try {
-      await this.send(S3Client, new HeadBucketCommand({ Bucket: name }), { followRegionRedirects: true });
-      return 200;
-    } catch (error) {
-      return error.$metadata?.httpStatusCode;
-    }
-  }
-
-  async inStack(logicalId) {
-    const StackName = this.provider.naming.getStackName();
-    const command = new DescribeStackResourceCommand({ StackName, LogicalResourceId: logicalId });
-    try {
-      return (await this.send(CloudFormationClient, command)).StackResourceDetail.PhysicalResourceId;
-    } catch {
-      return null;
-    }
-  }
-
-  /** Whether it has to be made. */
-  async checkNewBucket(name) {
-    const status = await this.bucket(name);
-    if (status === 404) return true;
-    demand(status === 200, `A bucket named ${name} belongs to somebody else: choose another name for --param bucket.`);
-    const kept = `The bucket ${name} is there already, and not part of this stack`;
-    demand(
-      (await this.inStack("Models")) === name,
-      `${kept}: use it with MODEL_URI=s3://${name}/faces instead of --param bucket.`,
-    );
-    return false;
-  }
-
-  async checkModel(uri) {
-    const { bucket, prefix } = split(uri);
-    const command = new GetObjectCommand({ Bucket: bucket, Key: `${prefix}latest.json` });
-    try {
-      await this.send(S3Client, command, { followRegionRedirects: true });
-    } catch (error) {
-      const how = `publish one: .venv/bin/python -m training publish --model model/bundled --to ${uri}`;
-      throw new Wrong(`There is no model at ${uri} (${error.name}): ${how}`);
-    }
-  }
-
-  async throttle(rate, burst) {
-    const restApiId = await this.inStack("ApiGatewayRestApi");
-    const replace = (path, value) => ({ op: "replace", path: `/*/*/throttling/${path}`, value: String(value) });
-    const patchOperations = [replace("rateLimit", rate), replace("burstLimit", burst)];
-    const stageName = this.provider.getStage();
-    await this.send(APIGatewayClient, new UpdateStageCommand({ restApiId, stageName, patchOperations }));
+    const how = "Start Docker, or set IMAGE_URI to an image in ECR.";
+    throw new SettingsError(`Building the image needs Docker, but Docker is not running. ${how}`);
   }
 }
 
@@ -139,52 +34,61 @@ module.exports = class Checks {
     this.serverless = serverless;
     this.log = log;
     this.hooks = {
-      initialize: () => this.asSentence(() => this.before(serverless.processedInput.commands.join(" "))),
-      "after:deploy:deploy": () => this.after(),
+      initialize: () => this.checkCommand().catch((error) => this.rethrow(error)),
+      "after:deploy:deploy": () => this.afterDeploy(),
     };
-    this.asSentence(() => this.checkHere(options));
-  }
-
-  /** What is Wrong is shown without a stack trace. */
-  asSentence(work) {
-    const shown = (error) => {
-      throw error instanceof Wrong ? new this.serverless.classes.Error(error.message, "SETTINGS") : error;
-    };
+    // Serverless does not resolve params for a help text.
+    if (serverless.processedInput.isHelpRequest) return;
     try {
-      return Promise.resolve(work()).catch(shown);
+      this.checkSettings(options);
     } catch (error) {
-      return shown(error);
+      this.rethrow(error);
     }
   }
 
-  checkHere(options) {
-    const { params } = this.serverless.configurationInput;
-    const stage = options.stage || this.serverless.configurationInput.provider.stage;
-    const given = Object.fromEntries((options.param || []).map((text) => text.split(/=(.*)/s, 2)));
-    demand(stage.length <= LONGEST_STAGE, `The stage ${stage} has a longer name than ${LONGEST_STAGE} characters.`);
-    this.value = checkParameters(given, { defaults: params.default, ofStage: params[stage] });
-    this.uri = address(this.value.bucket);
+  /** Converts a SettingsError to the class that Serverless shows without a stack trace. */
+  rethrow(error) {
+    throw error instanceof SettingsError ? new this.serverless.classes.Error(error.message, "SETTINGS") : error;
   }
 
-  async before(command) {
+  /** Runs before variables with parameters are resolved, because wrong values would make that fail. */
+  checkSettings(options) {
+    const { params = {}, provider } = this.serverless.configurationInput;
+    const stage = options.stage || provider.stage;
+    const limit = `${MAX_STAGE_LENGTH} characters`;
+    requireThat(stage.length <= MAX_STAGE_LENGTH, `The stage name ${stage} is longer than ${limit}.`);
+    const given = parseParameters(options.param || []);
+    this.values = checkParameters(params.default, params[stage], given);
+    this.modelUri = modelUri(this.values.bucket);
+  }
+
+  /** Checks a command that needs more than valid parameters: `deploy` and `package`. */
+  async checkCommand() {
+    const command = this.serverless.processedInput.commands.join(" ");
     if (!["deploy", "package"].includes(command)) return;
-    demand(this.value.where === "aws", "--param where=local is for `make run`, and cannot be deployed.");
-    checkModelHere(this.uri);
-    if (command === "package") return;
+    requireThat(this.values.where === "aws", "--param where=local is for `make run` and cannot be deployed.");
+    if (!isS3(this.modelUri)) checkModelFolder(this.modelUri);
+    if (command === "deploy") await this.checkAccount();
+  }
+
+  async checkAccount() {
     checkDocker();
     this.account = new Account(this.serverless.getProvider("aws"));
     await this.account.checkCredentials();
-    this.newBucket = this.value.bucket && (await this.account.checkNewBucket(this.value.bucket));
-    if (inS3(this.uri) && !this.newBucket) await this.account.checkModel(this.uri);
-    if (this.value.bulk === "on") {
+    const { bucket, bulk } = this.values;
+    this.isNewBucket = bucket !== undefined && (await this.account.isNewBucket(bucket));
+    if (isS3(this.modelUri) && !this.isNewBucket) await this.account.checkModel(this.modelUri);
+    if (bulk === "on") {
       const photos = process.env.PHOTOS_BUCKET;
-      demand((await this.account.bucket(photos)) === 200, `PHOTOS_BUCKET=${photos} is not a bucket of yours: make it first.`);
+      const status = await this.account.bucketStatus(photos);
+      requireThat(status === 200, `PHOTOS_BUCKET=${photos} is not a bucket of yours: create it first.`);
     }
   }
 
-  async after() {
-    const { front, rate, burst } = this.value;
-    if (front === "rest") await this.account.throttle(rate, burst);
-    if (this.newBucket) this.log.notice(`The bucket is empty, so publish a model: make publish MODEL_URI=${this.uri}`);
+  async afterDeploy() {
+    const { front, rate, burst } = this.values;
+    if (front === "rest") await this.account.setThrottling(rate, burst);
+    const how = `make publish MODEL_URI=${this.modelUri}`;
+    if (this.isNewBucket) this.log.notice(`The bucket is empty, so publish a model: ${how}`);
   }
 };

@@ -1,12 +1,12 @@
-// The functions on AWS: serverless.yml asks here. What is wrong with a setting, checks.js says.
+// Functions on AWS, for serverless.yml. checks.js reports wrong settings.
 //
-// IMAGE_URI names an image that is in ECR already. Otherwise `sls deploy` builds the Dockerfile and pushes it; `sls
-// package`, which has to work without Docker or an AWS account, gets one of no repository, to read the template.
-const NOWHERE = `000000000000.dkr.ecr.eu-central-1.amazonaws.com/face-recognition@sha256:${"0".repeat(64)}`;
+// IMAGE_URI is an image that is in ECR already. Without it, `sls deploy` builds the Dockerfile and pushes the image.
+// `sls package` works without Docker and without an AWS account: it writes a placeholder to the template.
+const PLACEHOLDER_IMAGE = `000000000000.dkr.ecr.eu-central-1.amazonaws.com/face-recognition@sha256:${"0".repeat(64)}`;
 
 module.exports = async ({ resolveVariable }) => {
   const param = (name) => resolveVariable(`param:${name}`);
-  const uri = process.env.IMAGE_URI || (process.argv.includes("package") ? NOWHERE : "");
+  const uri = process.env.IMAGE_URI || (process.argv.includes("package") ? PLACEHOLDER_IMAGE : "");
   const image = uri ? { uri } : { name: "service" };
   const concurrency = async (name) => Number(await param(name)) || undefined;
   const classify = {
@@ -19,7 +19,7 @@ module.exports = async ({ resolveVariable }) => {
   const photos = { bucket: process.env.PHOTOS_BUCKET || "", event: "s3:ObjectCreated:*", rules: [{ prefix: "photos/" }] };
   const bulk = {
     image: { ...image, command: ["handler.on_upload"] },
-    timeout: 120, // seconds: a photo of 50 megapixels with a crowd on it takes some, and S3 may be slow
+    timeout: 120, // seconds: a photo of 50 megapixels with many faces takes some, and S3 may be slow
     events: [{ s3: { ...photos, existing: true } }],
   };
   return { classify, bulk };

@@ -1,44 +1,44 @@
-// Where the function finds its model, and what goes into its image: serverless.yml asks here.
+// Location of the model, for serverless.yml: in S3, or in a folder that is baked into the image.
 //
-// MODEL_URI: in S3, or a folder here, which is baked into the image. With `--param bucket=NAME` it is in S3: below faces/
-// there, unless said otherwise.
+// MODEL_URI is an S3 URI or a folder. With `--param bucket=NAME` and no S3 URI, the model is at s3://NAME/faces.
 const path = require("path");
 
-const inS3 = (uri) => uri.startsWith("s3://");
+const isS3 = (uri) => uri.startsWith("s3://");
 
-/** @returns bucket and prefix, the latter "" or with a slash at its end */
-const split = (uri) => {
+/** @returns {{bucket: string, prefix: string}} prefix: empty, or with a slash at the end */
+const parseS3Uri = (uri) => {
   const [, bucket, prefix] = /^s3:\/\/([^/]*)\/*(.*?)\/*$/.exec(uri);
   return { bucket, prefix: prefix && `${prefix}/` };
 };
 
-const address = (bucket) => {
+/** @param {?string} bucket value of the parameter */
+const modelUri = (bucket) => {
   const uri = process.env.MODEL_URI || "";
-  return bucket && !inS3(uri) ? `s3://${bucket}/faces` : uri;
+  return bucket && !isS3(uri) ? `s3://${bucket}/faces` : uri;
 };
 
-const found = async (resolveVariable) => address(await resolveVariable("param:bucket"));
+const resolveModelUri = async (resolveVariable) => modelUri(await resolveVariable("param:bucket"));
 
-// The whole path of a folder below this one, as Docker wants it.
-const folder = (uri) => path.relative(".", uri || "model/bundled");
+/** @returns {string} folder relative to the repository, as Docker needs it */
+const modelFolder = (uri) => path.relative(".", uri || "model/bundled");
 
 module.exports = {
-  address,
-  found,
-  inS3,
-  split,
-  folder,
+  isS3,
+  modelFolder,
+  modelUri,
+  parseS3Uri,
+  resolveModelUri,
 
-  // A baked model needs no address; one that `make run` serves from a folder does.
+  // Empty for a model in the image. `make run` serves a folder, so it needs the path.
   uri: async ({ resolveVariable }) => {
-    const uri = await found(resolveVariable);
-    return inS3(uri) || (await resolveVariable("param:where")) === "local" ? uri : "";
+    const uri = await resolveModelUri(resolveVariable);
+    return isS3(uri) || (await resolveVariable("param:where")) === "local" ? uri : "";
   },
 
-  // What is not said here, the Dockerfile says.
+  // The Dockerfile has defaults for arguments that are missing here.
   buildArguments: async ({ resolveVariable }) => {
-    const uri = await found(resolveVariable);
+    const uri = await resolveModelUri(resolveVariable);
     const { TORCH, WHEELS = "" } = process.env;
-    return { ...(TORCH && { TORCH, WHEELS }), ...(inS3(uri) ? { WEIGHTS: "none" } : { MODEL: folder(uri) }) };
+    return { ...(TORCH && { TORCH, WHEELS }), ...(isS3(uri) ? { WEIGHTS: "none" } : { MODEL: modelFolder(uri) }) };
   },
 };

@@ -1,20 +1,22 @@
-// What the functions may do in S3, and nothing else there: serverless.yml asks here.
+// S3 permissions of the functions' role, for serverless.yml.
 //
-// The model: read below its prefix, if it is in S3. PHOTOS_BUCKET, with `--param bulk=on`: read photos, write answers.
-const { found, inS3, split } = require("./model");
+// Model in S3: read objects under its prefix. `--param bulk=on`: read photos and write results in PHOTOS_BUCKET.
+const { isS3, parseS3Uri, resolveModelUri } = require("./model");
 
-function model(uri) {
-  if (!inS3(uri)) return [];
-  const { bucket, prefix } = split(uri);
-  const below = `${prefix}*`;
+const arn = (path) => ({ "Fn::Sub": `arn:\${AWS::Partition}:s3:::${path}` });
+
+function modelStatements(uri) {
+  if (!isS3(uri)) return [];
+  const { bucket, prefix } = parseS3Uri(uri);
+  const keys = `${prefix}*`;
   return [
-    { Effect: "Allow", Action: "s3:GetObject", Resource: arn(`${bucket}/${below}`) },
-    // Without it S3 says 403 instead of 404 of what is not there, and the log would blame the wrong thing.
-    { Effect: "Allow", Action: "s3:ListBucket", Resource: arn(bucket), Condition: { StringLike: { "s3:prefix": below } } },
+    { Effect: "Allow", Action: "s3:GetObject", Resource: arn(`${bucket}/${keys}`) },
+    // Without ListBucket, S3 answers 403 instead of 404 for a missing object, and the log would name the wrong cause.
+    { Effect: "Allow", Action: "s3:ListBucket", Resource: arn(bucket), Condition: { StringLike: { "s3:prefix": keys } } },
   ];
 }
 
-const bulk = (bucket) => [
+const bulkStatements = (bucket) => [
   { Effect: "Allow", Action: "s3:GetObject", Resource: [arn(`${bucket}/photos/*`), arn(`${bucket}/results/*`)] },
   {
     Effect: "Allow",
@@ -24,9 +26,7 @@ const bulk = (bucket) => [
   { Effect: "Allow", Action: "s3:ListBucket", Resource: arn(bucket) },
 ];
 
-const arn = (path) => ({ "Fn::Sub": `arn:\${AWS::Partition}:s3:::${path}` });
-
 module.exports = async ({ resolveVariable }) => {
-  const photos = (await resolveVariable("param:bulk")) === "on" ? bulk(process.env.PHOTOS_BUCKET) : [];
-  return [...model(await found(resolveVariable)), ...photos];
+  const bulk = (await resolveVariable("param:bulk")) === "on" ? bulkStatements(process.env.PHOTOS_BUCKET) : [];
+  return [...modelStatements(await resolveModelUri(resolveVariable)), ...bulk];
 };

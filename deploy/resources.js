@@ -1,8 +1,8 @@
-// What comes up beside the functions: a file for each, chosen by the parameters. serverless.yml asks here.
+// CloudFormation resources besides the functions, for serverless.yml: the parameters select the files.
 module.exports = async ({ resolveVariable }) => {
   const param = (name) => resolveVariable(`param:${name}`);
   const front = await param("front");
-  // A function URL cannot throttle: `--param reserved=N` bounds it.
+  // A function URL cannot throttle; `--param reserved=N` limits it.
   const parts = front === "url" ? [] : [`front-${front}`];
   if (await param("bucket")) parts.push("bucket");
   if (await param("alarms")) parts.push("alarms");

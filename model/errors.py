@@ -1,43 +1,42 @@
-"""What can go wrong between a photo and its answer.
+"""Errors of the model layer.
 
-    RecognitionError          code
-    ├── UnsupportedImage      unsupported_media_type   not a format that we read
-    ├── UnreadableImage       unreadable_image         a known format, but broken
-    ├── ImageTooLarge         too_large                more pixels than we decode
-    ├── NoFace                no_face                  a photo of something else
-    └── ModelUnavailable      model_unavailable        no model, or not the one that was published
-        └── SourceUnreachable model_unavailable        nobody there to say which model that would be
+    RecognitionError
+    ├── UnsupportedImage      not a format that is read
+    ├── UnreadableImage       a known format, but damaged
+    ├── ImageTooLarge         more pixels than are decoded
+    └── FormatError           a file of the project's own that cannot be used
+        ├── NetworkFormatError    a model file of another format, or of something else
+        └── EmbeddingMismatch     a gallery that holds embeddings of another network
 
-The message of each is a sentence for the person who sent the photo; it never carries the photo's bytes.
+The message is a sentence for the person who sent the photo, or who published the file. It never holds image bytes.
 """
 
 from __future__ import annotations
 
 
 class RecognitionError(Exception):
-    code: str
+    pass
 
 
 class UnsupportedImage(RecognitionError):
-    code = "unsupported_media_type"
+    pass
 
 
 class UnreadableImage(RecognitionError):
-    code = "unreadable_image"
+    pass
 
 
 class ImageTooLarge(RecognitionError):
-    code = "too_large"
+    pass
 
 
-class NoFace(RecognitionError):
-    code = "no_face"
+class FormatError(RecognitionError):
+    pass
 
 
-class ModelUnavailable(RecognitionError):
-    code = "model_unavailable"
-    retry_after = 5  # seconds after which another try is made, and worth it
+class NetworkFormatError(FormatError):
+    pass
 
 
-class SourceUnreachable(ModelUnavailable):
+class EmbeddingMismatch(FormatError):
     pass

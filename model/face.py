@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Box:
-    """XYXY edges in pixels of the upright photo; they may lie outside it."""
+    """A rectangle given by its edges (XYXY), in pixels of the upright photo. It may extend beyond the photo."""
 
     left: float
     top: float
@@ -34,8 +34,8 @@ class Box:
 class Face:
     """One detected face.
 
-    landmarks: float [5, 2], XY in pixels of the upright photo: left eye, right eye, nose, left and right of the mouth,
-    left as seen in the photo.
+    confidence: probability of a face in [0, 1]. landmarks: float64 [5, 2], XY in pixels of the upright photo, in the
+    order left eye, right eye, nose, left and right corner of the mouth. Left and right are those of the photo.
     """
 
     box: Box
@@ -43,6 +43,6 @@ class Face:
     landmarks: np.ndarray
 
     def roll(self) -> float:
-        """Degrees by which the line through the eyes falls to the right, in the photo."""
+        """Return the angle of the line through the eyes in degrees, positive if the right eye is lower in the photo."""
         x, y = self.landmarks[1] - self.landmarks[0]
         return math.degrees(math.atan2(y, x))

@@ -1,4 +1,4 @@
-"""What torch and the system's allocator do by themselves, and should not on Lambda."""
+"""Set up torch's threads and glibc's memory allocator for AWS Lambda, where their defaults are slow."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import ctypes
 
 import torch
 
-VIRTUAL_CPU = 1769  # MB of memory, as AWS says; Lambda gives processor time in proportion
+MB_PER_VCPU = 1769  # AWS's figure; Lambda allocates processor time in proportion to the memory
 
 
 def use_threads(memory: int) -> None:
-    """As many as the function's memory, in MB, pays for in full.
+    """Set the number of torch's threads to the number of full vCPUs of a function. memory: of the function, in MB.
 
-    Whatever the memory, the function sees two processors or more, and torch would use them all. A thread that has used
-    up the time for both then leaves the other one waiting, and an answer takes seconds.
+    Every function sees at least two processors, and torch would use them all. Once one thread has used up the time
+    for both, the other threads wait for it, and a request takes seconds.
     """
-    torch.set_num_threads(max(1, memory // VIRTUAL_CPU))
+    torch.set_num_threads(max(1, memory // MB_PER_VCPU))
 
 
 def keep_freed_memory() -> None:
-    """Have glibc hand out again what is freed: fresh pages for each tensor take longer than its arithmetic."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's alone
+    """Make glibc reuse freed memory: mapping new pages for each tensor takes longer than computing it.
+
+    Does nothing without glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3  # malloc.h
-        mallopt(mmap_threshold, 32 << 20)  # bytes, the most that it takes
+        trim_threshold, mmap_threshold = -1, -3  # from malloc.h
+        mallopt(mmap_threshold, 32 << 20)  # bytes, the maximum
         mallopt(trim_threshold, 512 << 20)

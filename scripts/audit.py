@@ -1,7 +1,8 @@
-"""Known vulnerabilities of what is served, less those that docs/security.md has judged.
+"""Report known vulnerabilities of the packages that serve requests: `make audit`.
 
-Asks pip-audit; of Node nothing is served. Ends with 1 for a finding without a judgement and else with 0, also where the
-service could not be asked: then it says so.
+Runs pip-audit; Node packages are not checked, because none of them serves requests. Findings judged in docs/security.md
+are accepted. Exits with 1 if there is a finding without a judgement, else with 0, also if the check is impossible, for
+example without a network; a message then says so.
 """
 
 from __future__ import annotations
@@ -24,51 +25,53 @@ PIP_AUDIT = "pip-audit==2.10.1"
 ID = re.compile(r"\b(?:CVE-\d{4}-\d{4,}|PYSEC-\d{4}-\d+|GHSA(?:-[0-9a-z]{4}){3})\b")
 
 
-def evaluate_scores() -> set[str]:
+def judged_ids() -> set[str]:
+    """Vulnerability ids named in docs/security.md."""
     return set(ID.findall(JUDGEMENTS.read_text()))
 
 
-def served(names: Iterable[str]) -> dict[str, str]:
-    """The versions of these packages, and of all that they need, as installed here."""
-    found: dict[str, str] = {}
+def installed_versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of these packages and of all their dependencies, as installed here."""
+    versions: dict[str, str] = {}
     queue = list(names)
     while queue:
         name = canonicalize_name(queue.pop())
-        if name not in found:
+        if name not in versions:
             package = metadata.distribution(name)
-            found[name] = package.version.partition("+")[0]  # 1.5.0+cpu is known as 1.5.0
-            needed = map(Requirement, package.requires or [])
-            queue += [need.name for need in needed if not need.marker or need.marker.evaluate({"extra": ""})]
-    return found
+            versions[name] = package.version.partition("+")[0]  # vulnerabilities of 1.5.0+cpu are listed for 1.5.0
+            dependencies = map(Requirement, package.requires or [])
+            queue += [one.name for one in dependencies if not one.marker or one.marker.evaluate({"extra": ""})]
+    return versions
 
 
-def findings_of(report: dict[str, Any]) -> tuple[list[tuple[str, set[str]]], list[str]]:
-    """pip-audit's report: each finding with all its names, and what nothing could be learned about."""
+def parse_report(report: dict[str, Any]) -> tuple[list[tuple[str, set[str]]], list[str]]:
+    """Parse pip-audit's report into findings (package with version, all ids) and names of unchecked packages."""
     packages = report["dependencies"]
-    unknown = [package["name"] for package in packages if "skip_reason" in package]
-    found = [
+    unchecked = [package["name"] for package in packages if "skip_reason" in package]
+    findings = [
         (f"{package['name']} {package['version']}", {vulnerability["id"], *vulnerability["aliases"]})
         for package in packages
         for vulnerability in package.get("vulns", [])
     ]
-    return found, unknown
+    return findings, unchecked
 
 
-def ask_pip_audit() -> dict[str, Any]:
-    """Raises OSError or ValueError where there is no answer."""
+def run_pip_audit() -> dict[str, Any]:
+    """Run pip-audit and return its report. Raises OSError, ValueError or SubprocessError if it fails."""
     if not (TOOL / "bin" / "pip-audit").exists():
-        # pip-audit needs a current Python, as the notebook does.
+        # pip-audit needs a current Python, like the notebook.
         subprocess.run([str(ROOT / ".venv-notebook/bin/python"), "-m", "venv", str(TOOL)], check=True)
         subprocess.run([str(TOOL / "bin/pip"), "install", "-qq", PIP_AUDIT], check=True)
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     pins = TOOL / "served.txt"
     names = [Requirement(line).name for line in lines if line and not line.startswith("#")]
-    pins.write_text("".join(f"{name}=={version}\n" for name, version in sorted(served(names).items())))
+    pins.write_text("".join(f"{name}=={version}\n" for name, version in sorted(installed_versions(names).items())))
     command = [str(TOOL / "bin/pip-audit"), "-r", str(pins), "--no-deps", "--disable-pip", "--format", "json"]
     return run([*command, "--progress-spinner", "off"])
 
 
 def run(command: list[str]) -> dict[str, Any]:
+    """Run a command that prints JSON."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     report: dict[str, Any] = json.loads(done.stdout)
     return report
@@ -77,15 +80,15 @@ def run(command: list[str]) -> dict[str, Any]:
 def main() -> int:
     findings: list[tuple[str, set[str]]] = []
     try:
-        findings, unknown = findings_of(ask_pip_audit())
-        if unknown:
-            print(f"audit: NOT CHECKED, for the service gave no answer: {', '.join(unknown)}", file=sys.stderr)
+        findings, unchecked = parse_report(run_pip_audit())
+        if unchecked:
+            print(f"audit: NOT CHECKED, no vulnerability data: {', '.join(unchecked)}", file=sys.stderr)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        print(f"audit: NOT CHECKED, pip-audit gives no answer: {error}", file=sys.stderr)
-    known = evaluate_scores()
-    new = [(package, names) for package, names in findings if not names & known]
-    for package, names in new:
-        print(f"audit: {package}: {', '.join(sorted(names))}: judge it in {JUDGEMENTS.relative_to(ROOT)}, or upgrade")
+        print(f"audit: NOT CHECKED, pip-audit failed: {error}", file=sys.stderr)
+    judged = judged_ids()
+    new = [(package, ids) for package, ids in findings if not ids & judged]
+    for package, ids in new:
+        print(f"audit: {package}: {', '.join(sorted(ids))}: judge it in {JUDGEMENTS.relative_to(ROOT)}, or upgrade")
     print(f"audit: {len(findings)} findings, {len(new)} of them without a judgement")
     return 1 if new else 0
 

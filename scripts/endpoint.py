@@ -1,4 +1,4 @@
-"""Where the deployed service answers, as its stack tells."""
+"""The address of the deployed service, read from the outputs of its CloudFormation stack."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 SERVICE = "face-recognition"
-# The stack's output that tells it, by front: a REST API, an HTTP API, a function URL.
-TELLING = ("ServiceEndpoint", "HttpApiUrl", "ClassifyLambdaFunctionUrl")
+# Stack outputs that hold the address, for a REST API, an HTTP API and a function URL.
+ADDRESS_OUTPUTS = ("ServiceEndpoint", "HttpApiUrl", "ClassifyLambdaFunctionUrl")
 
 
-class NoEndpoint(Exception):
-    """With a sentence for whoever runs this."""
+class EndpointError(Exception):
+    """There is no usable endpoint; the message is a sentence for the user."""
 
 
 def region() -> str:
-    """That of serverless.yml."""
+    """The AWS region, with the same default as serverless.yml."""
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "eu-central-1"
 
 
@@ -28,32 +28,34 @@ def client(service: str) -> Any:
 
 
 def outputs(stack: str) -> dict[str, str]:
-    """Raises ClientError where there is no such stack, BotoCoreError where nobody can be asked."""
-    (found,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+    """Outputs of a stack. Raises ClientError if it does not exist, BotoCoreError if AWS cannot be reached."""
+    (description,) = client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in description.get("Outputs", [])}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Those that say which endpoint."""
-    parser.add_argument("--url", default=os.environ.get("URL"), help="what /classify comes after")
-    parser.add_argument("--stage", default=os.environ.get("STAGE") or "dev", help="of the deployed service")
+    """Add the options that select an endpoint."""
+    parser.add_argument("--url", default=os.environ.get("URL"), help="address of the service, without /classify")
+    parser.add_argument(
+        "--stage", default=os.environ.get("STAGE") or "dev", help="stage of the deployed service (default: %(default)s)"
+    )
 
 
-def chosen(options: argparse.Namespace) -> str:
-    """What /classify comes after. Raises NoEndpoint."""
-    return (options.url or deployed(options.stage)).rstrip("/")
+def selected_endpoint(options: argparse.Namespace) -> str:
+    """Address given by the options, without /classify. Raises EndpointError."""
+    return (options.url or deployed_endpoint(options.stage)).rstrip("/")
 
 
-def deployed(stage: str) -> str:
-    """Raises NoEndpoint."""
+def deployed_endpoint(stage: str) -> str:
+    """Address of the stage's deployed service. Raises EndpointError."""
     name = f"{SERVICE}-{stage}"
     try:
         found = outputs(name)
     except (BotoCoreError, ClientError) as error:
-        raise NoEndpoint(
-            f"there is no service {name} in {region()} ({error}): deploy it with `make deploy`, or name an endpoint, URL=https://..."
+        raise EndpointError(
+            f"there is no service {name} in {region()} ({error}): deploy it with `make deploy`, or set URL=https://..."
         ) from error
-    for output in TELLING:
+    for output in ADDRESS_OUTPUTS:
         if output in found:
             return found[output]
-    raise NoEndpoint(f"the stack {name} names no endpoint: name it yourself, URL=https://...")
+    raise EndpointError(f"the stack {name} has no output with the endpoint: set URL=https://...")

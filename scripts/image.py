@@ -1,7 +1,7 @@
-"""Build the Dockerfile's image, show what it weighs by layer, and ask it who is on a photo: `make image`.
+"""Build the Docker image, print the size of its layers, and classify a photo with it: `make image`.
 
-With Docker where an engine runs. Else with buildah and debootstrap, as root, without an engine or a registry: on a
-Debian with the Python 3.8 of .venv, which shows that the Dockerfile is right, and is not for pushing.
+Uses Docker if its engine is running. Otherwise uses buildah and debootstrap, as root and without a registry: the base
+image is then Debian with the Python 3.8 of .venv. That image checks the Dockerfile and is not meant to be published.
 """
 
 from __future__ import annotations
@@ -21,54 +21,57 @@ from typing import Iterator
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "image"
 EMULATOR = ROOT / ".venv" / "bin" / "aws-lambda-rie"
-EVENT, NAME = ROOT / "tests" / "events" / "rest-known-person.json", "Kofi Annan"
+EVENT, EXPECTED_NAME = ROOT / "tests" / "events" / "rest-known-person.json", "Kofi Annan"
 TAG = "face-recognition"
 
-# The Dockerfile's build arguments that are set in the environment.
+# The Dockerfile's build arguments that the environment sets.
 ARGUMENTS = {name: os.environ[name] for name in ("BASE", "TORCH", "WHEELS", "WEIGHTS", "MODEL") if name in os.environ}
 
-# Of what comes upon the base image, in MB. The libraries for CUDA are 1,087 MB of the larger one.
+# Maximum size of the layers on top of the base image, in MB. CUDA's libraries are 1,087 MB of the larger limit.
 LIMIT = 520 if ARGUMENTS.get("TORCH", "+cpu").endswith("+cpu") else 1600
-LAYERS = ("packages", "model", "code")  # the last ones of the Dockerfile
+LAYERS = ("packages", "model", "code")  # the last layers of the Dockerfile, in its order
 
 
-class Failed(Exception):
-    """With a sentence for whoever runs this."""
+class ImageError(Exception):
+    """The image cannot be built or is not as expected; the message is a sentence for the user."""
 
 
 def output(*command: object) -> str:
+    """Run a command and return its standard output. Raises ImageError if it fails."""
     done = subprocess.run([*map(str, command)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise Failed(f"this failed: {' '.join(map(str, command))}")
+        raise ImageError(f"this command failed: {' '.join(map(str, command))}")
     return done.stdout.strip()
 
 
 def pip_settings() -> Path:
-    """The package index that this machine's pip asks, for where it is a private one."""
-    found = output(sys.executable, "-m", "pip", "config", "list").splitlines()
-    settings = [line.partition("=") for line in found if line.startswith(("global.", ":env:."))]
-    wanted = [f"{name.partition('.')[2]} = {value[1:-1]}" for name, _, value in settings if "index-url" in name]
+    """Write a pip.conf with the package index of this machine's pip, which may be a private one."""
+    lines = output(sys.executable, "-m", "pip", "config", "list").splitlines()
+    settings = [line.partition("=") for line in lines if line.startswith(("global.", ":env:."))]
+    index = [f"{name.partition('.')[2]} = {value[1:-1]}" for name, _, value in settings if "index-url" in name]
     file = BUILD / "pip.conf"
-    file.write_text("\n".join(["[global]", *(line for line in wanted if "file:" not in line), ""]))
+    file.write_text("\n".join(["[global]", *(line for line in index if "file:" not in line), ""]))
     return file
 
 
-def build(*command: str, **more: str) -> None:
-    """more: build arguments that count for more than those of the environment."""
-    arguments = [f"--build-arg={name}={value}" for name, value in {**ARGUMENTS, **more}.items()]
+def build(*command: str, **overrides: str) -> None:
+    """Run a build command. overrides: build arguments that replace those of the environment."""
+    arguments = [f"--build-arg={name}={value}" for name, value in {**ARGUMENTS, **overrides}.items()]
     output(*command, f"--tag={TAG}", f"--secret=id=pip,src={pip_settings()}", *arguments, ".")
 
 
 class Docker:
+    """Builds and runs the image with a Docker engine."""
+
     def build(self) -> None:
         build("docker", "build", "--platform=linux/amd64")
 
     def layers(self) -> list[float]:
-        """Megabytes, uncompressed."""
+        """Sizes of the layers in MB, uncompressed, from the first one of the base image on."""
         form = "--format={{.Size}}\t{{.CreatedBy}}"
         lines = output("docker", "history", "--human=false", form, TAG).splitlines()
         steps = [line.split("\t") for line in reversed(lines)]
-        return [int(size) / 1e6 for size, what in steps if int(size) or what.startswith("COPY")]
+        return [int(size) / 1e6 for size, step in steps if int(size) or step.startswith("COPY")]
 
     @contextlib.contextmanager
     def running(self, port: int) -> Iterator[None]:
@@ -83,7 +86,7 @@ class Docker:
 
 
 class Buildah:
-    """Where there is no Docker engine."""
+    """Builds and runs the image without a Docker engine."""
 
     def build(self) -> None:
         if not output("buildah", "images", "--quiet", "--filter", f"reference={TAG}-base"):
@@ -93,25 +96,27 @@ class Buildah:
     def _make_base(self) -> None:
         root = BUILD / "debian"
         if not (root / "usr/bin/env").exists():
-            needed = "ca-certificates,libbz2-1.0,libffi8,libgomp1,liblzma5,libreadline8,libsqlite3-0,libssl3,zlib1g"
+            packages = "ca-certificates,libbz2-1.0,libffi8,libgomp1,liblzma5,libreadline8,libsqlite3-0,libssl3,zlib1g"
             log = BUILD / "debootstrap.log"
             with log.open("w") as file:
-                command = ["debootstrap", "--variant=minbase", f"--include={needed}", "bookworm", str(root)]
+                command = ["debootstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(root)]
                 if subprocess.run(command, stdout=file, stderr=file, check=False).returncode:
                     shutil.rmtree(root, ignore_errors=True)
-                    raise Failed(f"debootstrap failed: its log is {log}")
-        # The certificates of this machine: a company's proxy may have its own.
-        ours = Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
-        shutil.copyfile(ours, root / "etc/ssl/certs/ca-certificates.crt")
-        made = output("buildah", "from", "scratch")
-        output("buildah", "add", "--quiet", made, root, "/")
-        output("buildah", "add", "--quiet", made, sys.base_prefix, "/usr/local")
-        tidy = "rm -rf /usr/local/lib/python3.8/test /var/cache/apt; ldconfig; ln -sf python3.8 /usr/local/bin/python"
-        output("buildah", "run", "--isolation=chroot", made, "--", "sh", "-ec", tidy)
-        output("buildah", "commit", "--quiet", "--rm", made, f"{TAG}-base")
+                    raise ImageError(f"debootstrap failed: its log is {log}")
+        # The certificates of this machine, because a company's proxy may need its own.
+        certificates = Path(os.environ.get("SSL_CERT_FILE") or "/etc/ssl/certs/ca-certificates.crt")
+        shutil.copyfile(certificates, root / "etc/ssl/certs/ca-certificates.crt")
+        container = output("buildah", "from", "scratch")
+        output("buildah", "add", "--quiet", container, root, "/")
+        output("buildah", "add", "--quiet", container, sys.base_prefix, "/usr/local")
+        cleanup = (
+            "rm -rf /usr/local/lib/python3.8/test /var/cache/apt; ldconfig; ln -sf python3.8 /usr/local/bin/python"
+        )
+        output("buildah", "run", "--isolation=chroot", container, "--", "sh", "-ec", cleanup)
+        output("buildah", "commit", "--quiet", "--rm", container, f"{TAG}-base")
 
     def layers(self) -> list[float]:
-        """Megabytes, uncompressed."""
+        """Sizes of the layers in MB, uncompressed, from the first one of the base image on."""
         blobs = BUILD / "blobs"
         shutil.rmtree(blobs, ignore_errors=True)
         output("buildah", "push", "--quiet", "--disable-compression", TAG, f"dir:{blobs}")
@@ -121,11 +126,11 @@ class Buildah:
 
     @contextlib.contextmanager
     def running(self, port: int) -> Iterator[None]:
-        made = output("buildah", "from", TAG)
-        config = json.loads(output("buildah", "inspect", made))["OCIv1"]["config"]
+        container = output("buildah", "from", TAG)
+        config = json.loads(output("buildah", "inspect", container))["OCIv1"]["config"]
         command = ["/emulator", f"--runtime-interface-emulator-address=127.0.0.1:{port}", "/usr/local/bin/python"]
         command += [*config["Entrypoint"][1:], *config["Cmd"]]
-        run = ["buildah", "run", "--isolation=chroot", f"--volume={EMULATOR}:/emulator:ro", made, "--", *command]
+        run = ["buildah", "run", "--isolation=chroot", f"--volume={EMULATOR}:/emulator:ro", container, "--", *command]
         with (BUILD / "run.log").open("wb") as log:
             process = subprocess.Popen(run, stdout=log, stderr=log, start_new_session=True)
         try:
@@ -133,71 +138,76 @@ class Buildah:
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait()
-            output("buildah", "rm", made)
+            output("buildah", "rm", container)
 
 
-def engine() -> Docker | Buildah:
+def find_engine() -> Docker | Buildah:
+    """Select Docker or buildah. Raises ImageError if neither can be used."""
     if shutil.which("docker") and not subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
         return Docker()
     if shutil.which("buildah") and shutil.which("debootstrap"):
         if os.geteuid():
-            raise Failed("without a Docker engine this needs root: sudo make image")
+            raise ImageError("without a Docker engine this needs root: sudo make image")
         return Buildah()
-    raise Failed("this needs a running Docker engine, or buildah and debootstrap: apt-get install buildah debootstrap")
+    raise ImageError(
+        "this needs a running Docker engine, or buildah and debootstrap: apt-get install buildah debootstrap"
+    )
 
 
-def ask(port: int) -> dict:
-    """What a new runtime answers to the event of an upload."""
+def invoke(port: int) -> dict:
+    """Send a recorded upload event to a new runtime and return its response. Raises ImageError."""
     url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
     deadline = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(url, EVENT.read_bytes(), timeout=60) as reply:
-                return json.load(reply)
+            with urllib.request.urlopen(url, EVENT.read_bytes(), timeout=60) as response:
+                return json.load(response)
         except OSError:
             if time.monotonic() > deadline:
-                raise Failed("nothing answers in the image") from None
+                raise ImageError("the runtime in the image does not respond") from None
             time.sleep(0.2)
 
 
-def weigh(sizes: list[float]) -> None:
-    """sizes: of the layers, from the base image's first one on. Raises Failed."""
-    base, ours = sum(sizes[: -len(LAYERS)]), sizes[-len(LAYERS) :]
-    for what, size in zip(("base", *LAYERS), (base, *ours)):
-        print(f"{what:8} {size:8.1f} MB")
-    total = sum(ours)
-    print(f"{total:.0f} MB come upon the base image; {LIMIT} MB are allowed\n")
+def check_size(sizes: list[float]) -> None:
+    """Print the sizes and check them. sizes: see Docker.layers. Raises ImageError."""
+    base, added = sum(sizes[: -len(LAYERS)]), sizes[-len(LAYERS) :]
+    for layer, size in zip(("base", *LAYERS), (base, *added)):
+        print(f"{layer:8} {size:8.1f} MB")
+    total = sum(added)
+    print(f"{total:.0f} MB on top of the base image; the limit is {LIMIT} MB\n")
     if total > LIMIT:
-        raise Failed("that is too much")
+        raise ImageError("the image is too large")
 
 
-def check(answer: dict) -> None:
-    """Raises Failed."""
-    body = json.loads(answer.get("body") or "{}")
+def check_response(response: dict) -> None:
+    """Check that the response names the expected person, or reports a missing model. Raises ImageError."""
+    body = json.loads(response.get("body") or "{}")
     if ARGUMENTS.get("WEIGHTS") == "none":
         as_expected = body.get("error", {}).get("code") == "model_unavailable"
     else:
-        as_expected = body.get("predicted_name") == NAME or ("MODEL" in ARGUMENTS and answer["statusCode"] == 200)
+        as_expected = body.get("predicted_name") == EXPECTED_NAME or (
+            "MODEL" in ARGUMENTS and response["statusCode"] == 200
+        )
     if not as_expected:
-        raise Failed(f"the answer is wrong: {json.dumps(answer)[:1000]}")
-    print(f"under the Lambda emulator it answers: {body.get('predicted_name')}, {body.get('timings_ms')}")
+        raise ImageError(f"the response is wrong: {json.dumps(response)[:1000]}")
+    print(f"response under the Lambda emulator: {body.get('predicted_name')}, {body.get('timings_ms')}")
 
 
 def main() -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
     try:
-        chosen = engine()
+        engine = find_engine()
         start = time.monotonic()
-        chosen.build()
-        print(f"built with {type(chosen).__name__.lower()} in {time.monotonic() - start:.0f} s\n")
-        weigh(chosen.layers())
+        engine.build()
+        print(f"built with {type(engine).__name__.lower()} in {time.monotonic() - start:.0f} s\n")
+        check_size(engine.layers())
         port = int(os.environ.get("PORT") or 9101)
-        with chosen.running(port):
-            check(ask(port))
+        with engine.running(port):
+            check_response(invoke(port))
     except KeyboardInterrupt:
         print("\nstopped")
         return 130
-    except Failed as error:
+    except ImageError as error:
         print(f"image: {error}", file=sys.stderr)
         return 1
     return 0

@@ -1,11 +1,11 @@
-"""Serve the model behind the real Serverless route, and the page beside it, until Ctrl-C."""
+"""Serve the model with serverless-offline, and the page at the next port, until Ctrl-C: `make run`."""
 
 from __future__ import annotations
 
 import signal
 
 if __name__ == "__main__":
-    # Until there is something to stop, Ctrl-C ends this without a traceback.
+    # Ctrl-C during the imports must not print a traceback; nothing has to be stopped yet.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import contextlib
@@ -23,20 +23,25 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / ".serverless" / "run.log"
-STARTING = 120  # seconds after which something is wrong
+START_TIMEOUT = 120  # seconds
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class PortError(Exception):
+    """The port cannot be used; the message is a sentence for the user."""
 
 
 class Page(http.server.SimpleHTTPRequestHandler):
     def end_headers(self) -> None:
-        # Unasked, a browser keeps files for a tenth of their age, and would mix new scripts with old ones.
+        # Without this header, browsers cache files for a tenth of their age and would mix old and new modules.
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
     def log_message(self, *_: object) -> None:
-        """The terminal belongs to the service."""
+        """Keep the terminal free of the page's requests."""
 
 
-def busy(port: int) -> bool:
+def is_port_in_use(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -55,15 +60,15 @@ def start(port: int) -> subprocess.Popen[bytes]:
     command = ["node", "--require", str(ROOT / "scripts/spawn.cjs"), str(ROOT / "node_modules/.bin/sls")]
     command += ["offline", "--param", "where=local"]
     command += ["--host", "localhost", "--httpPort", str(port), "--lambdaPort", str(port + 2)]
-    # In a session of its own, so that Ctrl-C comes here first and everything it started can be ended together.
+    # In a new session, so that Ctrl-C reaches only this process, which then stops the service with all its children.
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=LOG.open("wb"), stderr=subprocess.STDOUT, start_new_session=True
     )
 
 
-def wait(service: subprocess.Popen[bytes], url: str) -> str:
-    """Until the model answers. Empty, or what is wrong."""
-    deadline = time.monotonic() + STARTING
+def wait_until_ready(service: subprocess.Popen[bytes], url: str) -> str:
+    """Wait until the service is healthy. Returns an error message, or an empty string."""
+    deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         time.sleep(0.2)
         if service.poll() is not None:
@@ -75,7 +80,7 @@ def wait(service: subprocess.Popen[bytes], url: str) -> str:
             return f"The service does not work: {error.read().decode()}"
         except OSError:
             continue
-    return f"The service is not ready after {STARTING} s; its log is {LOG}."
+    return f"The service is not ready after {START_TIMEOUT} s; its log is {LOG}."
 
 
 def stop(service: subprocess.Popen[bytes]) -> None:
@@ -87,43 +92,59 @@ def stop(service: subprocess.Popen[bytes]) -> None:
         os.killpg(service.pid, signal.SIGKILL)
 
 
-def main() -> int:
+def selected_port() -> int:
+    """Port of the service, from PORT. The next two must be free for the page and Lambda's API. Raises PortError."""
     text = os.environ.get("PORT") or "3000"
     if not text.isdigit() or not 0 < int(text) < 65534:
-        print(f"PORT={text} is not a port", file=sys.stderr)
-        return 1
+        raise PortError(f"PORT={text} is not a port")
     port = int(text)
-    taken = [number for number in (port, port + 1, port + 2) if busy(number)]
-    if taken:
-        print(
-            f"port {taken[0]} is in use: stop what runs there, or choose another with PORT={port + 10} make run",
-            file=sys.stderr,
-        )
+    for number in (port, port + 1, port + 2):
+        if is_port_in_use(number):
+            raise PortError(
+                f"port {number} is in use: stop the program that uses it, or choose another port with "
+                f"PORT={port + 10} make run"
+            )
+    return port
+
+
+def serve_page(port: int) -> None:
+    """Serve web/ in a thread until this process ends."""
+    handler = functools.partial(Page, directory=str(ROOT / "web"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def supervise(service: subprocess.Popen[bytes], port: int, url: str) -> int:
+    """Wait for the service, serve the page and return an exit status when the service ends by itself."""
+    error = wait_until_ready(service, url)
+    if error:
+        print(error, file=sys.stderr)
+        return 1
+    serve_page(port + 1)
+    print(f"\n  curl -F file=@web/samples/Kofi_Annan_0006.jpg {url}/classify\n")
+    print(f"  page: http://localhost:{port + 1}/?endpoint={url}")
+    print(f"  log:  {LOG.relative_to(ROOT)}")
+    print("  Ctrl-C stops it.", flush=True)
+    service.wait()
+    print(f"The service has stopped:\n{LOG.read_text()[-2000:]}", file=sys.stderr)
+    return 1
+
+
+def main() -> int:
+    try:
+        port = selected_port()
+    except PortError as error:
+        print(error, file=sys.stderr)
         return 1
     url = f"http://localhost:{port}/dev"
     print(f"starting {url} ...", flush=True)
-    ends = (signal.SIGINT, signal.SIGTERM)
-    for end in ends:
-        signal.signal(end, lambda *_: None)  # for the moment in which nobody would stop the service
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)  # an interrupt before `try` would leave the service running
     service = start(port)
     try:
-        for end in ends:
-            signal.signal(end, signal.default_int_handler)
-        wrong = wait(service, url)
-        if wrong:
-            print(wrong, file=sys.stderr)
-            return 1
-        page = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", port + 1), functools.partial(Page, directory=str(ROOT / "web"))
-        )
-        threading.Thread(target=page.serve_forever, daemon=True).start()
-        print(f"\n  curl -F file=@web/samples/Kofi_Annan_0006.jpg {url}/classify\n")
-        print(f"  page: http://localhost:{port + 1}/?endpoint={url}")
-        print(f"  log:  {LOG.relative_to(ROOT)}")
-        print("  Ctrl-C stops it.", flush=True)
-        service.wait()
-        print(f"The service has stopped:\n{LOG.read_text()[-2000:]}", file=sys.stderr)
-        return 1
+        for number in SIGNALS:
+            signal.signal(number, signal.default_int_handler)
+        return supervise(service, port, url)
     except KeyboardInterrupt:
         print("\nstopped")
         return 130

@@ -1,6 +1,6 @@
 #!/bin/sh
-# From photos to an answering endpoint: enrol (PEOPLE) or train (DATA), publish to MODEL_URI, smoke test at URL, which is
-# the deployed endpoint unless given. `make ship` calls it.
+# From photos to a tested endpoint: enrol PEOPLE or train with DATA, publish to MODEL_URI, run the smoke test at URL (by
+# default the deployed endpoint). `make ship` calls it.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,9 +11,9 @@ fail() {
 
 case ${MODEL_URI:-} in
 s3://?*) ;;
-*) fail "MODEL_URI=s3://bucket/prefix is where the model goes" ;;
+*) fail "set MODEL_URI=s3://bucket/prefix, where the model is published" ;;
 esac
-[ -n "${PEOPLE:-}${DATA:-}" ] || fail "PEOPLE=folder adds people to the model at $MODEL_URI, DATA=archive or folder trains a new one"
+[ -n "${PEOPLE:-}${DATA:-}" ] || fail "set PEOPLE=folder to add people to the model at $MODEL_URI, or DATA=archive or folder to train a new one"
 
 python=.venv/bin/python
 out=${OUT:-runs/ship}
@@ -21,11 +21,11 @@ if [ -n "${DATA:-}" ]; then
     $python -m training all --data "$DATA" ${PEOPLE:+--people "$PEOPLE"} --out "$out"
     model=$out/model
 else
-    model=build/ship # a new folder: nothing in it means that nobody was new
+    model=build/ship # removed first: if it has no latest.json afterwards, there were no new people
     rm -rf $model
     $python -m training enrol --people "$PEOPLE" --model "$MODEL_URI" --out $model
-    [ -f $model/latest.json ] || { echo "ship: nobody new, so $MODEL_URI stays as it is" && exit; }
+    [ -f $model/latest.json ] || { echo "ship: no new people; $MODEL_URI is unchanged" && exit; }
 fi
 $python -m training publish --model "$model" --to "$MODEL_URI"
-version=$($python -c 'import sys; from model.store import current; print(current(sys.argv[1]).version)' "$model")
+version=$($python -c 'import json, sys; print(json.load(open(sys.argv[1]))["version"])' "$model/latest.json")
 exec $python scripts/smoke.py --version "$version"

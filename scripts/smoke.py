@@ -1,6 +1,7 @@
-"""Does an endpoint do what it should? `make smoke URL=https://...`, local ones too, and without URL the one deployed.
+"""Test a running endpoint: `make smoke URL=https://...`, or without URL the deployed one.
 
-Sends the samples of web/samples, or PHOTO, and says what came back. Ends with 1 if anything is wrong.
+Sends a sample photo, or PHOTO, and prints the result of each step. Works with local endpoints, too. Exits with 1 if a
+step fails.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from pathlib import Path
 from typing import Any, Callable
 
 import requests
-from endpoint import NoEndpoint, add_options, chosen
+from endpoint import EndpointError, add_options, selected_endpoint
+from upload import post_photo
 
 SAMPLE = Path(__file__).resolve().parent.parent / "web" / "samples" / "Kofi_Annan_0006.jpg"
 SAMPLE_NAME = "Kofi Annan"
-COLD = 60  # seconds: the first request may wait for a cold start
-WARM = 5  # requests that are timed
+TIMEOUT = 60  # seconds; the first request may include a cold start
+TIMED_REQUESTS = 5
 
 
-class Wrong(Exception):
-    """With a sentence about what came back."""
+class StepError(Exception):
+    """A step failed; the message says what is wrong with the response."""
 
 
 class Endpoint:
+    """The steps of the test. Each returns a short text about what it found and raises StepError if it fails."""
+
     def __init__(self, url: str, key: str, photo: Path) -> None:
         self.url = url
         self.photo = photo
@@ -34,92 +38,95 @@ class Endpoint:
         if key:
             self.session.headers["x-api-key"] = key
 
-    def ask(self, status: int, method: str, path: str, **more: Any) -> requests.Response:
-        """Raises Wrong if the answer has another status."""
+    def request(self, status: int, method: str, path: str, **options: Any) -> requests.Response:
+        """Send a request. Raises StepError if the response has another status than this, or if there is none."""
+        return self._checked(
+            status,
+            f"{method} {path}",
+            lambda: self.session.request(method, self.url + path, timeout=TIMEOUT, **options),
+        )
+
+    def upload(self) -> requests.Response:
+        """Send the photo to /classify. Raises StepError as `request` does."""
+        return self._checked(
+            200,
+            "POST /classify",
+            lambda: post_photo(self.session, f"{self.url}/classify", self.photo, {}, timeout=TIMEOUT),
+        )
+
+    def _checked(self, status: int, request: str, send: Callable[[], requests.Response]) -> requests.Response:
         try:
-            reply = self.session.request(method, self.url + path, timeout=COLD, **more)
+            response = send()
         except requests.RequestException as error:
-            raise Wrong(f"nothing answers at {self.url} ({type(error).__name__})") from error
-        if reply.status_code != status:
-            raise Wrong(f"{method} {path} answers {reply.status_code} instead of {status}: {reply.text[:300]}")
-        return reply
+            raise StepError(f"nothing answers at {self.url} ({type(error).__name__})") from error
+        if response.status_code != status:
+            raise StepError(f"{request} answers {response.status_code} instead of {status}: {response.text[:300]}")
+        return response
 
     def health(self, version: str, wait: float) -> str:
-        """version: that has to be served after `wait` seconds at most, or empty."""
+        """version: the one to wait for, at most `wait` seconds, or empty for any."""
         deadline = time.monotonic() + wait
         while True:
-            found = self.ask(200, "GET", "/health").json()["model"]["version"]
-            if not version or found == version:
-                return f"serves {found}"
+            served = self.request(200, "GET", "/health").json()["model"]["version"]
+            if not version or served == version:
+                return f"serves {served}"
             if time.monotonic() > deadline:
-                raise Wrong(f"serves {found} and, after {wait:.0f} s, still not {version}")
+                raise StepError(f"serves {served} and, after {wait:.0f} s, still not {version}")
             time.sleep(5)
 
     def people(self) -> str:
-        found = self.ask(200, "GET", "/people").json()
-        if found["count"] != len(found["people"]):
-            raise Wrong(f"counts {found['count']} people and lists {len(found['people'])}")
-        return f"knows {found['count']} people"
+        body = self.request(200, "GET", "/people").json()
+        if body["count"] != len(body["people"]):
+            raise StepError(f"counts {body['count']} people and lists {len(body['people'])}")
+        return f"knows {body['count']} people"
 
     def classify(self) -> str:
         start = time.perf_counter()
-        answer = self.ask(200, "POST", "/classify", files={"file": self.photo.open("rb")}).json()
+        body = self.upload().json()
         seconds = time.perf_counter() - start
-        name = answer["predicted_name"]
-        names = [person["name"] for person in self.ask(200, "GET", "/people").json()["people"]]
+        name = body["predicted_name"]
+        names = [person["name"] for person in self.request(200, "GET", "/people").json()["people"]]
         if self.photo == SAMPLE and SAMPLE_NAME in names and name != SAMPLE_NAME:
-            raise Wrong(f"takes {SAMPLE_NAME} for {name or 'nobody it knows'}")
-        who = f"{name}, {answer['confidence']:.1%}" if answer["known"] else "somebody it does not know"
-        return f"{self.photo.name}: {who}, after {seconds:.2f} s"
+            raise StepError(f"identifies {SAMPLE_NAME} as {name or 'an unknown person'}")
+        person = f"{name}, {body['confidence']:.1%}" if body["known"] else "unknown person"
+        return f"{self.photo.name}: {person}, after {seconds:.2f} s"
 
     def raw(self) -> str:
-        """Only behind API Gateway: serverless-offline hands on no raw images as bytes."""
+        """Send the photo as the body of the request."""
         if "//localhost" in self.url:
-            return "not tried: serverless-offline cannot"
+            return "skipped: serverless-offline does not support raw bodies"
         try:
-            self.ask(200, "POST", "/classify", data=self.photo.read_bytes(), headers={"Content-Type": "image/jpeg"})
-        except Wrong as error:
-            raise Wrong(f"{error}. Are the gateway's binary media types */*?") from error
-        return "is taken, too"
+            with self.photo.open("rb") as photo:
+                self.request(200, "POST", "/classify", data=photo, headers={"Content-Type": "image/jpeg"})
+        except StepError as error:
+            raise StepError(f"{error}. Are the gateway's binary media types */*?") from error
+        return "is accepted"
 
     def refuse(self) -> str:
-        reply = self.ask(415, "POST", "/classify", files={"file": ("notes.txt", b"not a photo" * 20)})
-        return f"refused: {reply.json()['error']['message']}"
+        response = self.request(415, "POST", "/classify", files={"file": ("notes.txt", b"not a photo" * 20)})
+        return f"refused: {response.json()['error']['message']}"
 
     def preflight(self) -> str:
+        if "//localhost" in self.url:
+            return "skipped: serverless-offline answers preflight requests itself"
         headers = {"Origin": "https://page.example", "Access-Control-Request-Method": "POST"}
-        allowed = self.ask(204, "OPTIONS", "/classify", headers=headers).headers.get("Access-Control-Allow-Origin")
-        return f"pages of {allowed} may read the answers" if allowed else "pages elsewhere may not read the answers"
+        response = self.request(204, "OPTIONS", "/classify", headers=headers)
+        allowed = response.headers.get("Access-Control-Allow-Origin")
+        return f"pages of {allowed} may read the responses" if allowed else "other pages may not read the responses"
 
     def warm(self) -> str:
         times = []
-        for _ in range(WARM):
+        for _ in range(TIMED_REQUESTS):
             start = time.perf_counter()
-            self.ask(200, "POST", "/classify", files={"file": self.photo.open("rb")})
+            self.upload()
             times.append(1000 * (time.perf_counter() - start))
-        return f"{statistics.median(times):.0f} ms from here and back, median of {WARM}"
+        return f"{statistics.median(times):.0f} ms round trip, median of {TIMED_REQUESTS}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    parser.add_argument("--photo", type=Path, default=os.environ.get("PHOTO") or SAMPLE)
-    parser.add_argument("--version", default="", help="that has to be served")
-    parser.add_argument(
-        "--wait", type=float, default=150, help="seconds for it: it is looked for once a minute (default: %(default)s)"
-    )
-    options = parser.parse_args()
-    if not options.photo.is_file():
-        print(f"smoke: there is no photo {options.photo}", file=sys.stderr)
-        return 1
-    try:
-        url = chosen(options)
-    except NoEndpoint as error:
-        print(f"smoke: {error}", file=sys.stderr)
-        return 1
-    endpoint = Endpoint(url, os.environ.get("API_KEY", ""), options.photo)
+def run_steps(endpoint: Endpoint, version: str, wait: float) -> int:
+    """Run the steps, print their results and return the number of failed ones. Stops if the first one fails."""
     steps: list[tuple[str, Callable[[], str]]] = [
-        ("health", lambda: endpoint.health(options.version, options.wait)),
+        ("health", lambda: endpoint.health(version, wait)),
         ("people", endpoint.people),
         ("a photo", endpoint.classify),
         ("a raw photo", endpoint.raw),
@@ -127,17 +134,45 @@ def main() -> int:
         ("a page", endpoint.preflight),
         ("warm", endpoint.warm),
     ]
-    print(url)
-    wrong = 0
+    failed = 0
     for name, step in steps:
         try:
             print(f"  ok     {name:12} {step()}", flush=True)
-        except (Wrong, KeyError, ValueError) as error:
+        except (StepError, KeyError, ValueError) as error:
             print(f"  WRONG  {name:12} {error}", flush=True)
-            wrong += 1
+            failed += 1
             if name == "health":
                 break
-    return 1 if wrong else 0
+    return failed
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    parser.add_argument("--photo", type=Path, default=os.environ.get("PHOTO") or SAMPLE)
+    parser.add_argument("--version", default="", help="model version that must be served")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=150,
+        help="seconds to wait for it, because runtimes look for a new model once a minute (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse_options()
+    if not options.photo.is_file():
+        print(f"smoke: there is no photo {options.photo}", file=sys.stderr)
+        return 1
+    try:
+        url = selected_endpoint(options)
+    except EndpointError as error:
+        print(f"smoke: {error}", file=sys.stderr)
+        return 1
+    print(url)
+    endpoint = Endpoint(url, os.environ.get("API_KEY", ""), options.photo)
+    return 1 if run_steps(endpoint, options.version, options.wait) else 0
 
 
 if __name__ == "__main__":

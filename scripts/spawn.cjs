@@ -1,5 +1,5 @@
-// serverless-offline starts Python through a shell and quotes nothing, so that no folder above may have a space in its
-// name. Loaded before it, this has Python started without a shell.
+// Loaded before serverless-offline, so that it starts Python without a shell. It quotes no arguments for the shell and
+// would fail in folders with a space in the path.
 const processes = require("node:child_process");
 const { syncBuiltinESMExports } = require("node:module");
 

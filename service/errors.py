@@ -1,15 +1,15 @@
 """Errors of the use cases.
 
-    ServiceError
-    ├── NoFace             the photo shows no face
-    └── ModelUnavailable   no network or gallery can be served now
+ServiceError
+├── NoFace             the photo shows no face
+└── ModelUnavailable   no network or gallery can be served now
 """
 
 from __future__ import annotations
 
 
 class ServiceError(Exception):
-    """The message is a sentence for the caller. It names no person, bucket or path."""
+    """Base class. The message is a sentence for the caller and names no person, bucket or path."""
 
 
 class NoFace(ServiceError):

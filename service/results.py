@@ -10,8 +10,10 @@ from model.face import Face
 
 @dataclass(frozen=True)
 class IdentifyOptions:
-    """top: number of candidates; threshold: confidence in [0, 1], None for the calibrated one; all_faces: False
-    identifies the largest face only.
+    """Options of `identify`.
+
+    top: number of candidates; threshold: confidence in [0, 1], None for the calibrated one; all_faces: False identifies
+    the largest face only.
     """
 
     top: int = 5
@@ -26,6 +28,13 @@ class PersonSummary(NamedTuple):
     name: str
 
 
+@dataclass(frozen=True)
+class PeopleList:
+    """Everybody in the gallery, by ID."""
+
+    people: tuple[PersonSummary, ...]
+
+
 class Match(NamedTuple):
     """A person and the confidence in [0, 1] that a face shows them."""
 
@@ -36,20 +45,16 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True)
 class RecognizedFace:
-    """A face and its candidates, best first. known: the best candidate reaches the threshold."""
+    """A face and its candidates, best first. known: the first candidate reaches the threshold."""
 
     face: Face
     candidates: tuple[Match, ...]
     known: bool
 
-    @property
-    def best(self) -> Match:
-        return self.candidates[0]
-
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """version: of the served network and its gallery; people: in the gallery."""
+    """Served model. version: of the network and its gallery; people: number of people in the gallery."""
 
     version: str
     people: int

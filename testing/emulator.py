@@ -1,4 +1,4 @@
-"""AWS's own Lambda emulator with the handler in it: awslambdaric behind the runtime interface emulator."""
+"""The handler in AWS's Lambda emulator: awslambdaric behind the runtime interface emulator."""
 
 from __future__ import annotations
 
@@ -21,12 +21,16 @@ EMULATOR = Path(sys.executable).parent / "aws-lambda-rie"
 
 
 class Emulator:
-    """One running function. The emulator starts it with the first event, as Lambda does. To be closed."""
+    """One running function. The first event starts it, as on Lambda. Close after use."""
 
     def __init__(
         self, log: Path, handler: str = "handler.handle", python: str = sys.executable, **environment: str
     ) -> None:
-        """python: one that has awslambdaric."""
+        """Start the emulator.
+
+        log: file for the output of emulator and function; handler: as `module.function`; python: interpreter with
+        awslambdaric; environment: variables of the function.
+        """
         self.log = log
         self._address = f"127.0.0.1:{free_port()}"
         command = [str(EMULATOR), "--runtime-interface-emulator-address", self._address]
@@ -38,7 +42,11 @@ class Emulator:
             )
 
     def answer(self, event: dict[str, Any] | bytes) -> dict[str, Any]:
-        """What the function returns. One at a time: the emulator refuses another meanwhile. event: or its JSON."""
+        """Invoke the function and return its result.
+
+        event: the event or its JSON. The emulator accepts one event at a time. Raises AssertionError if it does not
+        start.
+        """
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
         url = f"http://{self._address}/2015-03-31/functions/function/invocations"
         for _ in range(100):
@@ -51,17 +59,17 @@ class Emulator:
                 if not isinstance(error.reason, ConnectionRefusedError):
                     raise
                 time.sleep(0.1)
-        raise AssertionError(f"the emulator does not answer: {self.log.read_text()[-2000:]}")
+        raise AssertionError(f"the emulator does not respond: {self.log.read_text()[-2000:]}")
 
     def invoke(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Status and body."""
-        answer = self.answer(event)
-        return answer["statusCode"], json.loads(answer["body"])
+        """Invoke the function and return the status and the parsed JSON body."""
+        result = self.answer(event)
+        return result["statusCode"], json.loads(result["body"])
 
     def runtime(self) -> psutil.Process:
-        """The process that the handler runs in, once there has been an event."""
-        (found,) = psutil.Process(self.process.pid).children()
-        return found
+        """The process of the handler. Requires an earlier event."""
+        (process,) = psutil.Process(self.process.pid).children()
+        return process
 
     def close(self) -> None:
         self.process.terminate()

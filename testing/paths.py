@@ -1,4 +1,4 @@
-"""Paths of the repository and of the data beside it."""
+"""Paths of the repository and of the data folder next to it, which DATA_DIR overrides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Local servers of AWS APIs, each in a process of its own."""
+"""Local servers of AWS APIs, each in its own process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from testing.paths import ROOT
 
 
 def free_port() -> int:
-    """Below the ports that the system gives to outgoing connections: one of those may be taken again at any time."""
+    """Find a free port below the range of outgoing connections, which could take the port at any time."""
     while True:
         port = random.randrange(10_000, 30_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -25,7 +25,7 @@ def free_port() -> int:
 
 
 def until_up(url: str, process: subprocess.Popen[Any], seconds: float = 60) -> None:
-    """Wait until something answers there, whatever it says."""
+    """Wait until `url` responds, with any status. Raises AssertionError if the process ends or time runs out."""
     for _ in range(int(seconds * 10)):
         assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
         try:
@@ -36,12 +36,12 @@ def until_up(url: str, process: subprocess.Popen[Any], seconds: float = 60) -> N
             return
         except OSError:
             time.sleep(0.1)
-    raise AssertionError(f"nothing answers at {url}")
+    raise AssertionError(f"no response from {url} within {seconds:g} s")
 
 
 @contextlib.contextmanager
 def moto(*command: str) -> Iterator[str]:
-    """The URL of an API of AWS's, moto's server in a process of its own, or `command` PORT in place of it."""
+    """Run moto's server, or `command` PORT instead, and yield its URL."""
     port = str(free_port())
     url = f"http://127.0.0.1:{port}"
     start = [*command, port] if command else [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port]

@@ -1,3 +1,5 @@
+"""Fixtures and helpers for all tests."""
+
 from __future__ import annotations
 
 import os
@@ -15,14 +17,14 @@ from testing.paths import DATA, ROOT
 from testing.servers import moto
 from tests.commands import clone
 
-# torch's threads spin while they wait for each other. Where other processes want the processors as well, a photo takes
-# seconds so. This is read when torch is loaded, here and in what the tests start.
+# By default torch's threads spin while they wait for each other, so that a photo takes seconds if other processes need
+# the CPUs. OpenMP reads this variable when torch is loaded, here and in child processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests run in one process, and in one after another where Serverless writes to .serverless."""
+    """Run each file's tests in one process, and all tests in which Serverless writes to .serverless in the same one."""
     for item in items:
         shared = item.path.parent.name == "web" or item.path.name in ("test_deploy.py", "test_run.py")
         item.add_marker(pytest.mark.xdist_group("serverless" if shared else item.path.name))
@@ -30,12 +32,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture()
 def context() -> SimpleNamespace:
+    """The Lambda context of a request."""
     return SimpleNamespace(aws_request_id="request-1")
 
 
 @pytest.fixture(scope="session")
 def weights() -> Path:
-    """TORCH_HOME with the VGGFace2 weights."""
+    """TORCH_HOME with the VGGFace2 weights. Skips the test if they are missing."""
     home = DATA / "torch"
     if not (home / "checkpoints" / "20180402-114759-vggface2.pt").exists():
         pytest.skip(f"the VGGFace2 weights are not in {home}: set DATA_DIR")
@@ -44,6 +47,7 @@ def weights() -> Path:
 
 @pytest.fixture(scope="session")
 def lfw_archive() -> Path:
+    """The archive of LFW. Skips the test if it is missing."""
     path = DATA / "lfw" / "lfw-deepfunneled-subset.tgz"
     if not path.exists():
         pytest.skip(f"LFW is not at {path}: set DATA_DIR")
@@ -51,7 +55,7 @@ def lfw_archive() -> Path:
 
 
 def by_person(pack: tarfile.TarFile) -> dict[str, list[tarfile.TarInfo]]:
-    """The photos in LFW's archive."""
+    """Photos by folder name. pack: LFW's archive."""
     photos: dict[str, list[tarfile.TarInfo]] = {}
     for member in pack.getmembers():
         if member.isfile():
@@ -59,7 +63,7 @@ def by_person(pack: tarfile.TarFile) -> dict[str, list[tarfile.TarInfo]]:
     return photos
 
 
-# Whom docs/training.md takes for the course project's own ten.
+# People of LFW that replace the course project's ten custom people in docs/training.md.
 TEN = [
     *("Abdullah_Gul", "Amelie_Mauresmo", "Andy_Roddick", "Angelina_Jolie", "Bill_Clinton"),
     *("Carlos_Moya", "David_Beckham", "Halle_Berry", "Jackie_Chan", "Jiri_Novak"),
@@ -68,7 +72,7 @@ TEN = [
 
 @pytest.fixture(scope="session")
 def lfw_small(lfw_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of LFW the ten and two others with ten photos each, and 60 strangers, 20 of them with two photos."""
+    """A folder with TEN and two other people of LFW, ten photos each, and 60 strangers, 20 of them with two photos."""
     folder = tmp_path_factory.mktemp("lfw")
     with tarfile.open(lfw_archive) as pack:
         photos = by_person(pack)
@@ -86,7 +90,7 @@ def lfw_small(lfw_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def some_of(lfw_small: Path, folder: Path, known: int, photos: int, strangers: int = 2) -> Path:
-    """So many people of it with so many photos, the ten first, and strangers with one."""
+    """Copy a part of `lfw_small` to `folder`: `known` people, TEN first, with `photos` each, and strangers with one."""
     counts = {path.name: len(list(path.iterdir())) for path in sorted(lfw_small.iterdir())}
     others = [name for name in counts if counts[name] == 10 and name not in TEN]
     chosen = dict.fromkeys([*TEN, *others][:known], photos)
@@ -99,7 +103,7 @@ def some_of(lfw_small: Path, folder: Path, known: int, photos: int, strangers: i
 
 
 def archive_of(folder: Path, path: Path) -> Path:
-    """The same as LFW's own archive has it."""
+    """Pack a folder with the same layout as LFW's archive."""
     with tarfile.open(path, "w:gz", compresslevel=1) as pack:
         pack.add(folder, "lfw-deepfunneled")
     return path
@@ -107,12 +111,12 @@ def archive_of(folder: Path, path: Path) -> Path:
 
 @pytest.fixture()
 def checkout(tmp_path: Path) -> Path:
-    """A clone of the repository, in which the documents' commands can leave what they leave."""
+    """A clone of the repository, in which documented commands can write their files."""
     return clone(tmp_path / "clone")
 
 
 def training(*arguments: object, home: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`python -m training ...` as a user runs it."""
+    """Run `python -m training ...`. home: TORCH_HOME."""
     env = {**os.environ, **environment}
     if home:
         env["TORCH_HOME"] = str(home)
@@ -121,7 +125,7 @@ def training(*arguments: object, home: Path | None = None, **environment: str) -
 
 
 def sls(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Serverless as a user calls it, with no AWS settings but those given."""
+    """Run Serverless without AWS variables except those given."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return subprocess.run(
         [str(ROOT / "node_modules/.bin/sls"), *arguments],
@@ -136,13 +140,14 @@ def sls(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
+    """URL of a local S3."""
     with moto() as url:
         yield url
 
 
 @pytest.fixture()
 def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """What makes every S3 client talk to that server; set for this process and returned for others."""
+    """Variables that direct every S3 client to the local S3, set for this process and returned for others."""
     environment = {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "test",

@@ -1,31 +1,42 @@
-"""An S3 that fails when told to: a proxy before a real one, and the ways in which it can fail."""
+"""Fault injection for S3: a proxy in front of a real S3 API, and the faults it can inject into GET responses."""
 
 from __future__ import annotations
 
 import http.client
 import http.server
+import re
 import threading
 from contextlib import closing, contextmanager
 from typing import Callable, Iterator, NamedTuple
 from urllib.parse import urlsplit
 
+PASSED_ON = re.compile("ETag|Last-Modified|Content-Type|x-amz-meta-", re.IGNORECASE)  # of an answer's headers
+
 
 class Answer(NamedTuple):
+    """A response."""
+
     status: int
     headers: dict[str, str]
     body: bytes
 
 
 class Proxy(http.server.ThreadingHTTPServer):
-    """faults: what becomes of the answer to a GET of a path that ends like that; asked: the paths so far."""
+    """An HTTP proxy.
 
-    daemon_threads = False  # so that closing it waits until their sockets are closed
+    faults: of GET requests, by suffix of the path; write_faults: of other methods, after the upstream has executed
+    them; asked: paths of GET requests so far; over: set when the server ends.
+    """
+
+    daemon_threads = False  # so that closing the server waits for their sockets
 
     def __init__(self, upstream: str, port: int = 0) -> None:
+        """Listen on a local port. upstream: URL of the S3 API; port: 0 for any free one."""
         super().__init__(("127.0.0.1", port), Handler)
         self.upstream = urlsplit(upstream).netloc
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.faults: dict[str, Fault] = {}
+        self.write_faults: dict[str, Fault] = {}
         self.asked: list[str] = []
         self.over = threading.Event()
 
@@ -35,18 +46,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
-        fault = next((fault for end, fault in self.server.faults.items() if self.path.endswith(end)), None)
-        answer = self._upstream()
+        self._pass_on(self.server.faults)
+
+    def do_PUT(self) -> None:
+        if self.headers.get("Expect"):
+            self.send_response_only(100)
+            self.end_headers()
+        self._pass_on(self.server.write_faults)
+
+    do_HEAD = do_POST = do_DELETE = do_PUT  # noqa: N815
+
+    def _pass_on(self, faults: dict[str, Fault]) -> None:
+        fault = next((fault for suffix, fault in faults.items() if self.path.endswith(suffix)), None)
+        answer = self._upstream(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         try:
             if fault:
                 fault(self, answer)
             else:
                 self.send(answer)
-        except ConnectionError:  # whoever asked has given up
+        except ConnectionError:  # the client has given up
             pass
 
     def send(self, answer: Answer, first: int | None = None) -> None:
-        """The answer, or the first bytes of it, as if they were the start of all."""
+        """Send the response with all headers, and the first bytes of its body or all of it."""
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -54,14 +76,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(answer.body[:first])
 
     def pause(self, seconds: float) -> None:
+        """Wait, but not longer than the server runs."""
         self.server.over.wait(seconds)
 
-    def _upstream(self) -> Answer:
+    def _upstream(self, body: bytes) -> Answer:
+        headers = {name: value for name, value in self.headers.items() if name != "Expect"}
         with closing(http.client.HTTPConnection(self.server.upstream, timeout=30)) as connection:
-            connection.request("GET", self.path, headers=dict(self.headers))
+            connection.request(self.command, self.path, body or None, headers)
             answer = connection.getresponse()
-            body = answer.read()
-        return Answer(answer.status, {"Content-Length": str(len(body)), "Connection": "close"}, body)
+            content = answer.read()
+        passed_on = {name: value for name, value in answer.headers.items() if PASSED_ON.match(name)}
+        return Answer(answer.status, {**passed_on, "Content-Length": str(len(content)), "Connection": "close"}, content)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -71,24 +96,24 @@ Fault = Callable[[Handler, Answer], None]
 
 
 def says(status: int, body: bytes = b"", **headers: str) -> Fault:
-    """Something else in place of the answer."""
+    """Send another response instead."""
     answer = Answer(status, {"Content-Length": str(len(body)), "Connection": "close", **headers}, body)
     return lambda handler, _: handler.send(answer)
 
 
 def refuses(status: int, code: str) -> Fault:
-    """As S3 does."""
+    """Send an error as S3 does."""
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>Words.</Message></Error>'
     return says(status, text.encode(), **{"Content-Type": "application/xml"})
 
 
 def cuts(after: int) -> Fault:
-    """Ends the connection in the middle of the body."""
+    """Close the connection after that many bytes of the body."""
     return lambda handler, answer: handler.send(answer, after)
 
 
 def stalls(seconds: float, after: int | None = None) -> Fault:
-    """Says nothing; or no more, after so many bytes of the body."""
+    """Send nothing for that long, or nothing more after that many bytes of the body."""
 
     def fault(handler: Handler, answer: Answer) -> None:
         if after is not None:
@@ -99,7 +124,7 @@ def stalls(seconds: float, after: int | None = None) -> Fault:
 
 
 def drips(rate: int) -> Fault:
-    """Sends so many bytes a second."""
+    """Send the body slowly. rate: bytes per second."""
 
     def fault(handler: Handler, answer: Answer) -> None:
         handler.send(answer, 0)
@@ -113,7 +138,7 @@ def drips(rate: int) -> Fault:
 
 
 def meanwhile(happens: Callable[[], object]) -> Fault:
-    """Passes the answer on, once something else has happened."""
+    """Call a function before the response is sent."""
 
     def fault(handler: Handler, answer: Answer) -> None:
         happens()
@@ -124,6 +149,7 @@ def meanwhile(happens: Callable[[], object]) -> Fault:
 
 @contextmanager
 def running(proxy: Proxy) -> Iterator[Proxy]:
+    """Run a proxy in a thread."""
     with proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,4 +1,4 @@
-"""`make audit`, and what the judgements in docs/security.md rest on."""
+"""`make audit`, and the facts that the assessments in docs/security.md rely on."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from model.photo import decode
 from scripts import audit
 from testing.paths import ROOT, SAMPLES
 
-JUDGED = "CVE-2026-25990"
+ASSESSED = "CVE-2026-25990"
 
 
 def report(*names: str) -> dict[str, Any]:
+    """A pip-audit report with one finding. names: its IDs."""
     vulnerability = {"id": names[0], "aliases": list(names[1:]), "fix_versions": ["12.1.1"]}
     return {"dependencies": [{"name": "pillow", "version": "10.4.0", "vulns": [vulnerability]}], "fixes": []}
 
 
 @pytest.mark.parametrize(
-    ("found", "status", "said"),
+    ("result", "status", "message"),
     [
-        (report("PYSEC-2026-2249", JUDGED), 0, "1 findings, 0 of them"),
+        (report("PYSEC-2026-2249", ASSESSED), 0, "1 findings, 0 of them"),
         (report("PYSEC-2099-1", "CVE-2099-12345"), 1, "pillow 10.4.0: CVE-2099-12345, PYSEC-2099-1"),
         ({"dependencies": [{"name": "pillow", "skip_reason": "not found"}]}, 0, "NOT CHECKED"),
         (OSError("no network"), 0, "NOT CHECKED"),
@@ -35,35 +36,35 @@ def report(*names: str) -> dict[str, Any]:
     ],
 )
 def test_only_findings_without_a_judgement_fail(
-    found: Any, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    result: Any, status: int, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def answer() -> Any:
-        if isinstance(found, Exception):
-            raise found
-        return found
+    def run_pip_audit() -> Any:
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    monkeypatch.setattr(audit, "ask_pip_audit", answer)
+    monkeypatch.setattr(audit, "run_pip_audit", run_pip_audit)
     assert audit.main() == status
-    assert said in "".join(capsys.readouterr())
+    assert message in "".join(capsys.readouterr())
 
 
-def test_what_is_served_is_asked_about_with_all_that_it_needs() -> None:
-    found = audit.served(["boto3", "torch", "requests-toolbelt"])
+def test_dependencies_are_checked_too() -> None:
+    found = audit.installed_versions(["boto3", "torch", "requests-toolbelt"])
     assert {"urllib3", "certifi", "requests", "numpy", "future"} <= set(found)
     assert found["torch"] == "1.5.0"
     assert "pytest" not in found
 
 
-def test_judgements_are_of_the_versions_in_use() -> None:
+def test_judgements_are_about_the_installed_versions() -> None:
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    judged = re.findall(r"^\| \**([\w-]+) (\d[\d.]*)", audit.JUDGEMENTS.read_text(), re.MULTILINE)
-    assert {name for name, _ in judged} >= {"pillow", "torch", "urllib3", "requests"}
-    for name, version in judged:
+    assessed = re.findall(r"^\| \**([\w-]+) (\d[\d.]*)", audit.JUDGEMENTS.read_text(), re.MULTILINE)
+    assert {name for name, _ in assessed} >= {"pillow", "torch", "urllib3", "requests"}
+    for name, version in assessed:
         assert pins[name] == version, name
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "BMP", "PPM", "TGA", "PCX", "ICO", "PDF"])
-def test_other_decoders_are_out_of_reach(kind: str) -> None:
+def test_other_decoders_cannot_be_reached(kind: str) -> None:
     file = io.BytesIO()
     Image.new("RGB", (16, 16)).save(file, kind)
     with pytest.raises(UnsupportedImage):
@@ -72,8 +73,8 @@ def test_other_decoders_are_out_of_reach(kind: str) -> None:
 
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("marker", [0xC0, 0xC2, 0xC3, 0xC5, 0xC7, 0xC9, 0xCD, 0xCF, 0xDE])
-def test_a_jpeg_cannot_give_two_widths(marker: int, before: bool) -> None:
-    """Pillow makes room for the last frame header before the scan; the decoder must not write lines of another."""
+def test_a_jpeg_cannot_declare_two_widths(marker: int, before: bool) -> None:
+    """Pillow allocates memory for the last frame header before the scan; the decoder must not write rows of another."""
     photo = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
     start = photo.index(b"\xff\xc0")
     end = start + 2 + struct.unpack(">H", photo[start + 2 : start + 4])[0]

@@ -1,7 +1,8 @@
-"""The benchmark against the plain way: its sums, and one of its functions for real."""
+"""The speed benchmark: its statistics, and one of its functions in the emulator."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from contextlib import closing
@@ -10,26 +11,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.bench import Pair, check
+from benchmarks.bench import RESULTS, STAGES, Pair, check
 from benchmarks.functions import Function, collage, event, photos, table
 from benchmarks.growth import Growth
-from benchmarks.served import Difference, report
+from benchmarks.served import LANDMARK, Difference, report_accuracy, report_detection
 from model.detection.detector import Detector
 from model.photo import Photo
 from testing.paths import ROOT
 
 
-def test_a_ratio_is_that_of_neighbours() -> None:
-    """What slows both for a while does not count."""
+def test_ratio_compares_neighbouring_requests() -> None:
+    """A temporary slowdown of both functions does not change the ratio."""
     pair = Pair(np.array([100.0, 1000, 100]), np.array([50.0, 500, 40]))
     assert pair.ratio == 0.5
     assert pair.cells() == ["100", "50", "455", "491", "0.500", "0.450-0.500", "3"]
 
 
-def test_what_became_worse_by_more_than_a_quarter() -> None:
+def test_check_reports_ratios_that_are_25_percent_worse() -> None:
     recorded = {"a": 0.4, "b": 0.4}
     assert check({"a": 0.5, "b": 0.3, "new": 9}, recorded) == []
-    assert check({"a": 0.51, "b": 0.4}, recorded) == ["a: 0.510 of the plain way's time, and 0.400 is on record."]
+    assert check({"a": 0.51, "b": 0.4}, recorded) == ["a: 0.510 of the baseline's time; 0.400 is recorded."]
+
+
+def test_recorded_ratios_have_the_labels_of_the_benchmark() -> None:
+    """A label without a recorded ratio would pass every check."""
+    labels = {f"{name}, {threads}" for name in (*STAGES, *photos()) for threads in (1, 2)}
+    assert set(json.loads(RESULTS.with_suffix(".json").read_text())) == labels
 
 
 def test_tables() -> None:
@@ -43,31 +50,38 @@ def test_tables() -> None:
     ]
 
 
-def test_as_many_faces_as_asked_for() -> None:
+def test_collage_shows_the_given_number_of_faces() -> None:
     assert len(Detector().detect(Photo.of(collage(5, 800, 600)))) == 5
 
 
-def test_a_function(tmp_path: Path) -> None:
+def test_function_in_the_emulator(tmp_path: Path) -> None:
     with closing(Function("ours", tmp_path / "one", threads=1, MODEL_URI="")) as function:
         first, second = (function.duration(event(photos()["250 px"])) for _ in range(2))
         assert first > function.init() > second > 0
         assert 100 < function.peak() < 500
 
 
-@pytest.mark.parametrize(("wrong", "status"), [(0, 0), (1, 1)])
-def test_the_served_path_may_lose_a_tenth_of_a_point(
-    wrong: int, status: int, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("wrong", "failed"), [(0, False), (1, True)])
+def test_end_to_end_accuracy_may_drop_by_a_tenth_of_a_point(
+    wrong: int, failed: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truth = ["a"] * 500
     names = [None] * wrong + truth[wrong:]
-    assert report([[Difference(0.0, 0.0)]], truth, list(truth), {250: names}) == status
+    assert report_accuracy(truth, list(truth), {250: names}) == failed
     assert f"| 250 | {1 - wrong / 500:.2%} | {wrong} |" in capsys.readouterr().out
 
 
+def test_end_to_end_detection_may_differ_in_few_faces() -> None:
+    same, far = Difference(0.0, 0.0), Difference(0.0, LANDMARK + 1)
+    assert not report_detection([[same]] * 199 + [[far]])
+    assert report_detection([[same]] * 198 + [[far]] * 2)
+    assert report_detection([[same], None])
+
+
 @pytest.mark.parametrize(("memory", "threads"), [(512, 1), (1769, 1), (3008, 1), (3538, 2), (10_240, 5)])
-def test_as_many_threads_as_the_memory_pays_for(memory: int, threads: int) -> None:
+def test_number_of_threads_by_memory(memory: int, threads: int) -> None:
     code = (
         f"import torch; from model.processor import use_threads; use_threads({memory}); print(torch.get_num_threads())"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert int(done.stdout) == threads
+    completed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(completed.stdout) == threads

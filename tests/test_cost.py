@@ -1,4 +1,4 @@
-"""The bill, against sums done by hand."""
+"""Monthly cost, compared with sums calculated by hand."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cost import Milliseconds, month, ready
+from benchmarks.cost import Milliseconds, month, provisioned
 from tests.commands import documented, shell
 
 
-def test_a_month() -> None:
+def test_month() -> None:
     bill = month(1_000_000, 1024, Milliseconds(warm=100, cold=100))
     assert bill["Lambda"] == pytest.approx(1.66667 + 0.20, abs=1e-4)
     assert bill["API Gateway"] == pytest.approx(3.50)
-    assert month(1_000_000, 1024, Milliseconds(100, 100), front="http")["API Gateway"] == pytest.approx(1.00)
+    assert month(1_000_000, 1024, Milliseconds(100, 100), endpoint="http")["API Gateway"] == pytest.approx(1.00)
     assert bill["logs"] == pytest.approx(0.35)
 
 
-def test_a_runtime_kept_ready() -> None:
-    fixed, saved = ready(1024, 1_000_000, Milliseconds(warm=100, cold=100))
+def test_provisioned_concurrency() -> None:
+    fixed, saved = provisioned(1024, 1_000_000, Milliseconds(warm=100, cold=100))
     assert fixed == pytest.approx(10.80, abs=0.01)
     assert saved == pytest.approx(0.694, abs=0.001)
 
 
-def test_the_tables(checkout: Path) -> None:
+def test_printed_tables(checkout: Path) -> None:
     printed = shell(documented("python -m benchmarks.cost", extra="--ms 90 60"), checkout).stdout
     assert printed.count("| 1,769 |") == printed.count("| 3,538 |") == 3
     assert "`warm=1` at 1,769 MB" in printed

@@ -1,6 +1,7 @@
-"""The unchanged `sls deploy`, and back, against an API of AWS without Docker or an account: `make deploy-local`.
+"""Deployment, update, rollback and removal with the real `sls` commands against moto: `make deploy-local`.
 
-Nothing is overridden in what is deployed; what moto lacks, tests/aws.py adds to moto.
+Needs neither Docker nor an AWS account. The deployed configuration is not changed for the tests: tests/aws.py adds the
+features that moto lacks.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def params(*settings: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[dict[str, str]]:
-    """The environment that leads to it."""
+    """Yield the environment variables that point the AWS clients at a moto server."""
     with moto(
         str(ROOT / ".venv-notebook/bin/python"), "-m", "tests.aws"
-    ) as url:  # its CloudFormation needs that Python
+    ) as url:  # moto's CloudFormation needs that Python
         yield {**KEYS, "AWS_ENDPOINT_URL": url}
 
 
@@ -56,54 +57,54 @@ def client(aws: dict[str, str]) -> Callable[[str], Any]:
     return lambda service: boto3.client(service, "eu-central-1", endpoint_url=aws["AWS_ENDPOINT_URL"], **keys)
 
 
-def call(aws: dict[str, str], *arguments: str, **environment: str) -> str:
+def run_sls(aws: dict[str, str], *arguments: str, **environment: str) -> str:
     done = sls(*arguments, **{**aws, "IMAGE_URI": IMAGE, **environment})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def told(command: str, folder: Path, aws: dict[str, str], **environment: str) -> str:
-    """What a command of the documents says."""
+def run_documented(command: str, folder: Path, aws: dict[str, str], **environment: str) -> str:
+    """Run a command from the documents. -> its output."""
     done = shell(command, folder, **{**aws, "IMAGE_URI": IMAGE, **environment})
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def refused(*arguments: str, **environment: str) -> str:
-    """What is said, without a stack trace."""
+def failed_output(*arguments: str, **environment: str) -> str:
+    """Run `sls`, which must fail without a stack trace. -> its output."""
     done = sls(*arguments, **environment)
-    said = done.stdout + done.stderr
-    assert done.returncode != 0, said
-    assert "    at " not in said
-    return said
+    output = done.stdout + done.stderr
+    assert done.returncode != 0, output
+    assert "    at " not in output
+    return output
 
 
 def variables(client: Any) -> dict[str, str]:
     return client("lambda").get_function(FunctionName=CLASSIFY)["Configuration"]["Environment"]["Variables"]
 
 
-def allowed_on_s3(iam: Any, role: str) -> list[tuple[list[str], Any]]:
+def s3_permissions(iam: Any, role: str) -> list[tuple[list[str], Any]]:
     found = []
     for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-        # moto gives what CloudFormation made as Python writes it.
+        # moto returns policies that CloudFormation created as the repr of a Python object.
         document = ast.literal_eval(document) if isinstance(document, str) else document
         found += [(one["Action"], one["Resource"]) for one in document["Statement"] if "s3:" in str(one["Action"])]
     return found
 
 
-class TestEverything:
-    """With every parameter at work, in the order of a service's life."""
+class TestFullDeployment:
+    """Deploy a service with all parameters, update it and remove it. The tests build on each other, in this order."""
 
     def test_deploy(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
-        # `make` names the model in the repository: a bucket for models says more.
+        # A bucket for models covers more than the bundled model.
         command = documented(
             'make deploy ARGS="--param bucket=our-models"', replace={"bucket=our-models": " --param ".join(ALL)}
         )
-        said = told(command, cloned, aws, CORS_ORIGIN="https://page.example")
-        assert "The bucket is empty, so publish a model: make publish MODEL_URI=s3://our-models/faces" in said
+        output = run_documented(command, cloned, aws, CORS_ORIGIN="https://page.example")
+        assert "The bucket is empty, so publish a model: make publish MODEL_URI=s3://our-models/faces" in output
         (stack,) = client("cloudformation").describe_stacks(StackName="face-recognition-dev")["Stacks"]
-        assert stack["StackStatus"] == "UPDATE_COMPLETE"  # it is created with its deployment bucket alone
+        assert stack["StackStatus"] == "UPDATE_COMPLETE"  # created with only its deployment bucket, then updated
 
     def test_the_function(self, client: Any) -> None:
         found = client("lambda").get_function(FunctionName=CLASSIFY)
@@ -122,9 +123,9 @@ class TestEverything:
         groups = client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{CLASSIFY}")["logGroups"]
         assert [group["retentionInDays"] for group in groups] == [30]
 
-    def test_its_role_reads_the_models_and_nothing_else(self, client: Any) -> None:
+    def test_role_may_only_read_the_models(self, client: Any) -> None:
         role = client("lambda").get_function(FunctionName=CLASSIFY)["Configuration"]["Role"].rpartition("/")[2]
-        assert allowed_on_s3(client("iam"), role) == [
+        assert s3_permissions(client("iam"), role) == [
             (["s3:GetObject"], "arn:aws:s3:::our-models/faces/*"),
             (["s3:ListBucket"], "arn:aws:s3:::our-models"),
         ]
@@ -175,26 +176,28 @@ class TestEverything:
         (filtered,) = client("logs").describe_metric_filters(logGroupName=f"/aws/lambda/{CLASSIFY}")["metricFilters"]
         assert filtered["filterPattern"] == "{ $.status >= 500 }"
 
-    def test_a_model_is_published_there(self, aws: dict[str, str], cloned: Path) -> None:
-        told(documented("make publish MODEL_URI=s3://our-models/faces"), cloned, aws)
+    def test_publish_a_model(self, aws: dict[str, str], cloned: Path) -> None:
+        run_documented(documented("make publish MODEL_URI=s3://our-models/faces"), cloned, aws)
 
-    def test_an_update_info_and_a_rollback(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
-        assert "stack: face-recognition-dev" in call(aws, "info", *params(*ALL), MODEL_URI="")
+    def test_info_update_and_rollback(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
+        assert "stack: face-recognition-dev" in run_sls(aws, "info", *params(*ALL), MODEL_URI="")
         deploy = documented("make deploy", extra=f'ARGS="{AS_DEPLOYED}"')
-        updated = told(deploy, cloned, aws, CORS_ORIGIN="https://other.example", MODEL_URI="s3://our-models/faces")
+        updated = run_documented(
+            deploy, cloned, aws, CORS_ORIGIN="https://other.example", MODEL_URI="s3://our-models/faces"
+        )
         assert "publish a model" not in updated
         assert variables(client)["CORS_ORIGIN"] == "https://other.example"
-        listed = told(documented("npx sls deploy list", extra=AS_DEPLOYED), cloned, aws)
+        listed = run_documented(documented("npx sls deploy list", extra=AS_DEPLOYED), cloned, aws)
         times = re.findall(r"Timestamp: (\d+)", listed)
         assert len(times) == 2
         back = documented(
             "npx sls rollback --timestamp 1795540806067", replace={"1795540806067": times[0]}, extra=AS_DEPLOYED
         )
-        told(back, cloned, aws)
+        run_documented(back, cloned, aws)
         assert variables(client)["CORS_ORIGIN"] == "https://page.example"
 
     def test_the_log(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
-        """Until Ctrl-C."""
+        """Follow the log until Ctrl-C."""
         group = {"logGroupName": f"/aws/lambda/{CLASSIFY}", "logStreamName": "one"}
         client("logs").create_log_stream(**group)
         now = int(time.time() * 1000)
@@ -209,21 +212,21 @@ class TestEverything:
                 os.killpg(process.pid, signal.SIGINT)
             assert found, process.communicate()[1]
 
-    def test_remove_leaves_the_models(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
-        told(documented("npx sls remove", extra=AS_DEPLOYED), cloned, aws)
+    def test_remove_keeps_the_models(self, aws: dict[str, str], cloned: Path, client: Any) -> None:
+        run_documented(documented("npx sls remove", extra=AS_DEPLOYED), cloned, aws)
         assert client("lambda").list_functions()["Functions"] == []
         assert client("apigateway").get_rest_apis()["items"] == []
         stacks = client("cloudformation").list_stacks(StackStatusFilter=["CREATE_COMPLETE", "UPDATE_COMPLETE"])
         assert stacks["StackSummaries"] == []
         client("s3").head_object(Bucket="our-models", Key="faces/latest.json")
 
-    def test_a_bucket_that_was_kept_is_used_by_its_address(self, aws: dict[str, str]) -> None:
-        said = refused("deploy", *params("bucket=our-models"), **aws, IMAGE_URI=IMAGE, MODEL_URI="")
-        assert "use it with MODEL_URI=s3://our-models/faces instead of --param bucket" in said
+    def test_existing_bucket_is_used_with_model_uri(self, aws: dict[str, str]) -> None:
+        output = failed_output("deploy", *params("bucket=our-models"), **aws, IMAGE_URI=IMAGE, MODEL_URI="")
+        assert "use it with MODEL_URI=s3://our-models/faces instead of --param bucket" in output
 
 
 def test_an_http_api(aws: dict[str, str], client: Any) -> None:
-    call(aws, "deploy", *params("front=http", "rate=7"), "--stage", "second")
+    run_sls(aws, "deploy", *params("front=http", "rate=7"), "--stage", "second")
     gateway = client("apigatewayv2")
     (api,) = gateway.get_apis()["Items"]
     assert [route["RouteKey"] for route in gateway.get_routes(ApiId=api["ApiId"])["Items"]] == ["$default"]
@@ -232,7 +235,7 @@ def test_an_http_api(aws: dict[str, str], client: Any) -> None:
 
 
 def test_a_function_url(aws: dict[str, str], client: Any) -> None:
-    call(aws, "deploy", *params("front=url"), "--stage", "third")
+    run_sls(aws, "deploy", *params("front=url"), "--stage", "third")
     found = client("lambda").get_function_url_config(FunctionName="face-recognition-third-classify")
     assert found["AuthType"] == "NONE"
 
@@ -240,68 +243,78 @@ def test_a_function_url(aws: dict[str, str], client: Any) -> None:
 def test_photos_in_a_bucket(aws: dict[str, str], cloned: Path, client: Any) -> None:
     client("s3").create_bucket(Bucket="my-photos", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     command = documented("PHOTOS_BUCKET=my-photos npx sls deploy --param bulk=on", extra="--stage fourth")
-    told(command, cloned, aws)
+    run_documented(command, cloned, aws)
     assert client("lambda").get_function(FunctionName="face-recognition-fourth-bulk")
 
 
-class TestRefused:
-    """Each before anything is created, and with a sentence."""
+class TestWrongSettings:
+    """Wrong settings are reported in a sentence before anything is created."""
 
     @pytest.mark.parametrize(
         "settings, why",
         [
-            (["memory=lots"], "--param memory=lots: it is a whole number, at least 512."),
+            (["memory=lots"], "--param memory=lots: must be a whole number, at least 512 and at most 10240."),
             (["memory=128"], "at least 512"),
-            (["front=rets"], "--param front=rets: it is one of rest, http, url."),
-            (["front=http", "keys=on"], "Only a REST API has keys"),
-            (["wram=1"], "There is no parameter wram. There are where, front,"),
-            (["warm=3", "reserved=2"], "more runtimes than --param reserved leaves"),
-            (["bucket=Our_Models"], "Our_Models cannot be the name of a bucket."),
-            (["alarms=ops"], "--param alarms=ops is not a mail address."),
+            (["memory=0x400"], "--param memory=0x400: must be a whole number"),
+            (["memory="], "--param memory=: write --param NAME=VALUE."),
+            (["front=rets"], "--param front=rets: must be one of rest, http, url."),
+            (["front=http", "keys=on"], "Only a REST API has keys: use front=rest, or set API_KEY"),
+            (["wram=1"], "There is no parameter wram. The parameters are where, front,"),
+            (["__proto__=1"], "There is no parameter __proto__."),
+            (["warm=3", "reserved=2"], "--param warm=3: must not be more than --param reserved=2."),
+            (["bucket=Our_Models"], "--param bucket=Our_Models: must be a bucket name of 3 to 63"),
+            (["alarms=ops"], "--param alarms=ops: must be an e-mail address."),
+            (["logs=31"], "--param logs=31: must be one of 1, 3, 5, 7, 14, 30,"),
+            (["slow=0", "metrics=yes"], "--param slow=0: must be a whole number, at least 1."),
+            (["slow=0", "metrics=yes"], "--param metrics=yes: must be one of off, on."),
             (["bulk=on"], "--param bulk=on needs PHOTOS_BUCKET"),
             (["where=local"], "cannot be deployed"),
         ],
     )
-    def test_a_setting(self, settings: list[str], why: str) -> None:
-        assert why in refused("package", *params(*settings), PHOTOS_BUCKET="")
+    def test_wrong_setting(self, settings: list[str], why: str) -> None:
+        assert why in failed_output("package", *params(*settings), PHOTOS_BUCKET="")
 
-    def test_a_stage(self) -> None:
-        assert "Stage names may contain only ASCII letters, numbers, and hyphens" in refused(
+    def test_wrong_stage(self) -> None:
+        assert "Stage names may contain only ASCII letters, numbers, and hyphens" in failed_output(
             "package", "--stage", "a_b"
         )
-        assert "has a longer name than 23 characters" in refused("package", "--stage", "a" * 24)
+        assert f"The stage name {'a' * 24} is longer than 23 characters." in failed_output(
+            "package", "--stage", "a" * 24
+        )
 
-    def test_a_model_outside_of_what_docker_sees(self) -> None:
-        assert "MODEL_URI=/tmp cannot be baked into the image" in refused("package", MODEL_URI="/tmp")
-        assert "There is no model in runs/none/model" in refused("package", MODEL_URI="runs/none/model")
+    def test_model_outside_the_docker_context(self) -> None:
+        assert "MODEL_URI=/tmp cannot be baked into the image" in failed_output("package", MODEL_URI="/tmp")
+        assert "There is no model in runs/none/model" in failed_output("package", MODEL_URI="runs/none/model")
 
     def test_no_docker(self, aws: dict[str, str], tmp_path: Path) -> None:
         docker = tmp_path / "docker"
         docker.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n")
         docker.chmod(0o755)
         path = f"{tmp_path}:{os.environ['PATH']}"
-        assert "The image needs Docker, and none is running." in refused(
+        assert "Building the image needs Docker, but Docker is not running." in failed_output(
             "deploy", **aws, IMAGE_URI="", MODEL_URI="", PATH=path
         )
 
     def test_no_credentials(self, aws: dict[str, str], tmp_path: Path) -> None:
-        nobody = {
+        no_credentials = {
             "AWS_ENDPOINT_URL": aws["AWS_ENDPOINT_URL"],
             "HOME": str(tmp_path),
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-        said = refused("deploy", **nobody, IMAGE_URI=IMAGE, MODEL_URI="")
-        assert "AWS does not know who you are. Set AWS_PROFILE" in said
+        output = failed_output("deploy", **no_credentials, IMAGE_URI=IMAGE, MODEL_URI="")
+        assert "AWS does not know who you are. Set AWS_PROFILE" in output
 
     def test_no_model(self, aws: dict[str, str], client: Any) -> None:
         client("s3").create_bucket(Bucket="empty", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
-        said = refused("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="s3://empty/faces")
-        assert "There is no model at s3://empty/faces (NoSuchKey): publish one" in said
-        assert "(NoSuchBucket)" in refused("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="s3://nowhere/faces")
+        output = failed_output("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="s3://empty/faces")
+        assert "There is no model at s3://empty/faces (NoSuchKey): publish one" in output
+        assert "(NoSuchBucket)" in failed_output("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="s3://nowhere/faces")
 
-    def test_a_bucket_for_photos_that_is_not_there(self, aws: dict[str, str]) -> None:
-        said = refused("deploy", *params("bulk=on"), **aws, IMAGE_URI=IMAGE, MODEL_URI="", PHOTOS_BUCKET="nobodys")
-        assert "PHOTOS_BUCKET=nobodys is not a bucket of yours" in said
+    def test_missing_bucket_for_photos(self, aws: dict[str, str]) -> None:
+        output = failed_output(
+            "deploy", *params("bulk=on"), **aws, IMAGE_URI=IMAGE, MODEL_URI="", PHOTOS_BUCKET="nobodys"
+        )
+        assert "PHOTOS_BUCKET=nobodys is not a bucket of yours" in output
 
     def test_nothing_was_created(self, client: Any) -> None:
         stacks = client("cloudformation").list_stacks()["StackSummaries"]
@@ -319,20 +332,20 @@ def script(name: str, *arguments: str, **environment: str) -> subprocess.Complet
     )
 
 
-class TestThePage:
+class TestPage:
     ENDPOINT = "https://abc.execute-api.eu-central-1.amazonaws.com/dev"
 
     @pytest.fixture(scope="class")
     def bucket(self, aws: dict[str, str], cloned: Path, client: Any) -> str:
-        said = told(documented("make deploy-web"), cloned, aws, URL=self.ENDPOINT)
-        assert f"the page calls {self.ENDPOINT}" in said
+        output = run_documented(documented("make deploy-web"), cloned, aws, URL=self.ENDPOINT)
+        assert f"the page calls {self.ENDPOINT}" in output
         return self.outputs(client)["Bucket"]
 
     def outputs(self, client: Any) -> dict[str, str]:
         (stack,) = client("cloudformation").describe_stacks(StackName="face-recognition-dev-page")["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
-    def test_its_files(self, bucket: str, client: Any) -> None:
+    def test_uploaded_files(self, bucket: str, client: Any) -> None:
         s3 = client("s3")
         files = {path.relative_to(ROOT / "web").as_posix() for path in (ROOT / "web").rglob("*") if path.is_file()}
         assert {found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]} == files
@@ -345,7 +358,7 @@ class TestThePage:
         assert config["CacheControl"] == "no-cache"
         assert f'window.ENDPOINT = "{self.ENDPOINT}";' in config["Body"].read().decode()
 
-    def test_only_cloudfront_reads_them(self, bucket: str, client: Any) -> None:
+    def test_only_cloudfront_may_read_the_files(self, bucket: str, client: Any) -> None:
         assert set(client("s3").get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {
             True
         }
@@ -354,7 +367,7 @@ class TestThePage:
         assert outputs["Url"] == f"https://{found['DomainName']}"
         (origin,) = found["DistributionConfig"]["Origins"]["Items"]
         assert origin["DomainName"].startswith(bucket)
-        # moto forgets which access control an origin has, so there is only the one to look at.
+        # moto does not store the access control of an origin, so check the only one that exists.
         (access,) = client("cloudfront").list_origin_access_controls()["OriginAccessControlList"]["Items"]
         assert (access["Name"], access["SigningBehavior"]) == ("face-recognition-dev-page", "always")
         assert found["DistributionConfig"]["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
@@ -365,7 +378,7 @@ class TestThePage:
             == 1
         )
 
-    def test_what_is_no_longer_there_goes_with_the_next_time(
+    def test_removed_files_are_deleted_by_the_next_deployment(
         self, aws: dict[str, str], bucket: str, client: Any
     ) -> None:
         client("s3").put_object(Bucket=bucket, Key="old.js", Body=b"")
@@ -378,7 +391,7 @@ class TestThePage:
         with pytest.raises(ClientError, match="404"):
             client("s3").head_bucket(Bucket=bucket)
 
-    def test_a_website_of_s3(self, aws: dict[str, str], client: Any) -> None:
+    def test_s3_website(self, aws: dict[str, str], client: Any) -> None:
         assert script("deploy_web", "--website", URL=self.ENDPOINT, **aws).returncode == 0
         outputs = self.outputs(client)
         assert "s3-website" in outputs["Url"]
@@ -395,7 +408,7 @@ def test_cfn_lint(tmp_path: Path) -> None:
     for name, settings in {"all": ALL, "http": ["front=http"], "url": ["front=url"], "bulk": ["bulk=on"]}.items():
         done = sls("package", *params(*settings), "--package", str(tmp_path / name), PHOTOS_BUCKET="somebodys-photos")
         assert done.returncode == 0, done.stdout + done.stderr
-    # W3005: osls writes down dependencies that follow from references anyway.
+    # W3005: osls lists dependencies that are already implied by references.
     lint(sorted(tmp_path.glob("*/cloudformation-template-update-stack.json")), "--ignore-checks", "W3005")
 
 

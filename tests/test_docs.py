@@ -1,4 +1,4 @@
-"""The documents: each command in a ```sh block is run by a test, and what they point to is there."""
+"""Documents: a test runs each command in a ```sh block, and every link, file, target and module exists."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from api import contract
 from tests.commands import DOCUMENTS, ROOT, blocks, commands, commands_of, documented, inline
 from training.options import COMMANDS
 
-# Command, and why no test runs it.
+# Commands that no test runs -> reason.
 NOT_RUN = {
-    "make setup": "who runs the tests has run it",
-    "make test": "is what runs this",
-    'make test ARGS="tests/api -k upload"': "is what runs this",
-    "make check": "is what runs this",
+    "make setup": "is run before the tests",
+    "make test": "runs these tests",
+    'make test ARGS="tests/api -k upload"': "runs these tests",
+    "make check": "runs these tests",
 }
-# Names of files between backticks that are none of ours.
-NOT_OURS = {"test.py"}  # docs/security.md: what an advisory is about
-OURS = ("api", "benchmarks", "deploy", "docs", "model", "scripts", "tests", "training", "web", ".github")
-README_LINES = 250
+# File names between backticks that are not in this repository.
+NOT_OURS = {"test.py"}  # of an advisory in docs/security.md
+OURS = (
+    *("api", "benchmarks", "deploy", "docs", "model", "scripts", "service", "storage", "testing", "tests", "training"),
+    *("web", ".github"),
+)
+README_LINES = 131
 NAMES = [str(document.relative_to(ROOT)) for document in DOCUMENTS]
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
 
 
-def named_by_tests() -> dict[str, str]:
-    """First arguments of `documented`, in so many words, and the file that has them."""
+def commands_in_tests() -> dict[str, str]:
+    """Collect the string literals that are first arguments of `documented`, and the test file of each."""
     return {
         call.args[0].value: str(path.relative_to(ROOT))
         for path in sorted((ROOT / "tests").rglob("*.py"))
@@ -42,23 +45,23 @@ def named_by_tests() -> dict[str, str]:
 
 
 def test_every_command_is_run_by_a_test() -> None:
-    run = named_by_tests()
+    tested = commands_in_tests()
     missing = [
         f"{found.document.relative_to(ROOT)}:{found.line}: no test runs `{found.name}`"
         for found in commands()
-        if found.name not in run and found.name not in NOT_RUN
+        if found.name not in tested and found.name not in NOT_RUN
     ]
     assert missing == []
 
 
-def test_what_is_not_run_is_there_and_not_run() -> None:
+def test_exceptions_are_documented_and_have_no_test() -> None:
     assert {found.name for found in commands()} >= set(NOT_RUN)
-    assert not set(NOT_RUN) & set(named_by_tests())
+    assert not set(NOT_RUN) & set(commands_in_tests())
 
 
-def test_every_command_that_a_test_names_is_in_a_document() -> None:
-    """Also of tests that are skipped here."""
-    for command, path in named_by_tests().items():
+def test_every_tested_command_is_documented() -> None:
+    """Includes the commands of tests that are skipped on this machine."""
+    for command, path in commands_in_tests().items():
         if path != Path(__file__).relative_to(ROOT).as_posix():
             assert documented(command), path
 
@@ -70,25 +73,26 @@ def test_commands_of_a_block() -> None:
     assert list(commands_of(loop)) == [(0, loop.strip())]
 
 
-def test_what_no_document_has() -> None:
+def test_undocumented_command() -> None:
     with pytest.raises(AssertionError, match="no document has the command 'make nothing'"):
         documented(" ".join(["make", "nothing"]))
 
 
 def slug(heading: str) -> str:
-    """A heading's anchor, as GitHub makes it."""
+    """Return the anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
 def links(document: Path) -> Iterator[str]:
+    """Yield the relative links and image sources of a document."""
     text = re.sub(r"^ *```.*?^ *```$|`[^`]*`", "", document.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"", text):
-        if not re.match(r"[a-z]+:", "".join(target)):
+        if not re.match(r"[a-z]+:|\.\./\.\./actions/", "".join(target)):  # the badge is on GitHub
             yield "".join(target)
 
 
 @each_document
-def test_links_lead_somewhere(document: Path) -> None:
+def test_link_targets_exist(document: Path) -> None:
     for link in links(document):
         name, _, anchor = link.partition("#")
         target = document.parent / name if name else document
@@ -99,31 +103,32 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def code(document: Path) -> list[str]:
+    """Return the texts between backticks and the ```sh blocks of a document."""
     return [*inline(document), *(block for _, block in blocks(document))]
 
 
 @each_document
-def test_files_are_there(document: Path) -> None:
-    """Those with a path, and programs and settings without one."""
-    there = {path.name for folder in OURS for path in (ROOT / folder).rglob("*")}
-    there.update(path.name for path in ROOT.iterdir())
+def test_files_exist(document: Path) -> None:
+    """Paths, and names of programs and settings without a path."""
+    names = {path.name for folder in OURS for path in (ROOT / folder).rglob("*")}
+    names.update(path.name for path in ROOT.iterdir())
     for word in re.findall(r"(?<![\w./:~-])[\w.*-]+(?:/[\w.*-]+)*(?![\w/])", "\n".join(code(document))):
         first, slash, _ = word.partition("/")
         if slash and first in OURS:
             assert any(ROOT.glob(word)), word
         elif re.fullmatch(r"[\w-]+\.(py|ya?ml|toml|ipynb|js)", word) and word not in NOT_OURS:
-            assert word in there, word
+            assert word in names, word
 
 
 @each_document
-def test_targets_are_there(document: Path) -> None:
+def test_make_targets_exist(document: Path) -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for target in re.findall(r"\bmake ((?!-)[a-z-]+)", "\n".join(code(document))):
         assert target in targets
 
 
 @each_document
-def test_modules_are_there(document: Path) -> None:
+def test_modules_exist(document: Path) -> None:
     text = "\n".join(code(document))
     for module in re.findall(r"python\S* -m ([\w.]+)", text):
         assert importlib.util.find_spec(module), module
@@ -131,11 +136,11 @@ def test_modules_are_there(document: Path) -> None:
         assert command in COMMANDS
 
 
-def test_the_readme_stays_short() -> None:
+def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < README_LINES
 
 
-def test_the_version_stands_in_four_places() -> None:
+def test_version_is_the_same_in_four_files() -> None:
     (changelog, *_) = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     citation = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
     package = json.loads((ROOT / "package.json").read_text())["version"]

@@ -1,4 +1,4 @@
-"""The handler under AWS's own runtime: awslambdaric behind the Lambda runtime interface emulator."""
+"""The handler in AWS's runtime: awslambdaric behind the Lambda runtime interface emulator."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tests.conftest import training
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """A running function with the bundled model."""
     emulator = Emulator(tmp_path_factory.mktemp("emulator") / "log", MODEL_URI="")
     yield emulator
     emulator.close()
@@ -35,16 +36,16 @@ def bundled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         ("http-known-person", 200, {"predicted_name": "Kofi Annan", "known": True}),
     ],
 )
-def test_answers(bundled: Emulator, event: str, status: int, expected: Any) -> None:
-    found, answer = bundled.invoke(recorded(event))
+def test_responses(bundled: Emulator, event: str, status: int, expected: Any) -> None:
+    found, body = bundled.invoke(recorded(event))
     assert found == status
     if isinstance(expected, str):
-        assert answer["error"]["code"] == expected
+        assert body["error"]["code"] == expected
     else:
-        assert {key: answer[key] for key in expected} == expected
+        assert {key: body[key] for key in expected} == expected
 
 
-def test_the_model_is_loaded_once_and_before_the_first_request(bundled: Emulator) -> None:
+def test_model_is_loaded_once_before_the_first_request(bundled: Emulator) -> None:
     bundled.invoke(recorded("rest-known-person"))
     bundled.invoke(recorded("rest-known-person"))
     lines = bundled.log.read_text()
@@ -52,22 +53,22 @@ def test_the_model_is_loaded_once_and_before_the_first_request(bundled: Emulator
     assert lines.index("model loaded") < lines.index('"answered"')
 
 
-def test_a_missing_model_is_503_until_it_is_there(s3_environment: dict[str, str], tmp_path: Path) -> None:
-    """From S3, through the runtime; published while the function runs."""
+def test_missing_model_is_503_until_it_is_published(s3_environment: dict[str, str], tmp_path: Path) -> None:
+    """The model is published to S3 while the function runs."""
     uri = "s3://late-models/faces"
     emulator = Emulator(tmp_path / "log", **s3_environment, MODEL_URI=uri, TMPDIR=str(tmp_path))
     try:
-        whole = emulator.answer(recorded("rest-known-person"))
-        said = time.monotonic()
-        assert (whole["statusCode"], json.loads(whole["body"])["error"]["code"]) == (503, "model_unavailable")
-        wait = float(whole["multiValueHeaders"]["Retry-After"][0])
+        result = emulator.answer(recorded("rest-known-person"))
+        refused = time.monotonic()
+        assert (result["statusCode"], json.loads(result["body"])["error"]["code"]) == (503, "model_unavailable")
+        retry_after = float(result["multiValueHeaders"]["Retry-After"][0])
         boto3.client("s3").create_bucket(Bucket="late-models")
         done = training("publish", "--model", "model/bundled", "--to", uri)
         assert done.returncode == 0, done.stderr
-        time.sleep(max(0, said + wait - time.monotonic()))
-        status, answer = emulator.invoke(recorded("rest-known-person"))
-        assert (status, answer["predicted_name"]) == (200, "Kofi Annan")
-        # In the same runtime, which had started without it and says why.
+        time.sleep(max(0, refused + retry_after - time.monotonic()))
+        status, body = emulator.invoke(recorded("rest-known-person"))
+        assert (status, body["predicted_name"]) == (200, "Kofi Annan")
+        # The same runtime, which started without a model and logged the reason.
         log = emulator.log.read_text()
         assert log.count("no model at start") == 1
         assert "there is no such bucket (NoSuchBucket)" in log

@@ -1,130 +1,114 @@
-"""What the handler answers while the model's source fails, and how it recovers: a real S3 API behind a faulty proxy."""
+"""Responses while the store of versions fails, and how the service recovers: a real S3 API behind a faulty proxy."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import resource
 import shutil
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, NamedTuple
 
 import boto3
 import pytest
 
-import model.current
-from model.current import REFRESH, RETRY, in_background
-from model.recognizer import FORMAT, load_script
-from model.s3 import SERVING, Patience
-from model.store import BUNDLED, FILE, POINTER, Copies, Pointer, fetch
-from testing.events import request
-from testing.paths import ROOT
+from settings import s3_settings_from_env
+from storage.blobs import BlobStore, open_blobs
+from storage.cache import CachedStore
+from storage.folder import FolderBlobs
+from storage.live import REFRESH, RETRY, LiveModel, in_background
+from storage.networks import BUNDLED, FILE, POINTER
+from storage.s3_settings import SERVING_POLICY, RetryPolicy
 from testing.servers import free_port
+from tests import versions
 from tests.faulty import Proxy, cuts, drips, meanwhile, refuses, running, says, stalls
-from training.publishing.store import save_version
+from tests.runtime import Clock, Runtime
 
 BUCKET = "faulty"
 URI = f"s3://{BUCKET}/faces"
-HURRIED = Patience(connect=1, read=0.6, attempts=2, total=3)
+MANIFEST, SEGMENT = "manifest.json", ".safetensors"
+MODEL_BYTES = 3_000_000
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
+class Published(NamedTuple):
+    """A folder, and its only version."""
 
-    def __call__(self) -> float:
-        return self.now
+    folder: Path
+    version: str
 
 
 class Place:
-    """Where models are published, and the way there."""
+    """The store of versions, and the proxy on the way there."""
 
     def __init__(self, s3: Any, proxy: Proxy) -> None:
         self.proxy, self._s3 = proxy, s3
 
+    def upload(self, models: Published) -> None:
+        """Copy all of a version but the pointer."""
+        blobs = FolderBlobs(models.folder)
+        for entry in blobs.list(models.version):
+            self._s3.put_object(Bucket=BUCKET, Key=f"faces/{entry.key}", Body=blobs.get(entry.key).data)
+
     def point(self, text: bytes) -> None:
         self._s3.put_object(Bucket=BUCKET, Key=f"faces/{POINTER}", Body=text)
 
-    def publish(self, models: str) -> str:
-        """Its version, from now on the current one."""
-        pointer = fetch(models)[1]
-        self.point(pointer.to_json().encode())
-        return pointer.version
+    def publish(self, models: Published) -> None:
+        """Point to a version that is there."""
+        self.point((models.folder / POINTER).read_bytes())
 
     def withdraw(self) -> None:
         self._s3.delete_object(Bucket=BUCKET, Key=f"faces/{POINTER}")
 
-
-@pytest.fixture(scope="module")
-def newer(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with another version of the bundled model."""
-    return written(tmp_path_factory.mktemp("newer"), threshold=0.9)
+    def requests(self, ending: str) -> int:
+        """Count the requests for objects whose keys end like that."""
+        return sum(path.endswith(ending) for path in self.proxy.asked)
 
 
-def written(folder: Path, **config: Any) -> str:
-    script, found, people = load_script(fetch(BUNDLED)[0])
-    save_version(script, replace(found, **config), people, folder, "")
-    return str(folder)
+def written(folder: Path, seed: int, model: bytes) -> Published:
+    return Published(folder, versions.write(folder, versions.gallery(seed=seed), model).version)
 
 
 @pytest.fixture(scope="module")
-def s3(s3_server: str, newer: str) -> Any:
-    """A client that takes the way around the proxy. Both models are there, and nothing points to them."""
+def old(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    return written(tmp_path_factory.mktemp("old"), 0, versions.network(MODEL_BYTES))
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    """A version with other people and another network."""
+    return written(tmp_path_factory.mktemp("newer"), 1, versions.network(MODEL_BYTES + 1))
+
+
+@pytest.fixture(scope="module")
+def s3(s3_server: str) -> Iterator[Any]:
+    """A client that takes the way around the proxy."""
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
-    client = boto3.client("s3", endpoint_url=s3_server, **keys)
-    client.create_bucket(Bucket=BUCKET)
-    for models in (BUNDLED, newer):
-        path, pointer = fetch(models)
-        client.upload_file(str(path), BUCKET, f"faces/{pointer.file}")
-    return client
+    with closing(boto3.client("s3", endpoint_url=s3_server, **keys)) as client:
+        client.create_bucket(Bucket=BUCKET)
+        yield client
 
 
 @pytest.fixture()
-def place(s3: Any, s3_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Place]:
-    """The bundled model, published behind the proxy; a temp folder of its own; little patience."""
+def place(
+    s3: Any,
+    old: Published,
+    newer: Published,
+    s3_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Place]:
+    """Both versions behind the proxy, the old one published; a temp folder of its own."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(model.current, "SERVING", HURRIED)
     with running(Proxy(s3_environment["AWS_ENDPOINT_URL"])) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         found = Place(s3, proxy)
-        found.publish(BUNDLED)
+        for models in (old, newer):
+            found.upload(models)
+        found.publish(old)
         yield found
-
-
-class Runtime:
-    """The function, from INIT on, as Lambda would start it."""
-
-    def __init__(self, uri: str, monkeypatch: pytest.MonkeyPatch, begin: Callable[..., None]) -> None:
-        monkeypatch.setenv("MODEL_URI", uri)
-        spec = importlib.util.spec_from_file_location("started", ROOT / "handler.py")
-        assert spec and spec.loader
-        self.handler: Any = importlib.util.module_from_spec(spec)
-        self.clock = Clock()
-        monkeypatch.setattr(model.current.CurrentModel.__init__, "__defaults__", (self.clock, begin))
-        spec.loader.exec_module(self.handler)
-
-    def health(self) -> tuple[int, str]:
-        """Status, and the model's version or what is wrong."""
-        answer = self.handler.handle(request("GET", "/health"), SimpleNamespace(aws_request_id="request-1"))
-        body = json.loads(answer["body"])
-        if answer["statusCode"] == 200:
-            return 200, body["model"]["version"]
-        assert body["error"]["code"] == "model_unavailable"
-        assert answer["multiValueHeaders"]["Retry-After"] == [str(RETRY)]
-        return answer["statusCode"], body["error"]["message"]
-
-
-Start = Callable[..., Runtime]
-
-
-@pytest.fixture()
-def start(monkeypatch: pytest.MonkeyPatch) -> Start:
-    """What goes on beside the requests is done at once, unless `begin` is another."""
-    return lambda uri=URI, begin=lambda work: work(): Runtime(uri, monkeypatch, begin)
 
 
 @pytest.fixture()
@@ -138,76 +122,106 @@ def up(place: Place, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lambda: monkeypatch.setenv("AWS_ENDPOINT_URL", place.proxy.url)
 
 
-OLD = fetch(BUNDLED)[1].version
 NEVER = 30  # seconds, longer than anybody waits
 HTML = b"<!doctype html><title>Sign in</title>"
 
 FAULTS = {
-    "stall at the pointer": (POINTER, stalls(NEVER), "cannot be reached"),
-    "stall in the pointer": (POINTER, stalls(NEVER, after=50), "cannot be reached"),
-    "pointer cut": (POINTER, cuts(50), "cannot be reached"),
-    "forbidden": (POINTER, refuses(403, "AccessDenied"), "not let the service read it"),
-    "no bucket": (POINTER, refuses(404, "NoSuchBucket"), "no such bucket"),
-    "no model": (POINTER, refuses(404, "NoSuchKey"), "publish it first"),
-    "S3's own trouble": (POINTER, refuses(500, "InternalError"), "trouble of its own .InternalError"),
-    "too many requests": (POINTER, refuses(503, "SlowDown"), "trouble of its own .SlowDown"),
-    "a gateway's page": (POINTER, says(502, HTML), "trouble of its own"),
-    "a page that says no": (POINTER, says(403, b"<html><b>no</b></html>"), "S3 says no .403"),
-    "not quite S3": (POINTER, says(403, b"<Error><Code><i/></Code></Error>"), "S3 says no .403"),
-    "a login page": (POINTER, says(200, HTML), "not a pointer"),
-    "elsewhere, for ever": (POINTER, says(301, Location="http://127.0.0.1/"), "S3 says no .301"),
-    "a pointer without end": (POINTER, says(200, bytes(100_000)), "larger than it should be"),
-    "no such version": (FILE, refuses(404, "NoSuchKey"), "publish it first"),
-    "stall at the model": (FILE, stalls(NEVER), "cannot be reached"),
-    "stall in the model": (FILE, stalls(NEVER, after=10_000_000), "cannot be reached"),
-    "model too slow": (FILE, drips(2_000_000), "too slowly"),
-    "model cut": (FILE, cuts(10_000_000), "cannot be reached"),
-    "model truncated": (FILE, says(200, bytes(1000)), "checksum differs"),
-    "model swapped": (FILE, says(200, bytes(fetch(BUNDLED)[1].bytes)), "checksum differs"),
+    "stall at the pointer": (POINTER, stalls(NEVER), r"S3 cannot be reached \(ReadTimeoutError\)"),
+    "stall in the pointer": (POINTER, stalls(NEVER, after=50), r"S3 cannot be reached \(ReadTimeoutError\)"),
+    "pointer cut": (POINTER, cuts(50), r"S3 cannot be reached \(ProtocolError\)"),
+    "forbidden": (POINTER, refuses(403, "AccessDenied"), r"S3 denies access \(AccessDenied\)"),
+    "no bucket": (POINTER, refuses(404, "NoSuchBucket"), r"there is no such bucket \(NoSuchBucket\)"),
+    "no model": (POINTER, refuses(404, "NoSuchKey"), r"a file is missing \(NoSuchKey\)"),
+    "S3's own trouble": (POINTER, refuses(500, "InternalError"), r"S3 has trouble of its own \(InternalError\)"),
+    "too many requests": (POINTER, refuses(503, "SlowDown"), r"S3 has trouble of its own \(SlowDown\)"),
+    "a gateway's page": (POINTER, says(502, HTML), r"S3 has trouble of its own \(502\)"),
+    "a page that says no": (POINTER, says(403, b"<html><b>no</b></html>"), r"S3 denies access \(403\)"),
+    "not quite S3": (POINTER, says(403, b"<Error><Code><i/></Code></Error>"), r"S3 denies access \(403\)"),
+    "a login page": (POINTER, says(200, HTML), r"latest\.json is not a pointer to a model"),
+    "elsewhere, for ever": (POINTER, says(301, Location="http://127.0.0.1/"), r"does not respond as S3 does \(301\)"),
+    "a pointer without end": (POINTER, says(200, bytes(100_000)), "a file is larger than it should be"),
+    "no such version": (FILE, refuses(404, "NoSuchKey"), r"a file is missing \(NoSuchKey\)"),
+    "stall at the model": (FILE, stalls(NEVER), r"S3 cannot be reached \(ReadTimeoutError\)"),
+    "stall in the model": (FILE, stalls(NEVER, after=1_000_000), r"S3 cannot be reached \(ReadTimeoutError\)"),
+    "model too slow": (FILE, drips(500_000), "S3 sends it too slowly"),
+    "model cut": (FILE, cuts(1_000_000), r"S3 cannot be reached \(ProtocolError\)"),
+    "model truncated": (FILE, says(200, bytes(1000)), "its checksum differs"),
+    "model swapped": (FILE, says(200, bytes(MODEL_BYTES)), "its checksum differs"),
+    "no gallery": (MANIFEST, refuses(404, "NoSuchKey"), r"a file is missing \(NoSuchKey\)"),
+    "stall at the gallery": (MANIFEST, stalls(NEVER), r"S3 cannot be reached \(ReadTimeoutError\)"),
+    "gallery cut": (MANIFEST, cuts(50), r"S3 cannot be reached \(ProtocolError\)"),
+    "gallery swapped": (MANIFEST, says(200, b"{}"), "its checksum differs"),
+    "gallery forbidden": (MANIFEST, refuses(403, "AccessDenied"), r"S3 denies access \(AccessDenied\)"),
+    "a gallery without end": (MANIFEST, says(200, bytes(2_000_000)), "a file is larger than it should be"),
+    "no people": (SEGMENT, refuses(404, "NoSuchKey"), r"a file is missing \(NoSuchKey\)"),
+    "stall in the people": (SEGMENT, stalls(NEVER, after=50), r"S3 cannot be reached \(ReadTimeoutError\)"),
+    "people cut": (SEGMENT, cuts(50), r"S3 cannot be reached \(ProtocolError\)"),
+    "people truncated": (SEGMENT, says(200, b"half"), "its checksum differs"),
+    "people slowed down": (SEGMENT, refuses(503, "SlowDown"), r"S3 has trouble of its own \(SlowDown\)"),
 }
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_503_until_it_is_over(place: Place, start: Start, tmp_path: Path, name: str) -> None:
-    path, fault, sentence = FAULTS[name]
-    place.proxy.faults[path] = fault
-    runtime = start()
+def test_a_fault_is_503_until_it_is_over(place: Place, old: Published, tmp_path: Path, name: str) -> None:
+    ending, fault, reason = FAULTS[name]
+    place.proxy.faults[ending] = fault
+    runtime = Runtime(URI)
     status, message = runtime.health()
     assert status == 503
-    assert re.search(rf"{sentence}.*\.$", message), message
-    assert list(tmp_path.iterdir()) == []
+    assert re.match(rf"The model cannot be loaded: .*{reason}\.$", message), message
+    for secret in (BUCKET, "faces", old.version, str(tmp_path), FILE, MANIFEST, "127.0.0.1"):
+        assert secret not in message
+    if ending in (POINTER, FILE):
+        assert list(tmp_path.iterdir()) == []
     place.proxy.faults.clear()
+    place.proxy.asked.clear()
     runtime.clock.now += RETRY
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
+    # What has been fetched is not fetched again.
+    assert place.requests(FILE) == (ending in (POINTER, FILE))
+    assert place.requests(MANIFEST) == (ending != SEGMENT)
 
 
 def test_down_at_init_and_up_again(
-    place: Place, start: Start, down: Callable[[], None], up: Callable[[], None]
+    place: Place, old: Published, down: Callable[[], None], up: Callable[[], None]
 ) -> None:
     down()
-    runtime = start()
-    assert runtime.health() == (503, "The model cannot be fetched: S3 cannot be reached (NewConnectionError).")
+    runtime = Runtime(URI)
+    assert runtime.health() == (503, "The model cannot be loaded: S3 cannot be reached (NewConnectionError).")
     up()
     runtime.clock.now += RETRY
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
 
 
-def test_a_bucket_that_stalls_is_given_up_in_time(place: Place, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the patience that serves. A fault that lasts is met at INIT, for which Lambda has 10 s."""
-    monkeypatch.setattr(model.current, "SERVING", SERVING)
-    place.proxy.faults[FILE] = stalls(NEVER, after=10_000_000)
+@pytest.mark.parametrize(("ending", "after"), [(POINTER, 50), (FILE, 1_000_000), (MANIFEST, 50), (SEGMENT, 50)])
+def test_a_bucket_that_stalls_is_given_up_in_time(place: Place, ending: str, after: int) -> None:
+    """With the policy that serves. A fault that lasts is met at INIT, for which Lambda has 10 s."""
+    place.proxy.faults[ending] = stalls(NEVER, after)
     started = time.monotonic()
-    assert start().health()[0] == 503
+    assert Runtime(URI, policy=SERVING_POLICY).health()[0] == 503
     assert time.monotonic() - started < 6
-    attempts = SERVING.attempts * (SERVING.connect + SERVING.read) + 1  # the pause between two
+    attempts = SERVING_POLICY.attempts * (SERVING_POLICY.connect + SERVING_POLICY.read) + 1  # the pause between two
     assert attempts < 8
 
 
-def test_a_failure_is_remembered_for_a_while(place: Place, start: Start) -> None:
+@pytest.mark.parametrize(("total", "status"), [(1.2, 503), (20, 200)])
+def test_a_bucket_that_drips_is_given_up_in_time(place: Place, total: float, status: int) -> None:
+    """Each object comes fast enough for itself."""
+    rates = {POINTER: 1000, FILE: 5_000_000, MANIFEST: 1000, SEGMENT: 1500}  # 0.3 to 0.6 s each, 1.8 s together
+    place.proxy.faults.update({ending: drips(rate) for ending, rate in rates.items()})
+    started = time.monotonic()
+    found = Runtime(URI, policy=RetryPolicy(connect=1, read=1, attempts=2, total=total)).health()
+    assert found[0] == status, found
+    if status == 503:
+        assert found[1] == "The model cannot be loaded: S3 sends it too slowly."
+        assert time.monotonic() - started < total + 1
+
+
+def test_a_failure_is_remembered_for_a_while(place: Place, old: Published) -> None:
     """No request waits for S3 where one has just done so in vain."""
     place.withdraw()
-    runtime = start()
-    place.publish(BUNDLED)
+    runtime = Runtime(URI)
+    place.publish(old)
     asked = len(place.proxy.asked)
     first = runtime.health()
     runtime.clock.now += RETRY - 0.1
@@ -215,224 +229,255 @@ def test_a_failure_is_remembered_for_a_while(place: Place, start: Start) -> None
     assert first[0] == 503
     assert len(place.proxy.asked) == asked
     runtime.clock.now += 0.1
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
 
 
-def test_a_clock_that_is_set_back_does_not_make_it_wait(place: Place, start: Start) -> None:
+def test_a_clock_that_is_set_back_does_not_make_it_wait(place: Place, old: Published) -> None:
     place.withdraw()
-    runtime = start()
-    place.publish(BUNDLED)
+    runtime = Runtime(URI)
+    place.publish(old)
     runtime.clock.now -= 1e6
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
 
 
-def test_a_pointer_from_the_future(place: Place, start: Start) -> None:
-    pointer = replace(fetch(BUNDLED)[1], created="2999-01-01T00:00:00+00:00")
+def test_a_pointer_from_the_future(place: Place, old: Published) -> None:
+    pointer = replace(versions.current(old.folder), created="2999-01-01T00:00:00+00:00")
     place.point(pointer.to_json().encode())
-    assert start().health() == (200, OLD)
+    assert Runtime(URI).health() == (200, old.version)
 
 
-def test_fields_that_a_later_publisher_adds(place: Place, start: Start) -> None:
-    place.point(json.dumps({**json.loads(fetch(BUNDLED)[1].to_json()), "format": 2, "signed": True}).encode())
-    assert start().health() == (200, OLD)
+def test_fields_that_a_later_publisher_adds(place: Place, old: Published) -> None:
+    found = json.loads((old.folder / POINTER).read_bytes())
+    place.point(json.dumps({**found, "format": 2, "signed": True}).encode())
+    assert Runtime(URI).health() == (200, old.version)
 
 
-def test_a_model_of_a_later_format(place: Place, start: Start, s3: Any, tmp_path: Path) -> None:
-    later = written(tmp_path / "later", format=FORMAT + 1)
-    path, pointer = fetch(later)
-    s3.upload_file(str(path), BUCKET, f"faces/{pointer.file}")
+def test_a_network_of_a_later_format(place: Place, old: Published, tmp_path: Path) -> None:
+    later = written(tmp_path / "later", 0, versions.network(format=3))
+    place.upload(later)
     place.publish(later)
-    runtime = start()
-    assert runtime.health() == (503, "The model has format 2 and this service reads up to 1: update the service.")
-    place.publish(BUNDLED)
+    runtime = Runtime(URI)
+    sentence = "The model file has format 3 and this release reads format 2: update the service."
+    assert runtime.health() == (503, sentence)
+    place.publish(old)
     runtime.clock.now += RETRY
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
 
 
-def test_a_file_that_was_published_and_is_no_model(place: Place, start: Start, s3: Any, tmp_path: Path) -> None:
-    draft = tmp_path / "draft"
-    draft.write_bytes(b"weights")
-    pointer = Pointer.of(draft)
-    s3.upload_file(str(draft), BUCKET, f"faces/{pointer.file}")
-    place.point(pointer.to_json().encode())
-    assert start().health() == (503, "The model file is not one that this version of torch can load.")
+def test_a_file_that_was_published_and_is_no_network(place: Place, tmp_path: Path) -> None:
+    other = written(tmp_path / "other", 0, b"weights")
+    place.upload(other)
+    place.publish(other)
+    assert Runtime(URI).health() == (503, "The model file is not one that this version of torch can load.")
 
 
-def test_published_while_it_starts(place: Place, start: Start, newer: str) -> None:
+def test_published_while_it_starts(place: Place, old: Published, newer: Published) -> None:
     """Versions stay as they are, so the one that was the current one a moment ago is still there."""
     place.proxy.faults[POINTER] = meanwhile(lambda: place.publish(newer))
-    assert start().health() == (200, OLD)
-    assert start().health() == (200, fetch(newer)[1].version)
+    assert Runtime(URI).health() == (200, old.version)
+    assert Runtime(URI).health() == (200, newer.version)
 
 
-# A model that is published, or rolled back, while the function runs
+# A version that is published, or rolled back, while the function runs
 
 
-def test_a_published_model_is_served_within_a_minute(place: Place, start: Start, newer: str) -> None:
-    runtime = start()
+def test_a_published_version_is_served_within_a_minute(place: Place, old: Published, newer: Published) -> None:
+    runtime = Runtime(URI)
     asked = len(place.proxy.asked)
     place.publish(newer)
     runtime.clock.now += REFRESH - 0.1
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
     assert len(place.proxy.asked) == asked
     runtime.clock.now += 0.1
-    assert runtime.health() == (200, fetch(newer)[1].version)
-    place.publish(BUNDLED)
+    assert runtime.health() == (200, newer.version)
+    place.publish(old)
     runtime.clock.now += REFRESH
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
 
 
-def test_only_the_pointer_is_read_where_nothing_is_new(place: Place, start: Start) -> None:
-    runtime = start()
+def test_only_the_pointer_is_read_where_nothing_is_new(place: Place, old: Published) -> None:
+    runtime = Runtime(URI)
     before = len(place.proxy.asked)
     for _ in range(3):
         runtime.clock.now += REFRESH
-        assert runtime.health() == (200, OLD)
+        assert runtime.health() == (200, old.version)
     assert place.proxy.asked[before:] == [f"/{BUCKET}/faces/{POINTER}"] * 3
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_the_model_at_hand_is_served_on_through_any_fault(place: Place, start: Start, newer: str, name: str) -> None:
-    runtime = start()
+def test_the_version_at_hand_is_served_on_through_any_fault(
+    place: Place, old: Published, newer: Published, name: str
+) -> None:
+    runtime = Runtime(URI)
     place.publish(newer)
-    path, fault, _ = FAULTS[name]
-    place.proxy.faults[path] = fault
+    ending, fault, _ = FAULTS[name]
+    place.proxy.faults[ending] = fault
     runtime.clock.now += REFRESH
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
     place.proxy.faults.clear()
     runtime.clock.now += REFRESH
-    assert runtime.health() == (200, fetch(newer)[1].version)
+    assert runtime.health() == (200, newer.version)
 
 
-def test_no_request_waits_for_a_look_at_the_pointer(
-    place: Place, start: Start, newer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runtime = start(begin=in_background)
-    monkeypatch.setattr(model.current, "SERVING", Patience(connect=1, read=4, attempts=1, total=12))
+def test_no_request_waits_for_a_look_at_the_pointer(place: Place, old: Published, newer: Published) -> None:
+    runtime = Runtime(URI, in_background, RetryPolicy(connect=1, read=4, attempts=1, total=12))
     place.publish(newer)
     place.proxy.faults[POINTER] = stalls(NEVER)
     runtime.clock.now += REFRESH
     started = time.monotonic()
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
     assert time.monotonic() - started < 2  # of the 4 that the look takes
     place.proxy.faults.clear()
     for _ in range(300):
         runtime.clock.now += REFRESH
-        if runtime.health() == (200, fetch(newer)[1].version):
+        if runtime.health() == (200, newer.version):
             break
         time.sleep(0.1)
     else:
-        raise AssertionError("the new model is not served after 30 s")
+        raise AssertionError("the new version is not served after 30 s")
 
 
-def test_the_bundled_model_stays(place: Place, start: Start) -> None:
-    runtime = start("", begin=in_background)
-    asked = len(place.proxy.asked)
-    runtime.clock.now += REFRESH
-    assert runtime.health() == (200, OLD)
-    assert len(place.proxy.asked) == asked
-
-
-def test_a_folder_is_looked_at_as_well(start: Start, newer: str, tmp_path: Path) -> None:
+def test_a_folder_is_looked_at_as_well(old: Published, newer: Published, tmp_path: Path) -> None:
     models = tmp_path / "models"
-    shutil.copytree(BUNDLED, models)
-    runtime = start(str(models))
-    assert runtime.health() == (200, OLD)
-    shutil.copytree(newer, models, dirs_exist_ok=True)
+    shutil.copytree(old.folder, models)
+    runtime = Runtime(str(models))
+    assert runtime.health() == (200, old.version)
+    shutil.copytree(newer.folder, models, dirs_exist_ok=True)
     runtime.clock.now += REFRESH
-    assert runtime.health() == (200, fetch(newer)[1].version)
+    assert runtime.health() == (200, newer.version)
+
+
+def test_the_bundled_version_stays() -> None:
+    """It is part of the image: its folder is not even opened again."""
+    clock, opened = Clock(), []
+
+    def open_store() -> BlobStore:
+        opened.append(BUNDLED)
+        return open_blobs(BUNDLED, s3_settings_from_env())
+
+    live = LiveModel(open_store, refresh=False, clock=clock, start=lambda task: task())
+    version = live.get().version
+    clock.now += REFRESH
+    assert live.get().version == version
+    assert opened == [BUNDLED]
 
 
 # A temp folder that fails
 
+NO_ROOM = (503, "The model cannot be loaded: the temp folder is full or cannot be written to.")
 
-def test_a_full_temp_folder(place: Place, start: Start, tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("limit", [1_000_000, 500])
+def test_a_full_temp_folder(place: Place, old: Published, tmp_path: Path, limit: int) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
     try:
-        runtime = start()
+        runtime = Runtime(URI)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert runtime.health() == (503, "The model cannot be kept: the temp folder is full or cannot be written to.")
+    assert runtime.health() == NO_ROOM
     assert list(tmp_path.iterdir()) == []
     runtime.clock.now += RETRY
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
 
 
 @pytest.mark.parametrize("folder", ["/proc", "/nowhere"])
 def test_a_temp_folder_that_cannot_be_written_to(
-    place: Place, start: Start, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+    place: Place, old: Published, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", folder)
-    runtime = start()
-    assert runtime.health() == (503, "The model cannot be kept: the temp folder is full or cannot be written to.")
+    runtime = Runtime(URI)
+    assert runtime.health() == NO_ROOM
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     runtime.clock.now += RETRY
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
 
 
-# The last good model, which lies in the temp folder when Lambda starts the function anew in the same place
+# The version served last, which lies in the temp folder when Lambda starts the function again in the same place
 
 UNREACHABLE = ["stall at the pointer", "pointer cut", "S3's own trouble", "too many requests", "a gateway's page"]
 NO = ["forbidden", "no bucket", "no model", "a login page", "a pointer without end"]
 
 
 @pytest.mark.parametrize("name", UNREACHABLE)
-def test_the_last_good_model_while_s3_cannot_be_reached(place: Place, start: Start, name: str) -> None:
-    start()
+def test_the_last_good_version_while_s3_cannot_be_reached(place: Place, old: Published, name: str) -> None:
+    Runtime(URI)
     place.proxy.faults[POINTER] = FAULTS[name][1]
-    assert start().health() == (200, OLD)
+    assert Runtime(URI).health() == (200, old.version)
 
 
 @pytest.mark.parametrize("name", NO)
-def test_no_last_good_model_where_s3_says_no(place: Place, start: Start, name: str) -> None:
-    start()
+def test_no_last_good_version_where_s3_says_no(place: Place, name: str) -> None:
+    Runtime(URI)
     place.proxy.faults[POINTER] = FAULTS[name][1]
-    assert start().health()[0] == 503
+    assert Runtime(URI).health()[0] == 503
 
 
-@pytest.mark.parametrize("name", ["no such version", "stall at the model", "model cut", "model swapped"])
-def test_the_pointer_wins_even_where_its_model_cannot_be_had(place: Place, start: Start, newer: str, name: str) -> None:
-    start()
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no such version",
+        "stall at the model",
+        "model cut",
+        "model swapped",
+        "stall at the gallery",
+        "people slowed down",
+    ],
+)
+def test_the_pointer_wins_even_where_its_version_cannot_be_had(place: Place, newer: Published, name: str) -> None:
+    Runtime(URI)
     place.publish(newer)
-    place.proxy.faults[FILE] = FAULTS[name][1]
-    assert start().health()[0] == 503
+    ending, fault, _ = FAULTS[name]
+    place.proxy.faults[ending] = fault
+    assert Runtime(URI).health()[0] == 503
 
 
-def test_a_model_that_was_rolled_back_is_served_only_until_s3_is_back(
-    place: Place, start: Start, newer: str, down: Callable[[], None], up: Callable[[], None]
+@pytest.mark.parametrize("ending", ["model", "manifest", "segment"])
+def test_no_last_good_version_where_a_part_of_it_is_gone(
+    place: Place, old: Published, down: Callable[[], None], tmp_path: Path, ending: str
+) -> None:
+    Runtime(URI)
+    path = getattr(versions.files(old.folder), ending)
+    for copy in tmp_path.iterdir():
+        if copy.read_bytes() == path.read_bytes():
+            copy.unlink()
+    assert len(list(tmp_path.iterdir())) == 3  # two parts and the note
+    down()
+    assert Runtime(URI).health()[0] == 503
+
+
+def test_a_version_that_was_rolled_back_is_served_only_until_s3_is_back(
+    place: Place, old: Published, newer: Published, down: Callable[[], None], up: Callable[[], None]
 ) -> None:
     place.publish(newer)
-    start()
-    place.publish(BUNDLED)
+    Runtime(URI)
+    place.publish(old)
     down()
-    runtime = start()
-    assert runtime.health() == (200, fetch(newer)[1].version)
+    runtime = Runtime(URI)
+    assert runtime.health() == (200, newer.version)
     runtime.clock.now += REFRESH
-    assert runtime.health() == (200, fetch(newer)[1].version)
+    assert runtime.health() == (200, newer.version)
     up()
     runtime.clock.now += REFRESH - 1
-    assert runtime.health() == (200, fetch(newer)[1].version)
+    assert runtime.health() == (200, newer.version)
     runtime.clock.now += 1
-    assert runtime.health() == (200, OLD)
+    assert runtime.health() == (200, old.version)
 
 
-def test_a_model_that_was_withdrawn_is_served_only_until_s3_is_back(
-    place: Place, start: Start, down: Callable[[], None], up: Callable[[], None]
+def test_a_version_that_was_withdrawn_is_served_only_until_s3_is_back(
+    place: Place, old: Published, down: Callable[[], None], up: Callable[[], None]
 ) -> None:
-    start()
+    Runtime(URI)
     place.withdraw()
     down()
-    runtime = start()
-    assert runtime.health() == (200, OLD)
+    runtime = Runtime(URI)
+    assert runtime.health() == (200, old.version)
     up()
     runtime.clock.now += REFRESH
-    assert runtime.health() == (
-        503,
-        "The model cannot be fetched: a file of it is missing, so publish it first (NoSuchKey).",
-    )
+    assert runtime.health() == (503, "The model cannot be loaded: a file is missing (NoSuchKey).")
 
 
-def test_a_model_whose_note_cannot_be_written_is_served(place: Place, start: Start) -> None:
-    Copies(URI).note.mkdir()
-    assert start().health() == (200, OLD)
+def test_a_version_whose_note_cannot_be_written_is_served(place: Place, old: Published) -> None:
+    with open_blobs(URI, s3_settings_from_env()) as blobs:
+        CachedStore(blobs).note.mkdir()
+    assert Runtime(URI).health() == (200, old.version)

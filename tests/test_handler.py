@@ -1,23 +1,32 @@
-"""The whole way of a request, from recorded events to answers, with the bundled model."""
+"""Recorded events through the whole function, with the bundled model."""
 
 from __future__ import annotations
 
 import base64
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import handler
+from app import App
+from service.results import IdentifyOptions
+from settings import Settings, limit_convolution_cache
+from storage.folder import FolderBlobs
+from storage.networks import BUNDLED, load_current
 from testing.events import recorded, request, upload
 from testing.paths import ROOT, SAMPLES
+from training.data.align import Aligner
 
 
-def ask(event: dict[str, Any], context: Any) -> tuple[int, dict[str, Any]]:
-    answer = handler.handle(event, context)
+def ask(event: dict[str, Any], context: Any, app: App = handler.app) -> tuple[int, dict[str, Any]]:
+    answer = app.handle(event, context)
     return int(answer["statusCode"]), json.loads(answer["body"])
 
 
@@ -36,7 +45,7 @@ def test_known_person(context: Any) -> None:
     assert answer["file"] == "Kofi_Annan_0006.jpg"
     assert answer["faces_detected"] == 1
     assert answer["image"] == {"width": 250, "height": 250}
-    assert answer["model"] == {"version": handler.current.version(), "classes": 610}
+    assert answer["model"] == {"version": handler.app.service.version(), "classes": 610}
     assert set(answer["timings_ms"]) == {"decode", "detect", "classify"}
     assert answer["request_id"] == "request-1"
     assert "faces" not in answer
@@ -54,7 +63,7 @@ def test_box_and_landmarks_lie_on_the_face(context: Any) -> None:
     assert landmarks["left_eye"][1] < landmarks["mouth_left"][1]
 
 
-def test_id_is_the_one_in_the_list_of_people(context: Any) -> None:
+def test_id_matches_the_list_of_people(context: Any) -> None:
     _, answer = ask(recorded("rest-known-person"), context)
     status, listed = ask(request("GET", "/people"), context)
     assert status == 200
@@ -96,44 +105,98 @@ def test_raw_and_json_bodies(context: Any) -> None:
     assert ask(request("POST", "/classify", coded, "application/json"), context)[1]["predicted_name"] == "Kofi Annan"
 
 
-def test_threshold_decides_who_is_known(context: Any) -> None:
+def test_threshold_sets_known(context: Any) -> None:
     data = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
     assert ask(upload(data, threshold="1"), context)[1]["known"] is False
     stranger = (SAMPLES / "Alicia_Witt_0001.jpg").read_bytes()
     assert ask(upload(stranger, threshold="0"), context)[1]["known"] is True
 
 
-def test_serving_imports_nothing_of_training() -> None:
-    heavy = "torchvision", "facenet_pytorch", "matplotlib", "training", "boto3"
+def test_serving_does_not_import_training() -> None:
+    heavy = ["torchvision", "facenet_pytorch", "matplotlib", "training", "boto3", "requests"]
+    heavy.append("aws_lambda_powertools.event_handler")
     code = f"import handler, sys; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[]"
 
 
-def test_api_imports_no_torch() -> None:
-    code = "import api.answers, api.gateway, api.uploads, sys; print('torch' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+def test_docker_image_contains_all_imported_modules(tmp_path: Path) -> None:
+    """Import the function with only the files that the Dockerfile copies and .dockerignore allows."""
+    allowed = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    stage = (ROOT / "Dockerfile").read_text().partition(" AS code\n")[2].partition("FROM ")[0]
+    for sources, target in re.findall(r"^COPY (.+) (\S+)$", stage, re.MULTILINE):
+        for source in (found for pattern in sources.split() for found in ROOT.glob(pattern)):
+            assert source.relative_to(ROOT).parts[0] in allowed
+            if source.is_dir():
+                shutil.copytree(source, tmp_path / target)
+            else:
+                (tmp_path / target).mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, tmp_path / target)
+    code = "import handler; import api.bulk; print(handler.app.service.version())"
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**env, "MODEL_URI": ""}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "None"  # the weights come from another stage
 
 
-def test_training_and_serving_see_the_same_tensor(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The original trained with one normalisation and served with another."""
-    import torch
-
-    from model.recognizer import to_tensor
-    from training.data.align import Aligner
-
-    fed: list[np.ndarray] = []
-    recognizer = handler.current.get()
-    script = recognizer._script
-
-    def run(crops: torch.Tensor) -> Any:
-        fed.append(crops.numpy())
-        return script(crops)
-
-    monkeypatch.setattr(recognizer, "_script", run)
+def test_training_and_serving_see_the_same_crop() -> None:
+    """The original project normalized differently in training and in serving."""
+    snapshot = load_current(FolderBlobs(Path(BUNDLED)))
     for name in ("Kofi_Annan_0006", "astronaut"):
         path = SAMPLES / f"{name}.jpg"
-        ask(upload(path.read_bytes()), context)
-        _, trained_on, _ = Aligner(recognizer.config.crop).align(path)
-        assert np.array_equal(fed.pop(), to_tensor(trained_on[None]).numpy())
+        served = handler.app.service.identify(path.read_bytes(), IdentifyOptions(top=20)).faces[0]
+        _, trained_on, _ = Aligner(snapshot.network.config.crop).align(path)
+        matches = snapshot.gallery.search(snapshot.embed(trained_on[None]), 20)
+        assert [match.id for match in served.candidates] == matches.ids[0].tolist()
+        expected = snapshot.calibration.confidence(matches.scores[0]).tolist()
+        assert [match.confidence for match in served.candidates] == pytest.approx(expected, abs=1e-6)
+
+
+SETTINGS = {
+    "": Settings(),
+    "MODEL_URI=s3://models/faces": Settings(model_uri="s3://models/faces"),
+    "MODEL_URI=": Settings(),
+    "CORS_ORIGIN=https://a.example/, https://b.example": Settings(
+        cors_origins=("https://a.example", "https://b.example")
+    ),
+    "CORS_ORIGIN=https://a.example,*": Settings(),
+    "API_KEY=secret": Settings(api_key="secret"),
+    "POWERTOOLS_METRICS_DISABLED=True": Settings(metrics=False),
+    "POWERTOOLS_METRICS_DISABLED=off": Settings(),
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=3538": Settings(memory_mb=3538),
+    "OMP_NUM_THREADS=1": Settings(threads_set=True),
+}
+
+
+@pytest.mark.parametrize("variable", SETTINGS)
+def test_settings(variable: str) -> None:
+    name, _, value = variable.partition("=")
+    assert Settings.from_env({name: value}) == SETTINGS[variable]
+
+
+def test_switch_with_an_invalid_value() -> None:
+    with pytest.raises(ValueError, match="POWERTOOLS_METRICS_DISABLED is neither true nor false"):
+        Settings.from_env({"POWERTOOLS_METRICS_DISABLED": "perhaps"})
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "64"), ({"LRU_CACHE_CAPACITY": "9"}, "9")])
+def test_convolution_cache_is_limited_unless_it_is_set(given: dict[str, str], expected: str) -> None:
+    limit_convolution_cache(given)
+    assert given == {"LRU_CACHE_CAPACITY": expected}
+
+
+@pytest.mark.parametrize(
+    ("memory", "given", "threads"), [("1769", "", "1"), ("3538", "", "2"), ("1769", "2", "2"), ("", "1", "1")]
+)
+def test_process_settings(memory: str, given: str, threads: str) -> None:
+    """Start a separate process, because the settings would affect other tests."""
+    code = "import handler, os, torch; print(torch.get_num_threads(), os.environ['LRU_CACHE_CAPACITY'])"
+    others = {name: value for name, value in os.environ.items() if name != "LRU_CACHE_CAPACITY"}
+    env = {**others, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory, "OMP_NUM_THREADS": given, "MODEL_URI": "/nowhere"}
+    if not given:
+        del env["OMP_NUM_THREADS"]
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{threads} 64"

@@ -1,4 +1,4 @@
-"""The comparison with others: its figures, and two of the systems on a photo."""
+"""The comparison with other systems: its metrics, and two of the systems on a photo."""
 
 from __future__ import annotations
 
@@ -8,66 +8,72 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.bundled import as_served, judge
+from benchmarks.bundled import as_served, bundled, evaluate_embeddings
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.__main__ import Worker, accuracy, cosine_to_means, distance_to_means, systems
-from model.recognizer import Recognizer
-from model.store import BUNDLED
+from model.gallery import Matches
 from testing.paths import SAMPLES
 from training.data.align import Aligner
 from training.data.prepare import STRANGER, TRAIN, VAL, Example
 
-NOTHING = np.full(2, np.nan, np.float32)
+NO_FACE = np.full(2, np.nan, np.float32)
 KNOWN = np.array([[1, 0], [0.6, 0.8], [0, -1]], np.float32)
 LABELS = np.array([0, 0, 1])
 
 
 def test_scores() -> None:
     probe = np.array([[0.6, 0.8]], np.float32)
-    assert distance_to_means(KNOWN, LABELS, 2)(probe) == pytest.approx(np.array([[-np.sqrt(0.2), -np.sqrt(3.6)]]))
-    assert cosine_to_means(KNOWN, LABELS, 2)(probe) == pytest.approx(np.array([[np.sqrt(0.8), -0.8]]))
+    assert distance_to_means(KNOWN, LABELS, 2)(probe).scores == pytest.approx(
+        np.array([[-np.sqrt(0.2), -np.sqrt(3.6)]])
+    )
+    assert cosine_to_means(KNOWN, LABELS, 2)(probe).scores == pytest.approx(np.array([[np.sqrt(0.8), -0.8]]))
 
 
 def test_a_photo_without_a_face_is_wrong_and_not_accepted() -> None:
-    found = judge(lambda e: e, np.array([NOTHING, [0.1, 0.9]]), np.array([0, 1]), 2)
-    assert found.right.tolist() == [False, True]
-    assert found.rank.tolist() == [2, 0]
-    assert found.best.tolist() == [-np.inf, pytest.approx(0.9)]
+    def search(embeddings: np.ndarray) -> Matches:
+        return Matches(np.array([[1, 0]]), embeddings[:, ::-1])
+
+    found = evaluate_embeddings(search, np.array([NO_FACE, [0.1, 0.9]]), np.array([0, 1]))
+    assert found.correct.tolist() == [False, True]
+    assert found.rank.tolist() == [5, 0]
+    assert found.top_score.tolist() == [-np.inf, pytest.approx(0.9)]
 
 
-def test_the_cells_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_cells_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
     splits, people = [TRAIN] * 3 + [VAL] * 4 + [STRANGER] * 2, [0, 0, 1, 0, 0, 1, 1, -1, -1]
     rows = [Example("", person, split, str(i)) for i, (split, person) in enumerate(zip(splits, people))]
-    asked = [[1, 0], NOTHING, [0, -1], [0, 1]]  # 0.45 away from their own, no face, 0 away, and nearer to another
-    found = np.array([*KNOWN, *asked, [0.6, -0.8], NOTHING], np.float32)
+    # Distances: 0.45 to the own mean; no face; 0 to the own mean; nearer to another person.
+    val = [[1, 0], NO_FACE, [0, -1], [0, 1]]
+    found = np.array([*KNOWN, *val, [0.6, -0.8], NO_FACE], np.float32)
     monkeypatch.setattr(peers, "embeddings", lambda *_: found)
     dlib = next(system for system in systems() if system.name == "dlib")
-    # The stranger is 0.63 away from somebody: more than the tolerance of 0.6.
+    # The stranger's distance to the nearest person is 0.63, more than the tolerance of 0.6.
     assert accuracy(dlib, rows, 2) == ["50.00 %", "25.00 %", "50.0 %", "50.0 %", "50.0 %", "50.0 %", "0.0 %"]
     assert accuracy(dlib._replace(threshold=-0.7), rows, 2)[-1] == "50.0 %"
-    assert accuracy(dlib._replace(threshold=None), rows, 2)[-2:] == ["it has none", ""]
+    assert accuracy(dlib._replace(threshold=None), rows, 2)[-2:] == ["none", ""]
 
 
-def test_ours_is_what_is_served() -> None:
+def test_ours_gives_the_confidences_of_the_service() -> None:
     photo = SAMPLES / "Kofi_Annan_0006.jpg"
-    recognizer = Recognizer.load(BUNDLED)
-    _, crop, _ = Aligner(recognizer.config.crop).align(photo)
-    confidences, _ = recognizer.classify(crop[None])
+    snapshot = bundled()
+    _, crop, _ = Aligner(snapshot.network.config.crop).align(photo)
+    expected = snapshot.gallery.search(snapshot.embed(crop[None]), 5)
     ours, *_ = systems()
     with closing(Worker(ours)) as worker:
-        embedding, ms = worker.ask(str(photo))
-        took = worker.finish()
-    scores = as_served(np.zeros((0, 512)), np.zeros(0), len(recognizer.people))(embedding[None])
-    assert np.abs(1 / (1 + np.exp(-scores)) - confidences).max() < 1e-4
-    assert scores.max() >= ours.threshold
-    assert worker.version == recognizer.version
-    assert ms > 1 and 100 < took["peak"] < 1000 and 300 < took["disk"] < 600
+        embedding, ms = worker.embed(str(photo))
+        usage = worker.finish()
+    found = as_served(np.zeros((0, 512)), np.zeros(0), len(snapshot.gallery.people))(embedding[None])
+    assert found.ids.tolist() == expected.ids.tolist()
+    assert np.abs(1 / (1 + np.exp(-found.scores)) - snapshot.calibration.confidence(expected.scores)).max() < 1e-4
+    assert ours.threshold is not None and found.scores[0, 0] >= ours.threshold
+    assert worker.version == snapshot.version
+    assert ms > 1 and 100 < usage["peak"] < 1000 and 300 < usage["disk"] < 600
 
 
-def test_facenet_pytorch_tells_two_people_apart(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_facenet_pytorch_distinguishes_two_people(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(weights))
     *_, facenet = systems()
     with closing(Worker(facenet)) as worker:
-        one, other = (worker.ask(str(SAMPLES / f"{name}.jpg"))[0] for name in ("Kofi_Annan_0006", "Tony_Blair_0007"))
+        one, other = (worker.embed(str(SAMPLES / f"{name}.jpg"))[0] for name in ("Kofi_Annan_0006", "Tony_Blair_0007"))
     assert np.linalg.norm(one) == pytest.approx(1, abs=1e-4)
     assert one @ other < 0.5

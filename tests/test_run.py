@@ -27,13 +27,13 @@ def start(folder: Path, port: int) -> subprocess.Popen[str]:
 
 
 def printed_until_ready(process: subprocess.Popen[str]) -> str:
-    printed = ""
+    output = ""
     assert process.stdout is not None
-    while "Ctrl-C" not in printed:
+    while "Ctrl-C" not in output:
         line = process.stdout.readline()
         assert line, process.communicate()[1]
-        printed += line
-    return printed
+        output += line
+    return output
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def cloned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(cloned: Path) -> Iterator[tuple[int, str]]:
-    """The port, and what was printed until the service was ready."""
+    """Yield the port and the output up to the moment when the service was ready."""
     port = free_port()
     with start(cloned, port) as process:
         yield port, printed_until_ready(process)
@@ -54,8 +54,8 @@ def service(cloned: Path) -> Iterator[tuple[int, str]]:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_the_curl_names_the_person(service: tuple[int, str], cloned: Path) -> None:
-    """The one that is printed is that of the README."""
+def test_printed_curl_command_identifies_the_person(service: tuple[int, str], cloned: Path) -> None:
+    """`make run` prints the curl command of the README."""
     command = documented(
         "curl -F file=@web/samples/Kofi_Annan_0006.jpg http://localhost:3000/dev/classify",
         replace={"3000": str(service[0])},
@@ -65,27 +65,27 @@ def test_the_curl_names_the_person(service: tuple[int, str], cloned: Path) -> No
     assert json.loads(answer.stdout)["predicted_name"] == "Kofi Annan"
 
 
-def test_the_page_is_there(service: tuple[int, str]) -> None:
+def test_page_is_served(service: tuple[int, str]) -> None:
     with urllib.request.urlopen(f"http://localhost:{service[0] + 1}/", timeout=10) as reply:
         assert b"<title>" in reply.read()
 
 
-def test_a_raw_body_is_told_what_to_do_instead(service: tuple[int, str]) -> None:
-    """serverless-offline hands on only multipart bodies as bytes."""
+def test_raw_body_gets_an_error_that_names_multipart(service: tuple[int, str]) -> None:
+    """serverless-offline passes only multipart bodies as bytes."""
     command = ["curl", "-s", "-H", "Content-Type: image/jpeg", "--data-binary", f"@{SAMPLES / 'astronaut.jpg'}"]
     url = f"http://localhost:{service[0]}/dev/classify"
     answer = subprocess.run([*command, url], capture_output=True, text=True, timeout=60, check=True)
     assert "multipart/form-data" in json.loads(answer.stdout)["error"]["message"]
 
 
-def test_a_busy_port_is_said(service: tuple[int, str], cloned: Path) -> None:
+def test_busy_port_is_reported(service: tuple[int, str], cloned: Path) -> None:
     with start(cloned, service[0]) as second:
         _, error = second.communicate(timeout=20)
     assert second.returncode > 0
     assert f"port {service[0]} is in use" in error
 
 
-def test_who_was_enrolled_is_served(tmp_path: Path) -> None:
+def test_enrolled_person_is_identified(tmp_path: Path) -> None:
     folder = clone(tmp_path / "clone")
     (folder / "photos/Eileen_Collins").mkdir(parents=True)
     shutil.copy(SAMPLES / "astronaut.jpg", folder / "photos/Eileen_Collins")
@@ -101,7 +101,7 @@ def test_who_was_enrolled_is_served(tmp_path: Path) -> None:
 
 
 def packaged(*arguments: str, **more: str) -> dict[str, Any]:
-    """The resources that `sls package` writes down, without an AWS account."""
+    """Run `sls package`, which needs no AWS account. -> the resources of its template."""
     done = sls("package", *arguments, **more)
     assert done.returncode == 0, done.stdout + done.stderr
     template = json.loads((ROOT / ".serverless" / "cloudformation-template-update-stack.json").read_text())
@@ -126,7 +126,7 @@ def test_sls_package_with_photos_in_a_bucket() -> None:
     assert f":s3:::somebodys-photos/{FAILURES}*" in json.dumps(resources["IamRoleLambdaExecution"])
 
 
-def test_sls_package_needs_to_know_which_bucket() -> None:
+def test_sls_package_with_bulk_needs_photos_bucket() -> None:
     done = sls("package", "--param", "bulk=on", PHOTOS_BUCKET="")
     assert done.returncode != 0
     assert "needs PHOTOS_BUCKET" in done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""`make ship` and `make smoke`: from photos to an answering endpoint, the function under AWS's emulator."""
+"""`make ship` and `make smoke`: from photos to a tested endpoint, with the function in AWS's emulator."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Iterator
 
 import pytest
 
-from model.store import BUNDLED
+from storage.networks import BUNDLED
 from testing.emulator import Emulator
 from testing.paths import SAMPLES
 from tests.commands import documented, shell
 from tests.conftest import some_of
-from tests.front import serving
+from tests.gateway import serving
 
 BUCKET = "our-models"
 MODELS = f"s3://{BUCKET}/faces"
@@ -22,7 +22,7 @@ MODELS = f"s3://{BUCKET}/faces"
 
 @pytest.fixture()
 def published(checkout: Path, s3_environment: dict[str, str]) -> dict[str, str]:
-    """The environment in which the documents' bucket is there, with the bundled model in it."""
+    """Environment of a local S3 whose bucket, named as in the documents, holds the bundled model."""
     import boto3
 
     boto3.client("s3").create_bucket(Bucket=BUCKET)
@@ -33,7 +33,7 @@ def published(checkout: Path, s3_environment: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture()
 def endpoint(published: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """The function that serves what is published. It starts with the first request."""
+    """URL of a function that serves the published model. It starts with the first request."""
     emulator = Emulator(tmp_path / "log", MODEL_URI=MODELS)
     try:
         with serving(emulator.answer) as url:
@@ -43,7 +43,7 @@ def endpoint(published: dict[str, str], tmp_path: Path) -> Iterator[str]:
 
 
 def photos(folder: Path) -> None:
-    """Somebody new, in the clone's folder of the documents' name."""
+    """Create `photos`, as named in the documents, with photos of one person who is not in the bundled model."""
     (folder / "photos/Eileen_Collins").mkdir(parents=True)
     shutil.copy(SAMPLES / "astronaut.jpg", folder / "photos/Eileen_Collins")
 
@@ -59,7 +59,7 @@ def test_ship(published: dict[str, str], endpoint: str, checkout: Path) -> None:
     assert "WRONG" not in done.stdout
     again = shell(command, checkout, **settings)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert f"nobody new, so {MODELS} stays as it is" in again.stdout
+    assert f"no new people; {MODELS} is unchanged" in again.stdout
 
     bundled = json.loads(Path(BUNDLED, "latest.json").read_text())["version"]
     listed = shell(
@@ -86,25 +86,26 @@ def test_ship_of_a_new_training(
     assert "WRONG" not in done.stdout
 
 
-def test_ship_says_what_it_needs(checkout: Path) -> None:
+def test_ship_names_missing_settings(checkout: Path) -> None:
     done = shell("make ship PEOPLE=photos MODEL_URI=models", checkout)
     assert done.returncode != 0
-    assert "MODEL_URI=s3://bucket/prefix is where the model goes" in done.stderr
-    assert "PEOPLE=folder adds people" in shell("make ship MODEL_URI=s3://bucket/faces", checkout).stderr
+    assert "set MODEL_URI=s3://bucket/prefix" in done.stderr
+    assert "set PEOPLE=folder to add people" in shell("make ship MODEL_URI=s3://bucket/faces", checkout).stderr
 
 
 def test_smoke(endpoint: str, checkout: Path) -> None:
     done = shell(documented("make smoke"), checkout, URL=endpoint)
     assert done.returncode == 0, done.stdout + done.stderr
-    for found in ("knows 610 people", "Kofi_Annan_0006.jpg: Kofi Annan, 100.0%", "is taken, too", "pages of *"):
+    for found in ("knows 610 people", "Kofi_Annan_0006.jpg: Kofi Annan, 100.0%", "is accepted", "pages of *"):
         assert found in done.stdout
+    assert "%|" not in done.stderr  # no progress bar, because stderr is not a terminal
     other = shell(f".venv/bin/python scripts/smoke.py --url {endpoint} --version x --wait 0", checkout)
     assert other.returncode == 1
     assert "still not x" in other.stdout
 
 
-def test_ways_to_send_a_photo(endpoint: str, checkout: Path) -> None:
-    """docs/api.md has them."""
+def test_documented_ways_to_send_a_photo(endpoint: str, checkout: Path) -> None:
+    """Run the commands of docs/api.md."""
     shutil.copy(SAMPLES / "Kofi_Annan_0006.jpg", checkout / "photo.jpg")
     raw = documented('curl --data-binary @photo.jpg -H "Content-Type: image/jpeg" "$URL/classify"')
     in_json = documented(
@@ -119,7 +120,7 @@ def test_ways_to_send_a_photo(endpoint: str, checkout: Path) -> None:
     assert ["faces" in answer for answer in found] == [False, False, False, True]
 
 
-def test_smoke_where_nothing_answers(checkout: Path) -> None:
+def test_smoke_without_a_server(checkout: Path) -> None:
     done = shell("make smoke", checkout, URL="http://127.0.0.1:1")
     assert done.returncode != 0
     assert "WRONG  health       nothing answers at http://127.0.0.1:1" in done.stdout

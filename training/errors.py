@@ -1,4 +1,4 @@
-"""Errors that the person at the keyboard can fix, and progress lines for them."""
+"""The error that the user of the training commands can fix, and messages to the user."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 
 
 class TrainingError(Exception):
-    """Something that the person at the keyboard can mend; the message is a sentence for them."""
+    """An error that the user can fix, such as a missing file. The message is a sentence for the user."""
 
 
 def log(message: str) -> None:
+    """Print a line to stderr at once. stdout is for results."""
     print(message, file=sys.stderr, flush=True)

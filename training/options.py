@@ -4,85 +4,85 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Dict, NamedTuple
 
 from model.crop import CropSpec
-from model.store import BUNDLED
+from settings import model_uri_from_env
+from storage.networks import BUNDLED, COLLECTION
 from training.network.features import FP32, INT8, default_precision
 from training.network.finetune import Recipe
 
+Options = Dict[str, Dict[str, Any]]  # by name: the arguments of argparse's add_argument
+
 
 class Command(NamedTuple):
+    """One command. required, optional: names of its options; a name without dashes is a positional argument."""
+
     help: str
     required: tuple[str, ...]
-    others: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 RECIPE = tuple(f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Recipe))
 PREPARE = ("--data", "--source", "--people", "--min-images", "--val-share", "--seed")
 COMMANDS = {
-    "prepare": Command("photos -> who trains and who validates", ("--out",), PREPARE),
-    "align": Command("photos -> crops of faces", ("--out",), ("--margin",)),
-    "features": Command("crops -> features of the frozen trunk", ("--out",), ("--precision",)),
-    "finetune": Command("features -> head", ("--out",), ("--precision", *RECIPE)),
+    "prepare": Command("split photos into training, validation and strangers", ("--out",), PREPARE),
+    "align": Command("find and crop the face in each photo", ("--out",), ("--margin",)),
+    "features": Command("compute the frozen backbone's features of each crop", ("--out",), ("--precision",)),
+    "finetune": Command("train the head on the features", ("--out",), ("--precision", *RECIPE)),
     "evaluate": Command(
-        "accuracy, open set and threshold, of a run or of a finished model",
+        "measure accuracy and open-set metrics of a training run or a finished model, and choose the threshold",
         (),
         ("--out", "--precision", "--pairs", "--model", "--data", "--strangers"),
     ),
-    "repeat": Command("the training again with other seeds", ("--out",), ("--precision", "--seeds")),
-    "export": Command("everything -> one TorchScript file, and the report", ("--out",), ("--precision",)),
-    "stress": Command("the model on blurred, dark, rolled and hidden faces", ("--out",), ("--photos",)),
-    "report": Command("report.html and report.json once more", ("--out",)),
-    "compare": Command("two reports side by side", ("first", "second")),
-    "all": Command(
-        "prepare, align, features, finetune, evaluate, repeat, export and report",
-        ("--out",),
-        (*PREPARE, "--margin", "--precision", *RECIPE, "--pairs", "--seeds"),
+    "repeat": Command("repeat the training with other seeds", ("--out",), ("--precision", "--seeds")),
+    "export": Command(
+        "write the network, its collection of people, and the report", ("--out",), ("--precision", "--collection")
     ),
-    "publish": Command("model -> S3", ("--to",), ("--out", "--model", "--dry-run")),
-    "versions": Command("what is published in a folder or in S3", ("--model",)),
+    "stress": Command("test the model on blurred, dark, rolled and covered faces", ("--out",), ("--photos",)),
+    "report": Command("write report.html and report.json again", ("--out",)),
+    "compare": Command("compare two reports", ("first", "second")),
+    "all": Command(
+        "run prepare, align, features, finetune, evaluate, repeat, export and report",
+        ("--out",),
+        (*PREPARE, "--margin", "--precision", *RECIPE, "--pairs", "--seeds", "--collection"),
+    ),
+    "publish": Command("publish a model to S3", ("--to",), ("--out", "--model", "--dry-run")),
+    "versions": Command("list the versions in a folder or in S3", ("--model",)),
     "rollback": Command("serve an older version again", ("version", "--model")),
-    "enrol": Command("add people to a finished model, without training", ("--people",), ("--model", "--out")),
+    "enrol": Command("add people to a finished model without training", ("--people",), ("--model", "--out")),
 }
 
 
 def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(prog="python -m training", description="Photos in, published model out.")
+    """Build the parser of the command line."""
+    root = argparse.ArgumentParser(prog="python -m training", description="Train and publish face recognition models.")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    options = _options()
+    options: Options = {**_data_options(), **_training_options(), **_model_options(), **_recipe_options()}
     for name, command in COMMANDS.items():
         sub = commands.add_parser(name, help=command.help, description=command.help)
-        for option in dict.fromkeys(command.required + command.others):
-            # What has no dashes is required anyhow, and argparse forbids to say so.
-            needed: dict[str, Any] = {"required": option in command.required} if option.startswith("--") else {}
-            sub.add_argument(option, **needed, **options[option])
+        for option in dict.fromkeys(command.required + command.optional):
+            # argparse rejects `required` for positional arguments, which are always required.
+            required: dict[str, Any] = {"required": option in command.required} if option.startswith("--") else {}
+            sub.add_argument(option, **required, **options[option])
         if name == "enrol":
-            sub.set_defaults(model=os.getenv("MODEL_URI") or BUNDLED, out=Path("models"))
+            sub.set_defaults(model=model_uri_from_env() or BUNDLED, out=Path("models"))
     return root
 
 
-def _options() -> dict[str, dict[str, Any]]:
-    """Every option once, whichever commands take it."""
-    options: dict[str, dict[str, Any]] = {
-        "--data": {"type": Path, "metavar": "PATH", "help": "archive or folder of photos, a folder a person"},
-        "--source": {"choices": ("lfw",), "help": "download this data set, or take it from the cache"},
+def _data_options() -> Options:
+    return {
+        "--data": {"type": Path, "metavar": "PATH", "help": "archive or folder of photos, with one folder per person"},
+        "--source": {"choices": ("lfw",), "help": "download this data set, unless it is in the cache"},
         "--people": {
             "type": Path,
             "metavar": "DIR",
             "action": "append",
             "default": [],
-            "help": "own photos, a folder a person; may be given several times",
+            "help": "folder of your own photos, with one folder per person; can be given several times",
         },
-        "--out": {"type": Path, "metavar": "DIR", "help": "folder for what the steps leave"},
-        "--seed": {"type": int, "default": 0, "help": "decides the split and the training (default: %(default)s)"},
-        "--seeds": {
-            "type": _positive,
-            "default": 5,
-            "help": "how many seeds, from the run's own on, the report is about (default: %(default)s)",
-        },
+        "--strangers": {"type": Path, "metavar": "DIR", "help": "photos of people who are not in the model"},
         "--min-images": {
             "type": _positive,
             "default": 4,
@@ -91,7 +91,29 @@ def _options() -> dict[str, dict[str, Any]]:
         "--val-share": {
             "type": _share,
             "default": 0.3,
-            "help": "share of each person's photos to validate with (default: %(default)s)",
+            "help": "share of each person's photos used for validation (default: %(default)s)",
+        },
+        "--pairs": {"type": Path, "metavar": "FILE", "help": "LFW's pairs.txt, to run its verification protocol too"},
+        "--photos": {
+            "type": _positive,
+            "default": 600,
+            "help": "number of validation photos to use (default: %(default)s)",
+        },
+    }
+
+
+def _training_options() -> Options:
+    return {
+        "--out": {"type": Path, "metavar": "DIR", "help": "output folder"},
+        "--seed": {
+            "type": int,
+            "default": 0,
+            "help": "seed of the split and of the training (default: %(default)s)",
+        },
+        "--seeds": {
+            "type": _positive,
+            "default": 5,
+            "help": "number of seeds to train with, from the run's own upwards (default: %(default)s)",
         },
         "--margin": {
             "type": int,
@@ -101,26 +123,43 @@ def _options() -> dict[str, dict[str, Any]]:
         "--precision": {
             "choices": (INT8, FP32),
             "default": default_precision(),
-            "help": "of the trunk (default here: %(default)s)",
+            "help": "precision of the backbone (default here: %(default)s)",
         },
-        "--pairs": {"type": Path, "metavar": "FILE", "help": "LFW's pairs.txt: its verification protocol as well"},
-        "--photos": {"type": _positive, "default": 600, "help": "how many val photos to take (default: %(default)s)"},
-        "--model": {"metavar": "URI", "help": "folder or s3://bucket/prefix with latest.json"},
-        "--strangers": {"type": Path, "metavar": "DIR", "help": "photos of people who are not in the model"},
-        "--to": {"metavar": "URI", "help": "s3://bucket/prefix"},
-        "--dry-run": {"action": "store_true", "help": "check and say what would be done, and write nothing"},
-        "version": {"metavar": "VERSION", "help": "as `versions` lists it"},
-        "first": {"type": Path, "metavar": "A", "help": "folder of a training run, or a report.json"},
-        "second": {"type": Path, "metavar": "B", "help": "the other one"},
     }
-    for field in dataclasses.fields(Recipe):
-        kind = _positive if field.type == "int" else float
-        options[f"--{field.name.replace('_', '-')}"] = {
-            "type": kind,
+
+
+def _model_options() -> Options:
+    return {
+        "--model": {"metavar": "URI", "help": "folder or s3://bucket/prefix with latest.json"},
+        "--collection": {
+            "type": _collection,
+            "default": "people",
+            "metavar": "NAME",
+            "help": "name of the collection of the people trained on (default: %(default)s)",
+        },
+        "--to": {"metavar": "URI", "help": "s3://bucket/prefix"},
+        "--dry-run": {"action": "store_true", "help": "check and show the changes without making them"},
+        "version": {"metavar": "VERSION", "help": "a version listed by `versions`"},
+        "first": {"type": Path, "metavar": "A", "help": "folder of a training run, or a report.json"},
+        "second": {"type": Path, "metavar": "B", "help": "the one to compare with A"},
+    }
+
+
+def _recipe_options() -> Options:
+    return {
+        name: {
+            "type": _positive if field.type == "int" else float,
             "default": field.default,
-            "help": "of SGD with StepLR (default: %(default)s)",
+            "help": f"{field.metadata['help']} (default: %(default)s)",
         }
-    return options
+        for name, field in zip(RECIPE, dataclasses.fields(Recipe))
+    }
+
+
+def _collection(text: str) -> str:
+    if not COLLECTION.fullmatch(text) or not text.strip("."):
+        raise argparse.ArgumentTypeError(f"{text} is not 1 to 255 of the characters a-z, A-Z, 0-9, _, . and -")
+    return text
 
 
 def _positive(text: str) -> int:

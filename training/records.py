@@ -1,8 +1,8 @@
-"""The output folder of a training run: each step leaves files and a record, and is skipped while its inputs stay.
+"""The output folder of a training run. A step is skipped if it has been run with the same inputs.
 
-A record, `<step>.json`, is written last. It holds the inputs that the step was run with, the seconds it took and the
-facts that it found. A later step takes the record's digest among its own inputs, so that a change upstream is repeated
-downstream.
+Each step writes its files first and then its record, `<step>.json`: the inputs it was run with, the seconds it took and
+the facts it found. A later step takes the record's digest among its own inputs, so a change is repeated in all steps
+that depend on it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import torch
 from training.atomic_files import write_json
 from training.errors import TrainingError, log
 
-Record = dict  # inputs, seconds, facts
+Record = dict  # keys: inputs, seconds, facts
 
 
 def packages() -> dict[str, str]:
-    """The versions of those that decide the numbers."""
+    """Return the versions of Python and of the packages that influence the results."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -36,23 +36,29 @@ def packages() -> dict[str, str]:
 
 
 def digest(content: Any) -> str:
-    """16 hex digits that stand for anything JSON can hold."""
+    """Return the first 16 hex digits of the SHA-256 of anything JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Run:
-    """One output folder."""
+    """One output folder with the files and records of its steps."""
 
     def __init__(self, out: Path) -> None:
+        """Create the folder if it does not exist. Raises TrainingError."""
         self.out = out
         try:
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise TrainingError(f"The output folder {out} cannot be made: {error.strerror}.") from error
+            raise TrainingError(f"The output folder {out} cannot be created: {error.strerror}.") from error
 
     def step(self, name: str, inputs: dict[str, Any], files: list[str], work: Callable[[], dict[str, Any]]) -> Record:
-        """Do `work`, which writes `files` and returns facts, unless that has been done from the same inputs."""
-        inputs = json.loads(json.dumps(inputs))
+        """Run a step, unless its record has the same inputs and its files exist, and return the record.
+
+        inputs: JSON. files: names in the folder that `work` writes. work: does the step and returns the facts.
+
+        Raises TrainingError if the record cannot be read, OSError if it cannot be written, and any error of `work`.
+        """
+        inputs = json.loads(json.dumps(inputs))  # tuples become lists, as in the record
         done = self._read(name)
         if done and done["inputs"] == inputs and all((self.out / file).exists() for file in files):
             log(f"{name}: unchanged, skipped")
@@ -66,17 +72,18 @@ class Run:
         return record
 
     def record(self, name: str) -> Record:
-        """What an earlier step left. Raises TrainingError where it has not been run."""
+        """Return the record of a step that has been run. Raises TrainingError if it has not."""
         found = self._read(name)
         if found is None:
             raise TrainingError(f"{self.out} has no {name}.json: run `python -m training {name}` first.")
         return found
 
     def has(self, name: str) -> bool:
+        """Return True if a step has been run. Raises TrainingError if its record cannot be read."""
         return self._read(name) is not None
 
     def identity(self, name: str) -> str:
-        """What later steps take among their inputs: changes when the step's inputs or its facts do."""
+        """Return a digest of a step's inputs and facts, for the inputs of later steps. Raises TrainingError."""
         record = self.record(name)
         return digest([record["inputs"], record["facts"]])
 
@@ -88,4 +95,4 @@ class Run:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise TrainingError(f"{path} cannot be read ({error}): delete it to do the step again.") from error
+            raise TrainingError(f"{path} cannot be read ({error}): delete it to run the step again.") from error

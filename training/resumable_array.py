@@ -1,4 +1,4 @@
-"""A .npy file that is written row by row and continues after an interruption."""
+"""A .npy file that is written row by row and continued after an interruption."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from numpy.typing import DTypeLike
 
 
 class ResumableArray:
-    """A .npy file that grows row by row, and goes on where it was cut off if the inputs are the same.
+    """A .npy file that is written row by row. After an interruption it is continued if its inputs are the same.
 
-    Until `finish` it has another name and lies beside a note of what it is made from.
+    Until `finish` the rows are in `<name>.partial`, and `<name>.partial.txt` describes the inputs.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: DTypeLike, made_from: str) -> None:
-        """shape: of the finished file, [rows, ...]."""
+        """Open the partial file of the same inputs, or start a new one. Raises OSError.
+
+        shape: of the finished array, [rows, ...]. made_from: description of the inputs.
+        """
         self.path = path
         self._partial = path.with_name(f"{path.name}.partial")
         self._note = path.with_name(f"{path.name}.partial.txt")
@@ -35,17 +38,19 @@ class ResumableArray:
         self.rewind(self.done)
 
     def rewind(self, rows: int) -> None:
-        """Keep only the first rows: two files of which one got further go on together."""
+        """Keep only the first rows, so that arrays interrupted at different rows continue together."""
         self.done = rows
         self._file.truncate(self._start + rows * self._row_bytes)
         self._file.seek(0, os.SEEK_END)
 
     def append(self, rows: np.ndarray) -> None:
+        """Write rows of the array's dtype, [N, ...], and flush them to the operating system. Raises OSError."""
         self._file.write(np.ascontiguousarray(rows).tobytes())
         self._file.flush()
         self.done += len(rows)
 
     def finish(self) -> None:
+        """Close the file and give it its final name. Raises AssertionError if rows are missing."""
         self.close()
         if self.done != self._rows:
             raise AssertionError(f"{self.path} has {self.done} of {self._rows} rows")

@@ -1,12 +1,15 @@
-/** Requests to the service, and what its answers and silences mean, in sentences. */
+/** Requests to the service. Every way in which one can fail becomes a Failure with a sentence for the user. */
 
-const TIMEOUT = 60_000; // ms; a gateway gives up after 30 s, a slow line needs its time on top
+const TIMEOUT = 60_000; // ms; gateways give up after 30 s, and a slow connection needs additional time for the upload
 
-/** Why there is no answer. `code` is the API's, or `unsendable`, `cancelled`, `offline`, `silent`, `slow`, `gateway`, `page`. */
+/**
+ * The reason why a photo has no result. `code` is one of the API's error codes, or `unsendable`, `cancelled`, `offline`,
+ * `unreachable`, `timeout`, `gateway`, `internal`.
+ */
 export class Failure extends Error {
   /**
    * @param {string} code
-   * @param {string} message one sentence for a person
+   * @param {string} message one sentence for the user
    */
   constructor(code, message) {
     super(message);
@@ -16,78 +19,78 @@ export class Failure extends Error {
 
 /** @typedef {{endpoint: string, key: string}} Service */
 
-function silent(service) {
+function unreachable(service) {
   if (!navigator.onLine) return new Failure("offline", "You are offline. Connect to the internet and try again.");
   return new Failure(
-    "silent",
-    `Nothing answers at ${service.endpoint}. Is the address right, is the service running, and does it let this page read its answers?`,
+    "unreachable",
+    `Nothing answers at ${service.endpoint}. Is the address correct? Is the service running? Does it allow requests from this page (CORS)?`,
   );
 }
 
-/** What a gateway says in front of the service, or a server that is not the service at all. */
-function foreign(status, body) {
-  const said = typeof body?.message === "string" ? ` (“${body.message}”)` : "";
+/** Describe a response that does not come from the service: from the gateway in front of it, or from another server. */
+function unexpectedResponse(status, body) {
+  const quote = typeof body?.message === "string" ? ` (“${body.message}”)` : "";
   if (status === 429) return new Failure("gateway", "Too many requests at once. Wait a moment and try again.");
-  if (status === 413) return new Failure("gateway", "The photo is too large for what stands in front of the service.");
+  if (status === 413) return new Failure("gateway", "The photo is too large for the gateway in front of the service.");
   if (status === 401 || status === 403) {
-    return new Failure("gateway", `The gateway refuses${said}. Does it need an API key, or is the address wrong?`);
+    return new Failure("gateway", `The gateway refused the request${quote}. Does it need an API key, or is the address wrong?`);
   }
   if (status >= 500) {
-    return new Failure("gateway", `The service did not answer in time, or broke off${said}. Try again in a few seconds.`);
+    return new Failure("gateway", `The service did not answer in time, or it failed${quote}. Try again in a few seconds.`);
   }
-  return new Failure("gateway", `What answers there is not the face recognition service (status ${status})${said}.`);
+  return new Failure("gateway", `The server at this address is not the face recognition service (status ${status})${quote}.`);
 }
 
-function read(request) {
+function parseResponse(xhr) {
   let body = null;
   try {
-    body = JSON.parse(request.responseText);
+    body = JSON.parse(xhr.responseText);
   } catch {
-    // Not JSON, so not the service: foreign() says so.
+    // The service always sends JSON, so this is another server: unexpectedResponse() describes it.
   }
   if (body?.error?.message) throw new Failure(body.error.code, body.error.message);
-  if (request.status !== 200 || body === null) throw foreign(request.status, body);
+  if (xhr.status !== 200 || body === null) throw unexpectedResponse(xhr.status, body);
   return body;
 }
 
 /**
- * XMLHttpRequest, because fetch does not tell how much has been sent.
+ * Send a request with XMLHttpRequest, because fetch does not report upload progress.
  * @param {Service} service
  * @param {string} method
  * @param {string} path
- * @param {{body?: FormData, onSent?: (share: number) => void, signal?: AbortSignal}} [options]
- * @returns {Promise<object>} the answer; rejects with a Failure, or the signal's reason
+ * @param {{body?: FormData, onProgress?: (fraction: number) => void, signal?: AbortSignal}} [options]
+ * @returns {Promise<object>} the response's JSON; rejects with a Failure, or with the signal's reason
  */
-function ask(service, method, path, { body, onSent, signal } = {}) {
+function request(service, method, path, { body, onProgress, signal } = {}) {
   return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
+    const xhr = new XMLHttpRequest();
     const settle = () => {
       try {
-        resolve(read(request));
+        resolve(parseResponse(xhr));
       } catch (failure) {
         reject(failure);
       }
     };
     try {
-      request.open(method, service.endpoint + path);
-      if (service.key) request.setRequestHeader("x-api-key", service.key);
+      xhr.open(method, service.endpoint + path);
+      if (service.key) xhr.setRequestHeader("x-api-key", service.key);
     } catch {
-      reject(new Failure("silent", `${service.endpoint} is not an address, or the key is not one.`));
+      reject(new Failure("unreachable", `${service.endpoint} is not a valid address, or the API key contains invalid characters.`));
       return;
     }
-    request.timeout = TIMEOUT;
-    request.addEventListener("load", settle);
-    request.addEventListener("error", () => reject(silent(service)));
-    request.addEventListener("abort", () => reject(signal.reason));
-    request.addEventListener("timeout", () =>
-      reject(new Failure("slow", "The service has not answered within a minute. It may be overloaded: try again later.")),
+    xhr.timeout = TIMEOUT;
+    xhr.addEventListener("load", settle);
+    xhr.addEventListener("error", () => reject(unreachable(service)));
+    xhr.addEventListener("abort", () => reject(signal.reason));
+    xhr.addEventListener("timeout", () =>
+      reject(new Failure("timeout", "The service did not answer within a minute. It may be overloaded. Try again later.")),
     );
-    if (onSent) {
-      request.upload.addEventListener("progress", (event) => onSent(event.loaded / event.total));
-      request.upload.addEventListener("load", () => onSent(1));
+    if (onProgress) {
+      xhr.upload.addEventListener("progress", (event) => onProgress(event.loaded / event.total));
+      xhr.upload.addEventListener("load", () => onProgress(1));
     }
-    signal?.addEventListener("abort", () => request.abort());
-    request.send(body ?? null);
+    signal?.addEventListener("abort", () => xhr.abort());
+    xhr.send(body ?? null);
   });
 }
 
@@ -97,45 +100,46 @@ const CLASSIFY = "/classify?faces=all";
  * @param {Service} service
  * @param {Blob} photo
  * @param {string} name
- * @param {{onSent: (share: number) => void, signal: AbortSignal}} options
+ * @param {{onProgress: (fraction: number) => void, signal: AbortSignal}} options
  * @returns {Promise<object>} openapi.yaml's Classification
  */
 export function classify(service, photo, name, options) {
   const body = new FormData();
   body.append("file", photo, name);
-  return ask(service, "POST", CLASSIFY, { body, ...options });
+  return request(service, "POST", CLASSIFY, { body, ...options });
 }
 
 /**
  * @param {Service} service
  * @returns {Promise<{status: string, model: {version: string, classes: number}}>}
  */
-export async function health(service) {
-  const answer = await ask(service, "GET", "/health");
-  if (!answer.model) throw foreign(200, null);
-  return answer;
+export async function fetchHealth(service) {
+  const response = await request(service, "GET", "/health");
+  if (!response.model) throw unexpectedResponse(200, null);
+  return response;
 }
 
 /**
  * @param {Service} service
  * @returns {Promise<{id: number, name: string}[]>}
  */
-export async function people(service) {
-  const answer = await ask(service, "GET", "/people");
-  if (!Array.isArray(answer.people)) throw foreign(200, null);
-  return answer.people;
+export async function fetchPeople(service) {
+  const response = await request(service, "GET", "/people");
+  if (!Array.isArray(response.people)) throw unexpectedResponse(200, null);
+  return response.people;
 }
 
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const shellQuote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /**
- * The same request for a shell. The key stays out of it: clipboards are read by many.
+ * The classify request as a shell command. It names the variable $API_KEY instead of the key, because other programs can
+ * read the clipboard.
  * @param {Service} service
  * @param {string} name
  * @returns {string}
  */
-export function curl(service, name) {
+export function curlCommand(service, name) {
   const key = service.key ? ' -H "x-api-key: $API_KEY"' : "";
   const file = name.replace(/["\\]/g, "\\$&");
-  return `curl${key} -F ${quoted(`file=@"${file}"`)} ${quoted(service.endpoint + CLASSIFY)}`;
+  return `curl${key} -F ${shellQuote(`file=@"${file}"`)} ${shellQuote(service.endpoint + CLASSIFY)}`;
 }

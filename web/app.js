@@ -1,193 +1,206 @@
-/** The page: photos come in, wait their turn, are sent one by one, and what came of them is shown. */
+/** The page: queues photos, sends them one by one, and shows the results. */
 
-import { Failure, classify, curl, health, people } from "./api.js";
+import { Failure, classify, curlCommand, fetchHealth, fetchPeople } from "./api.js";
 import { cameraDialog, hasCamera } from "./camera.js";
 import { peopleDialog } from "./people.js";
 import { prepare } from "./photo.js";
-import { complaint, endpoint, key, settingsDialog } from "./settings.js";
-import { headcount, percent, showItem, showShelf, summary } from "./view.js";
+import { addressError, apiKey, endpoint, settingsDialog } from "./settings.js";
+import { peopleCount, percent, renderHistory, renderItem, summary } from "./view.js";
 
-const PATIENCE = 2500; // ms after which a wait is explained
+const SLOW_AFTER = 2500; // ms after which the page explains why it takes so long
 
 const find = (selector) => document.querySelector(selector);
 const result = find("#result");
-const empty = result.firstElementChild;
-const trouble = find("#trouble");
+const emptyResult = result.firstElementChild;
 
-/** @type {import("./view.js").Item[]} what this visit has seen; nothing of it is stored */
+/** @type {import("./view.js").Item[]} the photos of this visit, newest first; they are never stored */
 let items = [];
 let selected = null;
-let update = () => {};
-let busy = false;
+let updateProgress = () => {};
+let processing = false;
 
-const service = () => ({ endpoint: endpoint(), key: key(endpoint()) });
+const service = () => ({ endpoint: endpoint(), key: apiKey(endpoint()) });
 
-function say(text) {
-  find("#say").textContent = text;
+/** Tell screen readers. */
+function announce(text) {
+  find("#announcement").textContent = text;
 }
 
-function complain(text) {
-  trouble.textContent = text;
-  trouble.hidden = !text;
+function showAlert(text) {
+  const element = find("#alert");
+  element.textContent = text;
+  element.hidden = !text;
 }
 
-function list() {
-  find("#visit").hidden = !items.length;
-  showShelf(find("#shelf"), items, selected, select);
+function showHistory() {
+  find("#history").hidden = !items.length;
+  renderHistory(find("#history-list"), items, selected, select);
 }
 
-function show() {
+function showResult() {
   if (!selected) {
-    result.replaceChildren(empty);
+    result.replaceChildren(emptyResult);
     return;
   }
   const item = selected;
-  update = showItem(result, item, {
-    curl: item.photo ? curl(service(), item.name) : "",
-    again: () => enqueue(item),
+  updateProgress = renderItem(result, item, {
+    curl: item.photo ? curlCommand(service(), item.name) : "",
+    retry: () => enqueue(item),
     cancel: () => cancel(item),
   });
 }
 
 function select(item) {
   selected = item;
-  list();
-  show();
+  showHistory();
+  showResult();
 }
 
-function change(item, state) {
+function setState(item, state) {
   item.state = state;
-  if (!items.includes(item)) return; // forgotten meanwhile
-  list();
-  if (item === selected) show();
+  if (!items.includes(item)) return; // the user has removed it
+  showHistory();
+  if (item === selected) showResult();
 }
 
-const attempt = () => ({ sent: 0, slow: false, failure: null, stop: new AbortController() });
+const newAttempt = () => ({ sent: 0, slow: false, failure: null, controller: new AbortController() });
 
 function add(files) {
-  complain("");
+  showAlert("");
   const added = [...files].map((file) => ({
     file,
     name: file.name,
     state: "waiting",
     photo: null,
     url: "",
-    answer: null,
-    ms: 0,
-    ...attempt(),
+    response: null,
+    elapsed: 0,
+    ...newAttempt(),
   }));
   if (!added.length) return;
   items = [...added, ...items];
   select(added[0]);
-  // On a phone the answer lies below what was just tapped.
+  // On a phone the result is below the button that was tapped.
   if (matchMedia("(max-width: 46rem)").matches) result.scrollIntoView();
-  work();
+  processQueue();
 }
 
 function enqueue(item) {
-  Object.assign(item, attempt());
-  change(item, "waiting");
-  work();
+  Object.assign(item, newAttempt());
+  setState(item, "waiting");
+  processQueue();
 }
 
 const cancelled = () => new Failure("cancelled", "Cancelled.");
 
 function cancel(item) {
-  item.stop.abort();
+  item.controller.abort();
   if (item.state === "waiting") fail(item, cancelled());
 }
 
 function fail(item, failure) {
   item.failure = failure;
-  change(item, "failed");
+  setState(item, "failed");
 }
 
-/** One at a time, as one runtime answers them; those given last come first, because they are being looked at. */
-async function work() {
-  if (busy) return;
-  busy = true;
-  for (let item; (item = items.find(({ state }) => state === "waiting")); ) await send(item);
-  busy = false;
+/** Send one photo at a time, because a runtime processes one at a time. The newest comes first: the user is viewing it. */
+async function processQueue() {
+  if (processing) return;
+  processing = true;
+  for (let item; (item = items.find(({ state }) => state === "waiting")); ) await process(item);
+  processing = false;
 }
 
-async function send(item) {
-  let patience;
+async function process(item) {
   try {
-    change(item, "preparing");
+    setState(item, "preparing");
     if (!item.photo) {
       item.photo = await prepare(item.file);
       if (item.photo.drawable) item.url = URL.createObjectURL(item.photo.blob);
     }
-    item.stop.signal.throwIfAborted();
-    change(item, "sending");
-    patience = setTimeout(() => {
-      item.slow = true;
-      if (item === selected) update();
-    }, PATIENCE);
-    const started = performance.now();
-    item.answer = await classify(service(), item.photo.blob, item.photo.name, {
-      signal: item.stop.signal,
-      onSent(share) {
-        item.sent = share;
-        if (share === 1) item.state = "looking";
-        if (item === selected) update();
-      },
-    });
-    item.ms = performance.now() - started;
-    change(item, "done");
+    item.controller.signal.throwIfAborted();
+    await send(item);
+    setState(item, "done");
   } catch (error) {
-    if (item.stop.signal.aborted) fail(item, cancelled());
+    if (item.controller.signal.aborted) fail(item, cancelled());
     else if (error instanceof Failure) fail(item, error);
-    else fail(item, new Failure("page", `The page has a mistake (${error.message}).`));
-  } finally {
-    clearTimeout(patience);
+    else fail(item, new Failure("internal", `This page has an internal error (${error.message}).`));
   }
-  if (!items.includes(item)) return;
-  if (item.failure) say(`${item.name}: ${item.failure.message}`);
-  else say(`${item.name}: ${summary(item)}${item.answer.known ? `, ${percent(item.answer.confidence)} sure` : ""}.`);
+  if (items.includes(item)) announceResult(item);
 }
 
-function forget() {
+async function send(item) {
+  setState(item, "sending");
+  const timer = setTimeout(() => {
+    item.slow = true;
+    if (item === selected) updateProgress();
+  }, SLOW_AFTER);
+  const started = performance.now();
+  try {
+    item.response = await classify(service(), item.photo.blob, item.photo.name, {
+      signal: item.controller.signal,
+      onProgress(fraction) {
+        item.sent = fraction;
+        if (fraction === 1) item.state = "classifying";
+        if (item === selected) updateProgress();
+      },
+    });
+    item.elapsed = performance.now() - started;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function announceResult(item) {
+  if (item.failure) {
+    announce(`${item.name}: ${item.failure.message}`);
+    return;
+  }
+  const { known, confidence } = item.response;
+  announce(`${item.name}: ${summary(item)}${known ? `, ${percent(confidence)} confidence` : ""}.`);
+}
+
+function removeAll() {
   for (const item of items) {
-    item.stop.abort();
+    item.controller.abort();
     if (item.url) URL.revokeObjectURL(item.url);
   }
   items = [];
   select(null);
-  say("The photos are forgotten.");
-  find("#choose").focus();
+  announce("All photos removed.");
+  find("#file-input").focus();
 }
 
-/** Ask how it is, which also wakes it before the first photo is there. */
-async function greet() {
-  const asked = service();
-  const dot = find("#settings");
-  const tell = (state, text) => {
-    if (asked.endpoint !== endpoint()) return;
-    dot.dataset.state = state;
+/** Check the service's health. This also starts it, before the first photo is sent. */
+async function checkHealth() {
+  const checked = service();
+  const button = find("#settings");
+  const show = (state, text) => {
+    if (checked.endpoint !== endpoint()) return; // the user has changed the endpoint meanwhile
+    button.dataset.state = state;
     find("#health").textContent = text;
   };
-  tell("asking", "Connecting …");
-  const patience = setTimeout(() => tell("asking", "Waking up …"), PATIENCE);
+  show("connecting", "Connecting …");
+  const timer = setTimeout(() => show("connecting", "Waking up …"), SLOW_AFTER);
   try {
-    const { model } = await health(asked);
-    tell("up", `Ready, ${headcount(model)}`);
+    const { model } = await fetchHealth(checked);
+    show("ready", `Ready, ${peopleCount(model)}`);
   } catch (error) {
-    tell("down", error.code === "offline" ? "Offline" : "Not reachable");
+    show("unavailable", error.code === "offline" ? "Offline" : "Not reachable");
   } finally {
-    clearTimeout(patience);
+    clearTimeout(timer);
   }
 }
 
-async function test(address, secret) {
-  const asked = { endpoint: address, key: secret };
-  const { model } = await health(asked);
-  // /health needs no key, /people does.
-  await people(asked);
-  return `It answers: model ${model.version}, ${headcount(model)}.`;
+async function testEndpoint(address, key) {
+  const tested = { endpoint: address, key };
+  const { model } = await fetchHealth(tested);
+  // Checks the key, because /people requires it and /health does not.
+  await fetchPeople(tested);
+  return `Connected: model ${model.version}, ${peopleCount(model)}.`;
 }
 
-function offerSamples() {
+function setUpSamples() {
   for (const button of document.querySelectorAll("#samples button")) {
     const { src } = button.firstElementChild;
     button.addEventListener("click", async () => {
@@ -195,73 +208,87 @@ function offerSamples() {
         const blob = await (await fetch(src)).blob();
         add([new File([blob], src.split("/").pop(), { type: blob.type })]);
       } catch {
-        complain("The sample photo cannot be fetched. Are you offline?");
+        showAlert("The sample photo could not be loaded. Are you offline?");
       }
     });
   }
 }
 
-function takeFiles() {
-  for (const input of [find("#choose"), find("#capture")]) {
+function setUpFileInputs() {
+  for (const input of [find("#file-input"), find("#capture-input")]) {
     input.addEventListener("change", () => {
       add(input.files);
-      input.value = ""; // the same photo once more is a change, too
+      input.value = ""; // otherwise choosing the same photo again would not be a change
     });
   }
+}
 
-  let depth = 0; // each element that is entered tells of it, and each that is left
+function setUpDrop() {
+  let depth = 0; // of the element under the pointer: each nested element has its own enter and leave events
   const hasFiles = (event) => event.dataTransfer.types.includes("Files");
-  const overlay = (on) => (find("#drop").hidden = !on);
+  const showOverlay = (visible) => (find("#drop-overlay").hidden = !visible);
   document.addEventListener("dragenter", (event) => {
-    if (hasFiles(event)) overlay(++depth > 0);
+    if (hasFiles(event)) showOverlay(++depth > 0);
   });
   document.addEventListener("dragleave", (event) => {
-    if (hasFiles(event)) overlay(--depth > 0);
+    if (hasFiles(event)) showOverlay(--depth > 0);
   });
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     depth = 0;
-    overlay(false);
+    showOverlay(false);
     if (event.dataTransfer.files.length) add(event.dataTransfer.files);
-    else complain("Only files can be dropped here. Save the picture first, or copy it and paste it.");
-  });
-
-  document.addEventListener("paste", (event) => {
-    if (event.target.closest?.("input, dialog")) return;
-    if (event.clipboardData.files.length) add(event.clipboardData.files);
-    else complain("There is no picture in the clipboard.");
+    else showAlert("Only files can be dropped here. Save the photo first, or copy and paste it.");
   });
 }
 
-function start() {
-  offerSamples();
-  takeFiles();
-  for (const close of document.querySelectorAll("dialog .close")) {
-    close.addEventListener("click", () => close.closest("dialog").close());
+function setUpPaste() {
+  document.addEventListener("paste", (event) => {
+    if (event.target.closest?.("input, dialog")) return;
+    if (event.clipboardData.files.length) add(event.clipboardData.files);
+    else showAlert("There is no photo in the clipboard.");
+  });
+}
+
+function setUpDialogs() {
+  for (const button of document.querySelectorAll("dialog .close")) {
+    button.addEventListener("click", () => button.closest("dialog").close());
   }
   const camera = cameraDialog(find("#camera-dialog"), (photo) => add([photo]));
   find("#camera").hidden = !hasCamera();
   find("#camera").addEventListener("click", camera.open);
-  const everybody = peopleDialog(find("#people-dialog"), () => people(service()));
-  find("#people").addEventListener("click", everybody.open);
-  const settings = settingsDialog(find("#settings-dialog"), test, () => {
-    complain("");
-    greet();
+  const people = peopleDialog(find("#people-dialog"), () => fetchPeople(service()));
+  find("#people").addEventListener("click", people.open);
+  const settings = settingsDialog(find("#settings-dialog"), testEndpoint, () => {
+    showAlert("");
+    checkHealth();
   });
   find("#settings").addEventListener("click", settings.open);
-  find("#forget").addEventListener("click", forget);
+}
+
+function setUpOffline() {
   addEventListener("offline", () => {
-    complain("You are offline. What is here stays; photos can be sent when you are back.");
-    greet();
+    showAlert("You are offline. The results stay here. Photos can be sent again once you are online.");
+    checkHealth();
   });
   addEventListener("online", () => {
-    complain("");
-    greet();
+    showAlert("");
+    checkHealth();
   });
-  const wrong = complaint(endpoint());
-  if (wrong) complain(`${endpoint()}: ${wrong}`);
-  greet();
+}
+
+function start() {
+  setUpSamples();
+  setUpFileInputs();
+  setUpDrop();
+  setUpPaste();
+  setUpDialogs();
+  find("#remove-all").addEventListener("click", removeAll);
+  setUpOffline();
+  const error = addressError(endpoint());
+  if (error) showAlert(`${endpoint()}: ${error}`);
+  checkHealth();
 }
 
 start();

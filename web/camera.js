@@ -1,27 +1,27 @@
-/** A photo from the camera. */
+/** The dialog that takes a photo with the camera. */
 
-import { draw } from "./photo.js";
+import { toJpeg } from "./photo.js";
 
-const WANTED = { facingMode: "user", width: { ideal: 1280 } };
-const REASONS = {
-  NotAllowedError: "The browser has been told not to let this page use the camera. Allow it in the address bar, then try again.",
-  NotFoundError: "There is no camera here.",
+const CONSTRAINTS = { facingMode: "user", width: { ideal: 1280 } };
+const ERRORS = {
+  NotAllowedError: "The browser does not allow this page to use the camera. Allow it in the address bar, then try again.",
+  NotFoundError: "No camera was found.",
   NotReadableError: "Another program is using the camera.",
 };
 
-/** @returns {boolean} browsers give a camera only to pages that came over https or from this computer */
+/** @returns {boolean} false also for pages served over plain http from another computer: browsers give them no camera */
 export function hasCamera() {
   return Boolean(navigator.mediaDevices?.getUserMedia);
 }
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {(file: File) => void} taken
+ * @param {(file: File) => void} onPhoto
  */
-export function cameraDialog(dialog, taken) {
+export function cameraDialog(dialog, onPhoto) {
   const video = dialog.querySelector("video");
   const take = dialog.querySelector(".take");
-  const wrong = dialog.querySelector(".wrong");
+  const status = dialog.querySelector(".status");
   let stream = null;
 
   function stop() {
@@ -33,31 +33,31 @@ export function cameraDialog(dialog, taken) {
 
   dialog.addEventListener("close", stop);
   take.addEventListener("click", async () => {
-    const blob = await draw(video, video.videoWidth, video.videoHeight);
+    const blob = await toJpeg(video, video.videoWidth, video.videoHeight);
     const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "");
     dialog.close();
-    taken(new File([blob], `camera-${time}.jpg`, { type: blob.type }));
+    onPhoto(new File([blob], `camera-${time}.jpg`, { type: blob.type }));
   });
 
   return {
     async open() {
-      wrong.textContent = "";
+      status.textContent = "";
       video.hidden = take.hidden = false;
       dialog.showModal();
       try {
-        const found = await navigator.mediaDevices.getUserMedia({ video: WANTED, audio: false });
+        const granted = await navigator.mediaDevices.getUserMedia({ video: CONSTRAINTS, audio: false });
         if (!dialog.open) {
-          // Closed while the browser was still asking.
-          found.getTracks().forEach((track) => track.stop());
+          // The user closed the dialog while the browser was asking for permission.
+          granted.getTracks().forEach((track) => track.stop());
           return;
         }
-        stream = found;
+        stream = granted;
         video.srcObject = stream;
         await video.play();
         take.disabled = false;
         take.focus();
       } catch (error) {
-        wrong.textContent = REASONS[error.name] ?? `The camera cannot be used (${error.name}).`;
+        status.textContent = ERRORS[error.name] ?? `The camera cannot be used (${error.name}).`;
         video.hidden = take.hidden = true;
         stop();
       }

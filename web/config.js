@@ -1,2 +1,2 @@
-// The endpoint that the page calls: what /classify comes after. `make deploy-web` writes the deployed one here.
+// The address of the service, without /classify. `make deploy-web` writes the deployed address here.
 window.ENDPOINT = "http://localhost:3000/dev";

@@ -1,71 +1,76 @@
-/** Everybody the model knows, to be searched. */
+/** The dialog that lists and searches the known people. */
 
-import { make } from "./view.js";
+import { createElement } from "./view.js";
 
-const STEP = 100; // shown at once: 60,000 rows would take the browser seconds, and nobody reads them
+const PAGE_SIZE = 100; // rows added at a time: rendering 60,000 at once would block the browser for seconds
 
-const MARKS = /\p{M}/gu;
+const COMBINING_MARKS = /\p{M}/gu;
 
-/** So that "jose" finds José. */
-const plain = (text) => text.normalize("NFD").replace(MARKS, "").toLowerCase();
+/** Remove accents and case, so that "jose" matches "José". */
+const normalize = (text) => text.normalize("NFD").replace(COMBINING_MARKS, "").toLowerCase();
 
 /**
- * @param {{id: number, name: string, plain: string}[]} all
- * @param {string} query words that have to begin somewhere in the name, or an ID
+ * @param {{id: number, name: string, normalized: string}[]} people
+ * @param {string} query words, each of which must be the start of a word of the name, or the ID
  */
-function matching(all, query) {
-  const words = plain(query).split(/\s+/).filter(Boolean);
-  return all.filter((person) => words.every((word) => person.plain.includes(` ${word}`) || String(person.id) === word));
+function matching(people, query) {
+  const words = normalize(query).split(/\s+/).filter(Boolean);
+  return people.filter((person) =>
+    words.every((word) => person.normalized.includes(` ${word}`) || String(person.id) === word),
+  );
 }
+
+const row = ({ id, name }) => createElement("li", {}, name, createElement("span", { className: "muted" }, `ID ${id}`));
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {() => Promise<{id: number, name: string}[]>} fetchPeople throws with a sentence
+ * @param {() => Promise<{id: number, name: string}[]>} fetchPeople throws an error whose message is a sentence
  */
 export function peopleDialog(dialog, fetchPeople) {
   const search = dialog.querySelector("input");
-  const count = dialog.querySelector(".count");
+  const status = dialog.querySelector(".status");
   const list = dialog.querySelector("ul");
   const more = dialog.querySelector(".more");
-  const again = dialog.querySelector(".again");
-  let all = [];
-  let found = [];
+  const retry = dialog.querySelector(".retry");
+  let people = [];
+  let matches = [];
 
-  function grow() {
+  function showMore() {
     const shown = list.childElementCount;
-    list.append(...found.slice(shown, shown + STEP).map(({ id, name }) => make("li", {}, name, make("span", { className: "muted" }, `ID ${id}`))));
-    more.hidden = list.childElementCount >= found.length;
-    const total = `${found.length.toLocaleString("en")} of ${all.length.toLocaleString("en")}`;
-    count.textContent = more.hidden ? total : `${total}, the first ${list.childElementCount.toLocaleString("en")} are shown`;
-    if (!found.length && all.length) count.textContent = "Nobody of that name";
+    list.append(...matches.slice(shown, shown + PAGE_SIZE).map(row));
+    more.hidden = list.childElementCount >= matches.length;
+    const total = `${matches.length.toLocaleString("en")} of ${people.length.toLocaleString("en")}`;
+    status.textContent = more.hidden ? total : `${total}, showing the first ${list.childElementCount.toLocaleString("en")}`;
+    if (!matches.length && people.length) status.textContent = "No matching people";
   }
 
-  function narrow() {
-    found = search.value.trim() ? matching(all, search.value) : all;
+  function applyFilter() {
+    matches = search.value.trim() ? matching(people, search.value) : people;
     list.replaceChildren();
     list.scrollTop = 0;
-    grow();
+    showMore();
   }
 
   async function load() {
-    all = found = [];
+    people = matches = [];
     list.replaceChildren();
-    more.hidden = again.hidden = true;
-    count.textContent = "Asking the service …";
+    more.hidden = retry.hidden = true;
+    status.textContent = "Loading …";
     try {
-      const order = new Intl.Collator("en").compare;
-      all = (await fetchPeople()).map((person) => ({ ...person, plain: ` ${plain(person.name)}` }));
-      all.sort((a, b) => order(a.name, b.name));
-      narrow();
+      const compare = new Intl.Collator("en").compare;
+      // The space in front lets every word of the name be matched with a space before it.
+      people = (await fetchPeople()).map((person) => ({ ...person, normalized: ` ${normalize(person.name)}` }));
+      people.sort((a, b) => compare(a.name, b.name));
+      applyFilter();
     } catch (error) {
-      count.textContent = error.message;
-      again.hidden = false;
+      status.textContent = error.message;
+      retry.hidden = false;
     }
   }
 
-  search.addEventListener("input", narrow);
-  more.addEventListener("click", grow);
-  again.addEventListener("click", load);
+  search.addEventListener("input", applyFilter);
+  more.addEventListener("click", showMore);
+  retry.addEventListener("click", load);
   return {
     open() {
       search.value = "";

@@ -1,31 +1,31 @@
-/** From the file somebody gives to the photo that is sent: upright, small enough, without what it tells of place and time. */
+/** Prepares a file for upload: upright, small enough, without metadata such as location and camera. */
 
 import { Failure } from "./api.js";
 
-const LONGEST = 1600; // pixels of the longer side; the detector does not see more
-const MOST_BYTES = 4_400_000; // the service takes 4.5 MB, from which the form around it goes
-const QUALITIES = [0.92, 0.8, 0.6];
-const WHAT = "JPEG, PNG, WebP, GIF or HEIC";
-// Where cameras and programs write what they know: EXIF, XMP, Photoshop's.
+const MAX_SIDE = 1600; // pixels of the longer side; the detector scales larger photos down anyway
+const MAX_BYTES = 4_400_000; // the service accepts 4.5 MB, including the multipart form around the photo
+const QUALITIES = [0.92, 0.8, 0.6]; // of the JPEG, tried in this order until it is small enough
+const FORMATS = "JPEG, PNG, WebP, GIF and HEIC";
+// EXIF, XMP and Photoshop's metadata.
 const METADATA = /exif|ns\.adobe\.com\/xap|photoshop 3/i;
 
-/** @param {string} why a sentence */
-const unsendable = (why) => new Failure("unsendable", why);
+/** @param {string} message a sentence */
+const unsendable = (message) => new Failure("unsendable", message);
 
 /** @typedef {{blob: Blob, name: string, drawable: boolean}} Photo */
 
-/** @returns {"jpeg" | "png" | "gif" | "webp" | "heic" | ""} by the first bytes, as the service tells them apart */
-function kind(head) {
-  if (head.startsWith("\xff\xd8\xff")) return "jpeg";
-  if (head.startsWith("\x89PNG")) return "png";
-  if (head.startsWith("GIF8")) return "gif";
-  if (head.startsWith("RIFF") && head.startsWith("WEBP", 8)) return "webp";
-  if (/^....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)/s.test(head)) return "heic";
+/** @returns {"jpeg" | "png" | "gif" | "webp" | "heic" | ""} the format by the first bytes, with the service's rules */
+function imageFormat(header) {
+  if (header.startsWith("\xff\xd8\xff")) return "jpeg";
+  if (header.startsWith("\x89PNG")) return "png";
+  if (header.startsWith("GIF8")) return "gif";
+  if (header.startsWith("RIFF") && header.startsWith("WEBP", 8)) return "webp";
+  if (/^....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)/s.test(header)) return "heic";
   return "";
 }
 
-// TextDecoder's latin1 is Windows-1252, in which the first bytes would not be themselves.
-const text = (bytes) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+// TextDecoder's "latin1" is Windows-1252, which changes some of the bytes that imageFormat() compares.
+const latin1 = (bytes) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 
 async function hasMetadata(file) {
   return METADATA.test(new TextDecoder("latin1").decode(await file.arrayBuffer()));
@@ -35,34 +35,34 @@ async function hasMetadata(file) {
  * @param {CanvasImageSource} source
  * @param {number} width
  * @param {number} height
- * @returns {Promise<Blob>} a JPEG of which the longer side has 1,600 pixels at most
+ * @returns {Promise<Blob>} a JPEG whose longer side has at most 1,600 pixels
  */
-export async function draw(source, width, height) {
-  const scale = Math.min(1, LONGEST / Math.max(width, height));
+export async function toJpeg(source, width, height) {
+  const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
-  const pen = canvas.getContext("2d");
-  // What is transparent becomes white, as in the service.
-  pen.fillStyle = "white";
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.imageSmoothingQuality = "high";
-  pen.drawImage(source, 0, 0, canvas.width, canvas.height);
+  const context = canvas.getContext("2d");
+  // Transparent pixels become white, as in the service.
+  context.fillStyle = "white";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(source, 0, 0, canvas.width, canvas.height);
   for (const quality of QUALITIES) {
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
-    if (blob && blob.size <= MOST_BYTES) return blob;
+    if (blob && blob.size <= MAX_BYTES) return blob;
   }
-  throw unsendable("The photo stays too large however it is drawn.");
+  throw unsendable("The photo is too large, even after compression.");
 }
 
-/** A file that this browser cannot open, but perhaps the service can. */
-function unopened(file, is) {
-  if (!is && !file.type.startsWith("image/")) throw unsendable(`${file.name} is not a photo: ${WHAT} are taken.`);
-  if (file.size > MOST_BYTES) {
+/** Pass on a file that this browser cannot open, because the service may be able to. */
+function unopenedPhoto(file, format) {
+  if (!format && !file.type.startsWith("image/")) throw unsendable(`${file.name} is not a photo. Supported formats: ${FORMATS}.`);
+  if (file.size > MAX_BYTES) {
     throw unsendable(
-      is === "heic"
-        ? "This browser cannot open HEIC, and the photo is too large to be sent as it is: 4.4 MB at most. Save it as JPEG first."
-        : `${file.name} cannot be opened here, and is too large to be sent as it is: 4.4 MB at most.`,
+      format === "heic"
+        ? "This browser cannot open HEIC photos, and this one is too large to send unchanged (limit: 4.4 MB). Save it as JPEG first."
+        : `This browser cannot open ${file.name}, and it is too large to send unchanged (limit: 4.4 MB).`,
     );
   }
   return { blob: file, name: file.name, drawable: false };
@@ -74,18 +74,20 @@ function unopened(file, is) {
  */
 export async function prepare(file) {
   if (!file.size) throw unsendable(`${file.name} is empty.`);
-  const is = kind(text(new Uint8Array(await file.slice(0, 16).arrayBuffer())));
+  const format = imageFormat(latin1(new Uint8Array(await file.slice(0, 16).arrayBuffer())));
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    return unopened(file, is);
+    return unopenedPhoto(file, format);
   }
   try {
-    const fits = Math.max(bitmap.width, bitmap.height) <= LONGEST && file.size <= MOST_BYTES;
-    // As it is where nothing speaks against it: each time a JPEG is written it loses a little.
-    if (fits && is && is !== "heic" && !(await hasMetadata(file))) return { blob: file, name: file.name, drawable: true };
-    const blob = await draw(bitmap, bitmap.width, bitmap.height);
+    const fits = Math.max(bitmap.width, bitmap.height) <= MAX_SIDE && file.size <= MAX_BYTES;
+    // Send the file unchanged if possible, because each JPEG compression loses some quality.
+    if (fits && format && format !== "heic" && !(await hasMetadata(file))) {
+      return { blob: file, name: file.name, drawable: true };
+    }
+    const blob = await toJpeg(bitmap, bitmap.width, bitmap.height);
     return { blob, name: `${file.name.replace(/\.[^.]*$/, "") || "photo"}.jpg`, drawable: true };
   } finally {
     bitmap.close();

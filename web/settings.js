@@ -1,8 +1,8 @@
-/** Which service the page talks to, and with which key. */
+/** The address of the service and the API key: how they are stored, and the dialog that changes them. */
 
 const ENDPOINT = "endpoint";
 
-/** A browser may refuse storage altogether; the page then works without remembering. */
+/** @returns {Storage | null} null if the browser refuses storage; the page then works without remembering */
 function storage(name) {
   try {
     return window[name];
@@ -11,35 +11,35 @@ function storage(name) {
   }
 }
 
-const keyOf = (endpoint) => `key of ${endpoint}`;
-const tidy = (endpoint) => endpoint.trim().replace(/\/+$/, "");
+const keyName = (endpoint) => `key of ${endpoint}`;
+const normalize = (endpoint) => endpoint.trim().replace(/\/+$/, "");
 
-/** @returns {string} what /classify comes after: of the address bar, else of this browser, else of config.js */
+/** @returns {string} the service's address without /classify: from the address bar, else stored, else from config.js */
 export function endpoint() {
-  const asked = new URLSearchParams(location.search).get(ENDPOINT);
-  return tidy(asked || storage("localStorage")?.getItem(ENDPOINT) || window.ENDPOINT);
+  const fromUrl = new URLSearchParams(location.search).get(ENDPOINT);
+  return normalize(fromUrl || storage("localStorage")?.getItem(ENDPOINT) || window.ENDPOINT);
 }
 
 /**
  * @param {string} address
- * @returns {string} the key for that endpoint and no other: a link with `?endpoint=` must not get hold of it
+ * @returns {string} the key stored for this address only: a link with `?endpoint=` must not send it to another server
  */
-export function key(address) {
-  return storage("sessionStorage")?.getItem(keyOf(address)) ?? "";
+export function apiKey(address) {
+  return storage("sessionStorage")?.getItem(keyName(address)) ?? "";
 }
 
 /**
  * @param {string} address "" for the one of config.js
- * @param {string} secret "" for none
+ * @param {string} key "" for none
  */
-function save(address, secret) {
-  const chosen = tidy(address);
-  if (chosen && chosen !== tidy(window.ENDPOINT)) storage("localStorage")?.setItem(ENDPOINT, chosen);
+function save(address, key) {
+  const normalized = normalize(address);
+  if (normalized && normalized !== normalize(window.ENDPOINT)) storage("localStorage")?.setItem(ENDPOINT, normalized);
   else storage("localStorage")?.removeItem(ENDPOINT);
-  const keyed = keyOf(chosen || tidy(window.ENDPOINT));
-  if (secret) storage("sessionStorage")?.setItem(keyed, secret);
-  else storage("sessionStorage")?.removeItem(keyed);
-  // What was just chosen has to survive a reload, and the address bar would win.
+  const name = keyName(normalized || normalize(window.ENDPOINT));
+  if (key) storage("sessionStorage")?.setItem(name, key);
+  else storage("sessionStorage")?.removeItem(name);
+  // Otherwise the address bar's endpoint would override the saved one after a reload.
   const url = new URL(location.href);
   url.searchParams.delete(ENDPOINT);
   history.replaceState(null, "", url);
@@ -47,68 +47,68 @@ function save(address, secret) {
 
 /**
  * @param {string} address
- * @returns {string} what is wrong with it, or ""
+ * @returns {string} a sentence that says why the address cannot be used, or ""
  */
-export function complaint(address) {
+export function addressError(address) {
   let url;
   try {
-    url = new URL(tidy(address));
+    url = new URL(normalize(address));
   } catch {
-    return "That is not an address: it has to look like https://abc.execute-api.eu-central-1.amazonaws.com/dev.";
+    return "This is not a valid address. Example: https://abc.execute-api.eu-central-1.amazonaws.com/dev";
   }
   if (url.protocol === "https:" || url.origin === location.origin) return "";
   if (url.protocol === "http:" && ["localhost", "127.0.0.1"].includes(url.hostname)) return "";
-  return "The address has to begin with https://, unless the service runs on this computer.";
+  return "The address must begin with https://, unless the service runs on this computer.";
 }
 
 /**
- * The dialog in which both are changed.
  * @param {HTMLDialogElement} dialog
- * @param {(address: string, secret: string) => Promise<string>} test says what answers there; throws with a sentence
- * @param {() => void} changed is called after saving
+ * @param {(address: string, key: string) => Promise<string>} test returns a sentence about the service; throws an error
+ *   whose message is a sentence
+ * @param {() => void} onSave
  */
-export function settingsDialog(dialog, test, changed) {
+export function settingsDialog(dialog, test, onSave) {
   const form = dialog.querySelector("form");
   const fields = form.elements;
-  const outcome = form.querySelector(".outcome");
+  const status = form.querySelector(".status");
 
-  function tell(text, kind = "") {
-    outcome.textContent = text;
-    outcome.className = `outcome ${kind}`;
+  function showStatus(text, className = "") {
+    status.textContent = text;
+    status.className = `status ${className}`;
   }
 
-  function store(address, secret) {
-    save(address, secret);
+  function saveAndClose(address, key) {
+    save(address, key);
     dialog.close();
-    changed();
+    onSave();
   }
 
-  form.querySelector(".reset").addEventListener("click", () => store("", ""));
+  form.querySelector(".reset").addEventListener("click", () => saveAndClose("", ""));
   form.querySelector(".test").addEventListener("click", async () => {
-    const address = tidy(fields.endpoint.value);
-    const wrong = complaint(address);
-    if (wrong) {
-      tell(wrong, "wrong");
+    const address = normalize(fields.endpoint.value);
+    const error = addressError(address);
+    if (error) {
+      showStatus(error, "error-text");
       return;
     }
-    tell("Asking. A service that has slept takes some seconds to wake up.");
+    showStatus("Connecting … A service that has been idle needs some seconds to wake up.");
     try {
-      tell(await test(address, fields.key.value.trim()), "right");
+      showStatus(await test(address, fields.key.value.trim()), "success-text");
     } catch (error) {
-      tell(error.message, "wrong");
+      showStatus(error.message, "error-text");
     }
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const wrong = complaint(fields.endpoint.value);
-    if (wrong) tell(wrong, "wrong");
-    else store(fields.endpoint.value, fields.key.value.trim());
+    const error = addressError(fields.endpoint.value);
+    if (error) showStatus(error, "error-text");
+    else saveAndClose(fields.endpoint.value, fields.key.value.trim());
   });
   return {
     open() {
       fields.endpoint.value = endpoint();
-      fields.key.value = key(endpoint());
-      tell("");
+      fields.key.value = apiKey(endpoint());
+      showStatus("");
       dialog.showModal();
     },
   };

@@ -1,25 +1,25 @@
-/** What is seen: the shelf of photos, and one of them with its answer. Built of elements, never of text with tags in it. */
+/** Renders the history and the result. Creates elements and never parses HTML, so that no text can inject markup. */
 
 /**
- * An item of the visit: a photo on its way or answered.
+ * A photo of this visit.
  * @typedef {object} Item
- * @property {string} name of the file as it was given
- * @property {"waiting" | "preparing" | "sending" | "looking" | "done" | "failed"} state
- * @property {{blob: Blob, name: string, drawable: boolean} | null} photo once prepared
- * @property {string} url of the photo's picture, or "" where this browser cannot draw it
- * @property {number} sent share of the upload, 0 to 1
- * @property {boolean} slow whether the answer takes so long that somebody wonders
- * @property {object | null} answer openapi.yaml's Classification
+ * @property {string} name of the file that the user chose
+ * @property {"waiting" | "preparing" | "sending" | "classifying" | "done" | "failed"} state
+ * @property {{blob: Blob, name: string, drawable: boolean} | null} photo null until it is prepared
+ * @property {string} url of the prepared photo, or "" if this browser cannot display it
+ * @property {number} sent fraction of the upload, 0 to 1
+ * @property {boolean} slow true once the request takes longer than usual
+ * @property {object | null} response openapi.yaml's Classification
  * @property {{code: string, message: string} | null} failure
- * @property {number} ms from sending to the answer
+ * @property {number} elapsed ms from sending the photo to receiving the response
  */
 
 /**
  * @param {string} tag
- * @param {Record<string, unknown>} properties set on the element; those with a dash as attributes
+ * @param {Record<string, unknown>} properties set on the element; names with a dash are set as attributes
  * @param {...(Node | string)} children
  */
-export function make(tag, properties, ...children) {
+export function createElement(tag, properties, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (name.includes("-")) element.setAttribute(name, String(value));
@@ -29,28 +29,28 @@ export function make(tag, properties, ...children) {
   return element;
 }
 
-const button = (text, onclick, className = "") => make("button", { type: "button", className, onclick }, text);
+const createButton = (text, onclick, className = "") => createElement("button", { type: "button", className, onclick }, text);
 
 /**
- * Rounded down: less than certainty is never shown as 100 %.
- * @param {number} share
+ * Format as a percentage, rounded down so that only certainty is shown as 100 %.
+ * @param {number} fraction
  */
-export function percent(share) {
-  return `${(Math.floor(share * 1000) / 10).toFixed(1)} %`;
+export function percent(fraction) {
+  return `${(Math.floor(fraction * 1000) / 10).toFixed(1)} %`;
 }
 
 /** @param {{classes: number}} model */
-export const headcount = (model) => `${model.classes.toLocaleString("en")} people`;
+export const peopleCount = (model) => `${model.classes.toLocaleString("en")} people`;
 
 /** @param {object} face openapi.yaml's NamedFace */
 const nameOf = (face) => (face.known ? face.predicted_name : "Unknown person");
 
-/** @returns {object[]} of an answer, largest first */
-const facesOf = (answer) => answer.faces ?? [answer];
+/** @returns {object[]} openapi.yaml's NamedFaces, largest first */
+const facesOf = (response) => response.faces ?? [response];
 
 /**
  * @param {Item} item
- * @returns {string} in a few words, for the shelf and for screen readers
+ * @returns {string} its state or result in a few words, for the history and for screen readers
  */
 export function summary(item) {
   if (item.state === "waiting") return "Waiting";
@@ -58,60 +58,65 @@ export function summary(item) {
     return { no_face: "No face", cancelled: "Cancelled" }[item.failure.code] ?? "Failed";
   }
   if (item.state !== "done") return "Working …";
-  const faces = facesOf(item.answer);
+  const faces = facesOf(item.response);
   if (faces.length === 1) return nameOf(faces[0]);
   const known = faces.filter((face) => face.known).length;
   return `${faces.length} faces, ${known} known`;
 }
 
 /**
- * @param {HTMLOListElement} shelf
+ * @param {HTMLOListElement} list
  * @param {Item[]} items
  * @param {Item | null} selected
  * @param {(item: Item) => void} select
  */
-export function showShelf(shelf, items, selected, select) {
-  const focused = [...shelf.children].findIndex((child) => child.contains(document.activeElement));
-  shelf.replaceChildren(
+export function renderHistory(list, items, selected, select) {
+  const focused = [...list.children].findIndex((child) => child.contains(document.activeElement));
+  list.replaceChildren(
     ...items.map((item) => {
-      const picture = item.url ? make("img", { src: item.url, alt: "" }) : make("span", { className: "blank" }, "?");
-      const text = make("span", { className: "text" }, make("span", { className: "file muted" }, item.name), summary(item));
-      const each = button("", () => select(item), `thumb ${tone(item)}`);
-      each.append(picture, text);
-      each.setAttribute("aria-pressed", String(item === selected));
-      return make("li", {}, each);
+      const thumbnail = item.url
+        ? createElement("img", { src: item.url, alt: "" })
+        : createElement("span", { className: "placeholder" }, "?");
+      const fileName = createElement("span", { className: "file-name muted" }, item.name);
+      const button = createButton("", () => select(item), `thumbnail ${severity(item)}`);
+      button.append(thumbnail, createElement("span", { className: "text" }, fileName, summary(item)));
+      button.setAttribute("aria-pressed", String(item === selected));
+      return createElement("li", {}, button);
     }),
   );
-  shelf.children[focused]?.firstElementChild.focus();
+  list.children[focused]?.firstElementChild.focus();
 }
 
-function tone(item) {
-  if (item.state === "failed") return { no_face: "odd", cancelled: "busy" }[item.failure.code] ?? "bad";
-  if (item.state !== "done") return "busy";
-  return facesOf(item.answer).some((face) => face.known) ? "good" : "odd";
+/** @returns {"success" | "warning" | "error" | "pending"} the class that gives an item its colour */
+function severity(item) {
+  if (item.state === "failed") return { no_face: "warning", cancelled: "pending" }[item.failure.code] ?? "error";
+  if (item.state !== "done") return "pending";
+  return facesOf(item.response).some((face) => face.known) ? "success" : "warning";
 }
 
 const SVG = "http://www.w3.org/2000/svg";
 
-function shape(tag, attributes, className) {
+function createSvgElement(tag, attributes, className) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
   element.setAttribute("class", className);
   return element;
 }
 
-/** Box and landmarks of a face, twice: a dark line below makes the light one visible on every photo. */
-function outline({ face: { box, landmarks }, known }, unit) {
-  const group = shape("g", {}, `face ${known ? "known" : "unknown"}`);
+/** Box and landmarks of a face. A dark line under the light one keeps the box visible on every photo. */
+function faceOutline({ face: { box, landmarks }, known }, unit) {
+  const group = createSvgElement("g", {}, `face ${known ? "known" : "unknown"}`);
   const rectangle = { x: box.left, y: box.top, width: box.width, height: box.height, rx: unit * 2 };
-  group.append(shape("rect", rectangle, "under"), shape("rect", rectangle, "over"));
-  for (const [cx, cy] of Object.values(landmarks)) group.append(shape("circle", { cx, cy, r: unit }, "mark"));
+  group.append(createSvgElement("rect", rectangle, "dark-line"), createSvgElement("rect", rectangle, "light-line"));
+  for (const [cx, cy] of Object.values(landmarks)) {
+    group.append(createSvgElement("circle", { cx, cy, r: unit }, "landmark"));
+  }
   return group;
 }
 
-/** The name, or in a group the number, at the corner of the box. Inside the photo, wherever the box is. */
-function tag(text, { face: { box } }, image) {
-  const element = make("span", { className: "tag" }, text);
+/** The name, or in a group the number, at a corner of the box. It stays inside the photo, wherever the box is. */
+function faceLabel(text, { face: { box } }, image) {
+  const element = createElement("span", { className: "label" }, text);
   const top = box.top / image.height;
   const above = top > 0.1;
   element.style.top = `${100 * (above ? top : Math.min(1, (box.top + box.height) / image.height))}%`;
@@ -122,30 +127,30 @@ function tag(text, { face: { box } }, image) {
   return element;
 }
 
-/** The photo as large as it fits, and what lies on it. */
-function picture(item) {
-  const plate = make("div", { className: "plate" });
-  if (item.url) plate.append(make("img", { src: item.url, alt: `The photo ${item.name}` }));
-  else if (item.photo) plate.append(make("p", { className: "blank" }, "This browser cannot draw this photo."));
-  const size = item.answer?.image;
-  if (!size) return plate;
-  plate.style.aspectRatio = `${size.width} / ${size.height}`;
-  // At most 70 % of the window's height, and small photos not blown up to where only pixels are seen.
-  plate.style.maxWidth = `min(calc(70vh * ${size.width / size.height}), ${Math.max(360, size.width * 2)}px)`;
+/** The photo, with boxes, landmarks and labels once there is a response. */
+function photoView(item) {
+  const view = createElement("div", { className: "photo" });
+  if (item.url) view.append(createElement("img", { src: item.url, alt: `Photo ${item.name}` }));
+  else if (item.photo) view.append(createElement("p", { className: "placeholder" }, "This browser cannot display this photo."));
+  const size = item.response?.image;
+  if (!size) return view;
+  view.style.aspectRatio = `${size.width} / ${size.height}`;
+  // At most 70 % of the window's height; small photos are not enlarged until they are blurred.
+  view.style.maxWidth = `min(calc(70vh * ${size.width / size.height}), ${Math.max(360, size.width * 2)}px)`;
   const unit = Math.max(size.width, size.height) / 180;
-  const overlay = shape("svg", { viewBox: `0 0 ${size.width} ${size.height}`, "aria-hidden": "true" }, "overlay");
-  const faces = facesOf(item.answer);
+  const overlay = createSvgElement("svg", { viewBox: `0 0 ${size.width} ${size.height}`, "aria-hidden": "true" }, "overlay");
+  const faces = facesOf(item.response);
   faces.forEach((face, index) => {
-    overlay.append(outline(face, unit));
-    plate.append(tag(faces.length > 1 ? String(index + 1) : nameOf(face), face, size));
+    overlay.append(faceOutline(face, unit));
+    view.append(faceLabel(faces.length > 1 ? String(index + 1) : nameOf(face), face, size));
   });
-  plate.append(overlay);
-  return plate;
+  view.append(overlay);
+  return view;
 }
 
-/** The face itself, cut out of the photo, beside its name. */
-function cutOut(item, { face: { box } }) {
-  const canvas = make("canvas", { width: 96, height: 96, className: "cut" });
+/** The face, cropped from the photo, to show beside its name. */
+function faceCrop(item, { face: { box } }) {
+  const canvas = createElement("canvas", { width: 96, height: 96, className: "crop" });
   canvas.setAttribute("aria-hidden", "true");
   const side = 1.25 * Math.max(box.width, box.height);
   const image = new Image();
@@ -160,178 +165,194 @@ function cutOut(item, { face: { box } }) {
   return canvas;
 }
 
-function bars(face) {
-  const rows = face.candidates.map(({ id, name, confidence }) => {
-    const fill = make("span", { className: "fill" });
-    fill.style.width = `${100 * confidence}%`;
-    return make(
-      "li",
-      {},
-      make("span", { className: "who" }, name, make("span", { className: "muted" }, ` ID ${id}`)),
-      make("span", { className: "share" }, percent(confidence)),
-      make("span", { className: "track", "aria-hidden": "true" }, fill),
-    );
-  });
-  const list = make("ol", { "aria-label": "Candidates" }, ...rows);
-  if (face.known) return make("div", { className: "bars" }, list);
-  return make("div", { className: "bars" }, make("p", { className: "muted" }, "Who comes closest, but not close enough:"), list);
+function candidateRow({ id, name, confidence }) {
+  const fill = createElement("span", { className: "fill" });
+  fill.style.width = `${100 * confidence}%`;
+  return createElement(
+    "li",
+    {},
+    createElement("span", {}, name, createElement("span", { className: "muted" }, ` ID ${id}`)),
+    createElement("span", { className: "confidence" }, percent(confidence)),
+    createElement("span", { className: "track", "aria-hidden": "true" }, fill),
+  );
 }
 
-/** One entry of the list: who it is, and on demand who else it may be. */
-function entry(item, face, index, several, light) {
+/** The most similar people, each with a bar for the confidence. */
+function candidateList(face) {
+  const list = createElement("ol", { "aria-label": "Candidates" }, ...face.candidates.map(candidateRow));
+  if (face.known) return createElement("div", { className: "candidates" }, list);
+  const note = createElement("p", { className: "muted" }, "The most similar people, but not similar enough:");
+  return createElement("div", { className: "candidates" }, note, list);
+}
+
+/**
+ * One entry of the list of faces: the name, and the candidates if it is expanded.
+ * @param {(index: number, on: boolean) => void} highlight
+ */
+function faceEntry(item, face, index, several, highlight) {
   const detail = face.known
-    ? `ID ${face.predicted_id}, ${percent(face.confidence)} sure`
-    : `None of the ${headcount(item.answer.model)} it knows`;
-  const words = make(
+    ? `ID ${face.predicted_id}, ${percent(face.confidence)} confidence`
+    : `None of the ${peopleCount(item.response.model)}`;
+  const text = createElement(
     "span",
     { className: "text" },
-    make("strong", {}, several ? `${index + 1}. ${nameOf(face)}` : nameOf(face)),
-    make("span", { className: "muted" }, detail),
+    createElement("strong", {}, several ? `${index + 1}. ${nameOf(face)}` : nameOf(face)),
+    createElement("span", { className: "muted" }, detail),
   );
-  const list = bars(face);
-  const open = !several || index === 0;
-  const head = button("", () => expand(head.getAttribute("aria-expanded") === "false"), "head");
-  if (item.url) head.append(cutOut(item, face));
-  head.append(words);
+  const candidates = candidateList(face);
+  const toggle = createButton("", () => setExpanded(toggle.getAttribute("aria-expanded") === "false"), "toggle");
+  if (item.url) toggle.append(faceCrop(item, face));
+  toggle.append(text);
 
-  function expand(wanted) {
-    head.setAttribute("aria-expanded", String(wanted));
-    list.hidden = !wanted;
+  function setExpanded(expanded) {
+    toggle.setAttribute("aria-expanded", String(expanded));
+    candidates.hidden = !expanded;
   }
 
-  expand(open);
-  const element = make("li", { className: face.known ? "known" : "unknown" }, head, list);
-  for (const [on, off] of [["mouseenter", "mouseleave"], ["focusin", "focusout"]]) {
-    element.addEventListener(on, () => light(index, true));
-    element.addEventListener(off, () => light(index, false));
+  setExpanded(!several || index === 0);
+  const entry = createElement("li", { className: face.known ? "known" : "unknown" }, toggle, candidates);
+  for (const [start, end] of [["mouseenter", "mouseleave"], ["focusin", "focusout"]]) {
+    entry.addEventListener(start, () => highlight(index, true));
+    entry.addEventListener(end, () => highlight(index, false));
   }
-  return element;
+  return entry;
 }
 
-function facts({ answer, ms }) {
-  const [decode, detect, classify] = ["decode", "detect", "classify"].map((step) => Math.round(answer.timings_ms[step]));
+function metadata({ response, elapsed }) {
+  const [decode, detect, classify] = ["decode", "detect", "classify"].map((step) => Math.round(response.timings_ms[step]));
   const pairs = {
-    Time: `${(ms / 1000).toFixed(2)} s there and back: ${decode} ms to read the photo, ${detect} to find faces, ${classify} to name them`,
-    Model: `${answer.model.version}, ${headcount(answer.model)}`,
-    Photo: `${answer.image.width} × ${answer.image.height} pixels as sent`,
+    Time: `${(elapsed / 1000).toFixed(2)} s round trip, including ${decode} ms decoding, ${detect} ms detection, ${classify} ms classification`,
+    Model: `${response.model.version}, ${peopleCount(response.model)}`,
+    Photo: `${response.image.width} × ${response.image.height} pixels as sent`,
   };
-  return make("dl", {}, ...Object.entries(pairs).flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
+  return createElement(
+    "dl",
+    {},
+    ...Object.entries(pairs).flatMap(([term, text]) => [createElement("dt", {}, term), createElement("dd", {}, text)]),
+  );
 }
 
-/** Two texts to take along, each with a button that copies it. */
-function takeAway(item, curl) {
-  const texts = { JSON: JSON.stringify(item.answer, null, 2), curl };
-  const details = make("details", {}, make("summary", {}, "JSON and curl"));
+/** The response as JSON and the request as a curl command, each with a button that copies it. */
+function copyableTexts(item, curl) {
+  const texts = { JSON: JSON.stringify(item.response, null, 2), curl };
+  const details = createElement("details", {}, createElement("summary", {}, "JSON and curl"));
   const buttons = Object.entries(texts).map(([name, text]) => {
-    const block = make("pre", { tabIndex: 0, "aria-label": name }, text);
+    const block = createElement("pre", { tabIndex: 0, "aria-label": name }, text);
     details.append(block);
-    const copy = button(`Copy ${name}`, async () => {
+    const button = createButton(`Copy ${name}`, async () => {
       try {
         await navigator.clipboard.writeText(text);
-        copy.textContent = "Copied";
+        button.textContent = "Copied";
       } catch {
-        // Over plain http, or where it is forbidden: the text lies selected, ready for Ctrl+C.
+        // No access to the clipboard, as over plain http: select the text instead.
         details.open = true;
         getSelection().selectAllChildren(block);
-        copy.textContent = "Selected, press Ctrl+C";
+        button.textContent = "Selected, press Ctrl+C";
       }
-      setTimeout(() => (copy.textContent = `Copy ${name}`), 2500);
+      setTimeout(() => (button.textContent = `Copy ${name}`), 2500);
     });
-    return copy;
+    return button;
   });
-  return make("div", {}, make("div", { className: "ways" }, ...buttons), details);
+  return createElement("div", {}, createElement("div", { className: "buttons" }, ...buttons), details);
 }
 
-function answered(item, curl, plate) {
-  const faces = facesOf(item.answer);
-  const outlines = [...plate.querySelectorAll(".face")];
-  const tags = [...plate.querySelectorAll(".tag")];
+function resultPanel(item, curl, photo) {
+  const faces = facesOf(item.response);
+  const outlines = [...photo.querySelectorAll(".face")];
+  const labels = [...photo.querySelectorAll(".label")];
   const several = faces.length > 1;
-  const light = (index, on) => {
-    outlines[index].classList.toggle("lit", on);
-    tags[index].classList.toggle("lit", on);
-    plate.classList.toggle("dim", several && on);
-    if (several) tags[index].textContent = on ? `${index + 1} ${nameOf(faces[index])}` : String(index + 1);
+  const highlight = (index, on) => {
+    outlines[index].classList.toggle("highlighted", on);
+    labels[index].classList.toggle("highlighted", on);
+    photo.classList.toggle("dimmed", several && on);
+    if (several) labels[index].textContent = on ? `${index + 1} ${nameOf(faces[index])}` : String(index + 1);
   };
-  const entries = faces.map((face, index) => entry(item, face, index, several, light));
-  outlines.forEach((element, index) => {
-    element.addEventListener("mouseenter", () => entries[index].classList.add("lit"));
-    element.addEventListener("mouseleave", () => entries[index].classList.remove("lit"));
+  const entries = faces.map((face, index) => faceEntry(item, face, index, several, highlight));
+  outlines.forEach((outline, index) => {
+    outline.addEventListener("mouseenter", () => entries[index].classList.add("highlighted"));
+    outline.addEventListener("mouseleave", () => entries[index].classList.remove("highlighted"));
   });
-  const title = several ? `${faces.length} faces` : faces[0].known ? "One face" : "Somebody it does not know";
+  const title = several ? `${faces.length} faces` : faces[0].known ? "One face" : "No known person";
   return [
-    make("h2", {}, title),
-    make("ol", { className: "faces" }, ...entries),
-    takeAway(item, curl),
-    facts(item),
+    createElement("h2", {}, title),
+    createElement("ol", { className: "faces" }, ...entries),
+    copyableTexts(item, curl),
+    metadata(item),
   ];
 }
 
-function noFace() {
+function noFacePanel() {
   return [
-    make("h2", {}, "No face found"),
-    make("p", {}, "There is no face in this photo, or none that could be seen well enough."),
-    make(
+    createElement("h2", {}, "No face found"),
+    createElement("p", {}, "There is no face in this photo, or it is not clear enough to be detected."),
+    createElement(
       "ul",
       { className: "tips" },
-      make("li", {}, "A face has to be 20 pixels wide, and a 25th of the photo’s longer side."),
-      make("li", {}, "Faces from the front, in even light, are found best."),
-      make("li", {}, "Of a wide photo, try the part with the person."),
+      createElement("li", {}, "A face must be at least 20 pixels wide, and at least 1/25 of the photo’s longer side."),
+      createElement("li", {}, "Frontal faces in even light are detected best."),
+      createElement("li", {}, "Crop a wide photo to the part that shows the person."),
     ),
   ];
 }
 
-function failed(item, again) {
+function failurePanel(item, retry) {
   const { code, message } = item.failure;
-  const title = { cancelled: "Cancelled", offline: "You are offline", silent: "The service cannot be reached" }[code];
+  const cancelled = code === "cancelled";
+  const title = { cancelled: "Cancelled", offline: "You are offline", unreachable: "The service cannot be reached" }[code];
   return [
-    make("h2", {}, title ?? "That did not work"),
-    make("p", { className: code === "cancelled" ? "muted" : "wrong" }, code === "cancelled" ? "The photo has not been looked at." : message),
-    // Of a file that cannot be sent another try comes to the same.
-    ...(code === "unsendable" ? [] : [make("div", { className: "ways" }, button("Try again", again, "primary"))]),
+    createElement("h2", {}, title ?? "The photo could not be processed"),
+    createElement("p", { className: cancelled ? "muted" : "error-text" }, cancelled ? "The photo was not processed." : message),
+    // Retrying cannot help if the file itself is the problem.
+    ...(code === "unsendable" ? [] : [createElement("div", { className: "buttons" }, createButton("Try again", retry, "primary"))]),
   ];
 }
 
-const STEPS = { waiting: "Waiting for its turn", preparing: "Making it ready", sending: "Sending", looking: "Looking for faces" };
+const STEPS = {
+  waiting: "Waiting for the other photos",
+  preparing: "Preparing the photo",
+  sending: "Sending",
+  classifying: "Looking for faces",
+};
 
-function working(item, cancel) {
-  const bar = make("progress", { max: 1, "aria-label": "Progress of the upload" });
-  const step = make("h2", {});
-  const slow = make(
+function progressPanel(item, cancel) {
+  const bar = createElement("progress", { max: 1, "aria-label": "Upload progress" });
+  const step = createElement("h2", {});
+  const explanation = createElement(
     "p",
     { className: "muted" },
-    "This takes longer than usual: a service that nobody has used for a while has slept, and takes some seconds to wake up. The next photo will be quick.",
+    "This takes longer than usual. A service that has not been used for a while needs some seconds to wake up. The next photo will be faster.",
   );
   const update = () => {
-    const share = item.state === "sending" ? ` ${Math.round(item.sent * 100)} %` : "";
-    step.textContent = `${STEPS[item.state]}${share} …`;
+    const sent = item.state === "sending" ? ` ${Math.round(item.sent * 100)} %` : "";
+    step.textContent = `${STEPS[item.state]}${sent} …`;
     if (item.state === "sending") bar.value = item.sent;
     else bar.removeAttribute("value");
-    slow.hidden = !item.slow;
+    explanation.hidden = !item.slow;
   };
   update();
-  return { parts: [step, bar, slow, make("div", { className: "ways" }, button("Cancel", cancel))], update };
+  const buttons = createElement("div", { className: "buttons" }, createButton("Cancel", cancel));
+  return { children: [step, bar, explanation, buttons], update };
 }
 
 /**
- * Show one item, whatever has become of it.
+ * Render the selected item in its current state.
  * @param {HTMLElement} result
  * @param {Item} item
- * @param {{curl: string, again: () => void, cancel: () => void}} more
- * @returns {() => void} to be called as it makes progress, until its state is another
+ * @param {{curl: string, retry: () => void, cancel: () => void}} options
+ * @returns {() => void} shows the progress while the state is the same
  */
-export function showItem(result, item, { curl, again, cancel }) {
-  const held = result.contains(document.activeElement);
-  const plate = picture(item);
+export function renderItem(result, item, { curl, retry, cancel }) {
+  const hadFocus = result.contains(document.activeElement);
+  const photo = photoView(item);
   let update = () => {};
-  let parts;
-  if (item.state === "done") parts = answered(item, curl, plate);
-  else if (item.state === "failed") parts = item.failure.code === "no_face" ? noFace() : failed(item, again);
-  else ({ parts, update } = working(item, cancel));
-  const panel = make("div", { className: `card panel ${tone(item)}` }, ...parts);
-  // A file that could not be opened leaves nothing to be looked at.
-  result.replaceChildren(...(item.state === "failed" && !item.url ? [panel] : [plate, panel]));
-  // The button that was pressed may be gone, and with it the place of who goes by keyboard.
-  if (held) result.focus();
+  let children;
+  if (item.state === "done") children = resultPanel(item, curl, photo);
+  else if (item.state === "failed") children = item.failure.code === "no_face" ? noFacePanel() : failurePanel(item, retry);
+  else ({ children, update } = progressPanel(item, cancel));
+  const panel = createElement("div", { className: `card panel ${severity(item)}` }, ...children);
+  // A failed item without a URL has no photo to show.
+  result.replaceChildren(...(item.state === "failed" && !item.url ? [panel] : [photo, panel]));
+  // The pressed button may be gone; without this, keyboard users would lose their place.
+  if (hadFocus) result.focus();
   return update;
 }

@@ -1,11 +1,11 @@
-"""One face recognition system in a process of its own, for benchmarks/peers; Python 3.8 and later, Linux.
+"""One face recognition system in its own process, for benchmarks/peers. Python 3.8 or later, Linux.
 
     python -m benchmarks.peers.worker ours|facenet|dlib
 
-Reads the path of a photo from each line and answers with a line of JSON: `embedding` of the face nearest the photo's
-centre, null where no face was found, and `ms`, the CPU's time from the file to the embedding, which other work on the
-machine changes less than it does the clock's. The first line says the `version`, and the last, once there are no more
-photos, what it took: `peak`, MB of memory, and `disk`, MB of the packages imported until then and of the weights.
+Reads the path of a photo from each line of stdin and writes one line of JSON to stdout: `embedding` of the face nearest
+the photo's centre, null if no face was found, and `ms`, the CPU time from file to embedding, which depends less on
+other load than wall-clock time. The first line holds the `version`; the last one, at the end of stdin, `peak` memory in
+MB and `disk`, the size of the imported packages and the weights in MB.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import numpy as np
 from PIL import Image
 
 MB = 1e6
-CUDA = re.compile(r"cuda|nvrtc|nvToolsExt|_gpu\.so")  # files of PyTorch's that its build without CUDA lacks
+CUDA = re.compile(r"cuda|nvrtc|nvToolsExt|_gpu\.so")  # files of PyTorch that its CPU build does not have
 
 Embed = Callable[[Path], Optional[np.ndarray]]
 
 
 class Loaded(NamedTuple):
-    """files: weights that lie in none of the imported packages."""
+    """A loaded system. files: weights outside the imported packages."""
 
     embed: Embed
     version: str
@@ -36,54 +36,56 @@ class Loaded(NamedTuple):
 
 
 def nearest_centre(boxes: Sequence[tuple[float, float, float, float]], width: int, height: int) -> int:
-    """boxes: XYXY. What model.crop.nearest_centre does, for environments without the model's packages."""
-    away = [(left + right - width) ** 2 + (top + bottom - height) ** 2 for left, top, right, bottom in boxes]
-    return away.index(min(away))
+    """Index of the box whose centre is nearest the photo's centre. boxes: XYXY in pixels.
+
+    Same as model.crop.nearest_centre, for environments without the packages of `model`.
+    """
+    distances = [(left + right - width) ** 2 + (top + bottom - height) ** 2 for left, top, right, bottom in boxes]
+    return distances.index(min(distances))
 
 
 def ours() -> Loaded:
-    """The path of a request: handler.name_faces, but for the face that is taken."""
+    """This project: the steps of a request, for the face nearest the centre."""
     from model import photo
     from model.crop import crop, nearest_centre
     from model.detection.detector import Detector
-    from model.recognizer import Recognizer
-    from model.store import BUNDLED, fetch
+    from storage.folder import FolderBlobs
+    from storage.networks import BUNDLED, load_current
 
-    find = Detector()
-    recognizer = Recognizer.load(BUNDLED)
+    detector, snapshot = Detector(), load_current(FolderBlobs(Path(BUNDLED)))
 
     def embed(path: Path) -> np.ndarray | None:
         picture = photo.decode(path.read_bytes())
-        found = find.detect(picture)
-        if not found:
+        faces = detector.detect(picture)
+        if not faces:
             return None
-        face_crop = crop(picture, nearest_centre(found, picture), recognizer.config.crop)
-        _, embeddings = recognizer.classify(face_crop[None])
-        return embeddings[0]
+        face_crop = crop(picture, nearest_centre(faces, picture), snapshot.network.config.crop)
+        embedding: np.ndarray = snapshot.embed(face_crop[None])[0]
+        return embedding
 
-    # Of this package the detector's weights are read, and nothing is imported.
+    # The detector reads the weights of this package without importing it.
     files = [
         Path(str(file.locate())) for file in importlib.metadata.files("facenet-pytorch") or () if file.suffix == ".pt"
     ]
-    return Loaded(embed, recognizer.version, [*files, fetch(BUNDLED)[0]])
+    return Loaded(embed, snapshot.version, [*files, *(path for path in Path(BUNDLED).rglob("*") if path.is_file())])
 
 
 def facenet() -> Loaded:
-    """facenet-pytorch as its README has it."""
+    """facenet-pytorch as in its README."""
     import torch
     from facenet_pytorch import MTCNN, InceptionResnetV1
     from facenet_pytorch.models.inception_resnet_v1 import get_torch_home
 
-    find = MTCNN(image_size=160)
+    mtcnn = MTCNN(image_size=160)
     network = InceptionResnetV1(pretrained="vggface2").eval()
 
     def embed(path: Path) -> np.ndarray | None:
         photo = Image.open(path).convert("RGB")
-        boxes, _ = find.detect(photo)
+        boxes, _ = mtcnn.detect(photo)
         if boxes is None:
             return None
-        chosen = nearest_centre(boxes, *photo.size)
-        face = find.extract(photo, boxes[[chosen]], None)
+        nearest = nearest_centre(boxes, *photo.size)
+        face = mtcnn.extract(photo, boxes[[nearest]], None)
         with torch.no_grad():
             return network(face[None])[0].numpy()
 
@@ -101,14 +103,14 @@ def dlib() -> Loaded:
         if not boxes:
             return None
         edges = [(left, top, right, bottom) for top, right, bottom, left in boxes]
-        chosen = nearest_centre(edges, pixels.shape[1], pixels.shape[0])
-        return face_recognition.face_encodings(pixels, [boxes[chosen]])[0]
+        nearest = nearest_centre(edges, pixels.shape[1], pixels.shape[0])
+        return face_recognition.face_encodings(pixels, [boxes[nearest]])[0]
 
     return Loaded(embed, importlib.metadata.version("dlib-bin"), [])
 
 
 def disk(files: Sequence[Path]) -> float:
-    """MB of `files` and of the packages that were imported, without CUDA's libraries: none of these needs them."""
+    """Size of `files` and of the imported packages in MB, without CUDA's libraries, which no system needs."""
     imported = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     total = sum(path.stat().st_size for path in files)
     for package in importlib.metadata.distributions():
@@ -119,23 +121,24 @@ def disk(files: Sequence[Path]) -> float:
 
 
 def peak() -> float:
-    """MB. Not getrusage's: that begins with what the parent process had."""
+    """Peak resident memory in MB. getrusage would include the peak of the parent process."""
     (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(kilobytes) * 1024 / MB
 
 
 def main(name: str) -> None:
+    """Serve photos until the end of stdin. name: ours, facenet or dlib."""
     loaded = {"ours": ours, "facenet": facenet, "dlib": dlib}[name]()
-    say(version=loaded.version)
+    write(version=loaded.version)
     for line in sys.stdin:
         started = time.process_time()
         embedding = loaded.embed(Path(line.rstrip("\n")))
         ms = (time.process_time() - started) * 1000
-        say(embedding=None if embedding is None else [float(x) for x in embedding], ms=ms)
-    say(peak=peak(), disk=disk(loaded.files))
+        write(embedding=None if embedding is None else [float(x) for x in embedding], ms=ms)
+    write(peak=peak(), disk=disk(loaded.files))
 
 
-def say(**content: Any) -> None:
+def write(**content: Any) -> None:
     print(json.dumps(content), flush=True)
 
 

@@ -1,6 +1,6 @@
-"""Odd requests and damaged photos, each made from a number, and what must hold for all of them.
+"""Generators of malformed requests and damaged photos, and checks that must hold for all of them.
 
-Whatever comes in, only an error of ours may come out, with a code that has a status, within two seconds.
+Any input may only raise errors that api/problems.py maps to a status and a code, within two seconds.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from types import SimpleNamespace
 from typing import Any, Callable
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.event_handler.api_gateway import Router
-from aws_lambda_powertools.utilities.data_classes import ALBEvent
 from PIL import Image
 from pillow_heif import register_heif_opener
 
-from api.errors import STATUS, ApiError
-from api.gateway import Gateway
+from api.lambda_events import adapter_for
+from api.problems import INTERNAL, TABLE, describe_error
 from api.uploads import MAX_BYTES, read
-from model.errors import RecognitionError
+from app import App, compose
 from model.photo import MAX_PIXELS, decode
+from settings import Settings
 from testing.paths import EVENTS, SAMPLES
+from tests.services import FixedService
 
 REGRESSIONS = Path(__file__).parent / "regressions"
-SLOW = 2  # seconds of processor time, which other programs do not lengthen
+CODES = {code for _, code in TABLE.values()}
+SLOW = 2  # seconds of CPU time, which does not depend on other programs
 
 PART = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
 BODIES = (
@@ -67,7 +68,7 @@ EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x800000
 
 
 def mutated(random: Random, data: bytes, others: tuple[bytes, ...]) -> bytes:
-    """data with one to six accidents; others: what may be spliced in."""
+    """Change data at one to six random places. others: data that may be spliced in."""
     for _ in range(random.choice((1, 1, 2, 3, 6))):
         at = random.randrange(len(data) + 1)
         span = data[at : at + 1 + random.randrange(2 ** random.randrange(8))]
@@ -82,20 +83,20 @@ def mutated(random: Random, data: bytes, others: tuple[bytes, ...]) -> bytes:
             other[random.randrange(len(other) + 1) :],
         )
         piece = random.choice(pieces)
-        # Put in, written over, put in place of what is there, or the end of it all.
+        # Insert, overwrite, replace the span, or truncate.
         lost = random.choice((0, len(piece), len(piece), len(span), len(data)))
         data = data[:at] + piece + data[at + lost :]
     return data
 
 
 def _number(random: Random) -> bytes:
-    """As image headers have them."""
+    """Return an extreme integer of 1, 2 or 4 bytes, as image headers have them."""
     size = random.choice((1, 2, 4))
     return (random.choice(EXTREMES) % 256**size).to_bytes(size, random.choice(("big", "little")))
 
 
-def odd_event(random: Random) -> dict[str, Any]:
-    """Such as only a gateway gone mad would send."""
+def malformed_event(random: Random) -> dict[str, Any]:
+    """Make an upload event whose body, content type and encoding do not fit together, as no gateway would send it."""
     body, kind = random.choice(BODIES), random.choice(CONTENT_TYPES)
     if body.startswith((b"--b", b"preamble")) and random.random() < 0.9:
         kind = random.choice(CONTENT_TYPES[:2])
@@ -121,7 +122,7 @@ ERRORS = ("replace", "surrogateescape", "ignore")
 
 METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "TRACE", "get", "", "\u0130", "X" * 300)
 PATHS = ("/classify", "/health", "/people", "/openapi.json", "/", "", "/dev/classify", "//classify/", "/classify%00")
-ODD = (
+MALFORMED = (
     "",
     "/",
     "%",
@@ -148,17 +149,17 @@ NAMES = (
 )
 
 
-def odd_request(random: Random) -> dict[str, Any]:
-    """A whole event of any front, with what a caller decides about it: method, path, headers, query and body."""
-    event = copy.deepcopy(random.choice(fronts()))
-    asked = odd_event(random)
+def malformed_request(random: Random) -> dict[str, Any]:
+    """Make a whole event of any source, with a random method, path, headers, query and body."""
+    event = copy.deepcopy(random.choice(recorded_events()))
+    upload_event = malformed_event(random)
     method, path = random.choice(METHODS), random.choice(PATHS)
     if random.random() < 0.3:
-        path += "".join(random.choice((*ODD, *PATHS)) for _ in range(random.randrange(4)))
-    headers = {name.lower(): value for name, value in asked.get("headers", {}).items()}
-    headers.update({random.choice(NAMES): random.choice(ODD) for _ in range(random.randrange(3))})
-    query = {**(asked["queryStringParameters"] or {}), random.choice(ODD): random.choice(ODD)}
-    event.update(body=asked["body"], isBase64Encoded=asked["isBase64Encoded"])
+        path += "".join(random.choice((*MALFORMED, *PATHS)) for _ in range(random.randrange(4)))
+    headers = {name.lower(): value for name, value in upload_event.get("headers", {}).items()}
+    headers.update({random.choice(NAMES): random.choice(MALFORMED) for _ in range(random.randrange(3))})
+    query = {**(upload_event["queryStringParameters"] or {}), random.choice(MALFORMED): random.choice(MALFORMED)}
+    event.update(body=upload_event["body"], isBase64Encoded=upload_event["isBase64Encoded"])
     if event.get("version") == "2.0":
         event.update(rawPath=path, headers=headers, queryStringParameters=query)
         event["requestContext"]["http"].update(method=method, path=path)
@@ -174,19 +175,19 @@ def odd_request(random: Random) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def fronts() -> tuple[dict[str, Any], ...]:
+def recorded_events() -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(path.read_text()) for path in sorted(EVENTS.glob("*-known-person.json")))
 
 
-def odd_image(random: Random) -> bytes:
-    images = sound_images()
+def damaged_image(random: Random) -> bytes:
+    images = valid_images()
     data = mutated(random, random.choice(images), images)
-    # Else nearly every damaged PNG would end at its first checksum.
+    # Otherwise decoding nearly every damaged PNG would stop at its first checksum.
     return _with_checksums(data) if data.startswith(b"\x89PNG") and random.random() < 0.8 else data
 
 
 def _with_checksums(data: bytes) -> bytes:
-    """A PNG whose chunks say of their damage that it is right."""
+    """Correct the checksums of a damaged PNG."""
     at, parts = 8, [data[:8]]
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
@@ -196,7 +197,7 @@ def _with_checksums(data: bytes) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def sound_images() -> tuple[bytes, ...]:
+def valid_images() -> tuple[bytes, ...]:
     """Small photos of every format and mode."""
     register_heif_opener()
     photo = Image.open(SAMPLES / "astronaut.jpg").convert("RGB").resize((48, 40))
@@ -237,86 +238,78 @@ def _encoded(image: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def judge_event(event: dict[str, Any]) -> str | None:
-    """What is wrong with how an event is read, if anything."""
+def check_event(event: dict[str, Any]) -> str | None:
+    """Check how an event is read. -> a description of the failure, or None."""
 
     def check() -> None:
-        upload = read(ALBEvent(event))
+        whole = {"httpMethod": "POST", "path": "/classify", "requestContext": {}, **event}
+        upload = read(adapter_for(whole).parse(whole, "request-1"))
         assert 0 < len(upload.name) <= 255
         assert not re.search(r"[\x00-\x1f\x7f-\x9f/\\]", upload.name)
         assert upload.name not in (".", "..")
-        assert 0 < len(upload.data) <= MAX_BYTES
+        assert 0 < len(upload.image) <= MAX_BYTES
         assert 1 <= upload.options.top <= 20
         assert upload.options.threshold is None or 0 <= upload.options.threshold <= 1
 
-    return _judge(check)
+    return _failure_of(check)
 
 
 @lru_cache(maxsize=1)
-def gateway() -> Gateway:
-    """All of the function's routes, less the faces."""
-    router = Router()
-    router.get("/health")(lambda: {"status": "ok"})
-    router.get("/people")(lambda: {"people": [], "count": 0})
-    router.get("/openapi.json")(dict)
-
-    @router.post("/classify")
-    def classify() -> dict[str, str]:
-        return {"file": read(router.current_event).name}
-
-    found = Gateway(router, "https://page.example", lambda: None, metrics=False)
-    found.log = Logger(service="fuzz", level="CRITICAL")  # of the same name it would be the function's own
-    return found
+def app() -> App:
+    """The whole function with a service that ignores the photo."""
+    log = Logger(service="fuzz", level="CRITICAL")  # with the same name it would change the function's own logger
+    return compose(Settings(cors_origins=("https://page.example",), metrics=False), FixedService(), log=log)
 
 
-def judge_request(event: dict[str, Any]) -> str | None:
-    """What is wrong with how a request is answered, if anything."""
+def check_request(event: dict[str, Any]) -> str | None:
+    """Check the response to a request. -> a description of the failure, or None."""
 
     def check() -> None:
-        answer = gateway().answer(event, SimpleNamespace(aws_request_id="request-1"))
+        answer = app().handle(event, SimpleNamespace(aws_request_id="request-1"))
         assert 200 <= answer["statusCode"] < 500, answer
         assert isinstance(answer["body"], str)
         if answer["body"]:
             found = json.loads(answer["body"])
-            assert answer["statusCode"] < 400 or found["error"]["code"] in STATUS
+            assert answer["statusCode"] < 400 or found["error"]["code"] in CODES
         json.dumps(answer).encode()  # as the runtime does
         headers = {**answer.get("headers", {}), **answer.get("multiValueHeaders", {})}
         assert all("\n" not in str(value) for value in headers.values())
         assert headers["Cache-Control"]
 
-    return _judge(check)
+    return _failure_of(check)
 
 
-def judge_image(data: bytes) -> str | None:
-    """What is wrong with how a photo is decoded, if anything."""
+def check_image(data: bytes) -> str | None:
+    """Check how a photo is decoded. -> a description of the failure, or None."""
 
     def check() -> None:
         photo = decode(data)
-        image = photo.view()
+        image = photo.at_scale()
         assert image.mode == "RGB"
         assert image.size == (photo.width, photo.height)
         assert 0 < photo.width * photo.height <= MAX_PIXELS
 
-    return _judge(check)
+    return _failure_of(check)
 
 
-def _judge(check: Callable[[], None]) -> str | None:
+def _failure_of(check: Callable[[], None]) -> str | None:
     started = time.process_time()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             check()
-    except (ApiError, RecognitionError) as error:
-        if error.code not in STATUS or not str(error).endswith("."):
-            return f"an error that cannot be told: {error!r}"
-    except Exception as error:  # noqa: BLE001 that none gets here is what this is about
-        return f"{error!r}"
+    except Exception as error:  # noqa: BLE001 this looks for bugs
+        problem = describe_error(error)
+        if problem.code == INTERNAL:
+            return f"{error!r}"
+        if not problem.message.endswith("."):
+            return f"the message of the error is not a sentence: {error!r}"
     spent = time.process_time() - started
     return f"{spent:.1f} s" if spent > SLOW else None
 
 
 def save(case: dict[str, Any] | bytes) -> Path:
-    """To be tried again with every run of the tests."""
+    """Save an input, so that the tests check it in every run. -> its path."""
     data = case if isinstance(case, bytes) else json.dumps(case, indent=1).encode()
     kind = "image-{}.bin" if isinstance(case, bytes) else "request-{}.json" if _is_whole(case) else "event-{}.json"
     path = REGRESSIONS / kind.format(hashlib.sha256(data).hexdigest()[:12])
@@ -327,11 +320,11 @@ def save(case: dict[str, Any] | bytes) -> Path:
 def replay(path: Path) -> str | None:
     data = path.read_bytes()
     if path.suffix == ".bin":
-        return judge_image(data)
+        return check_image(data)
     event = json.loads(data)
-    return judge_request(event) if _is_whole(event) else judge_event(event)
+    return check_request(event) if _is_whole(event) else check_event(event)
 
 
 def _is_whole(event: dict[str, Any]) -> bool:
-    """Or else only what is read of it."""
+    """Return True for a whole event, False for one that contains only the upload."""
     return "requestContext" in event

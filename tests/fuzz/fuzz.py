@@ -1,8 +1,8 @@
-"""Odd uploads, odd requests and damaged photos: `make fuzz`, or `python -m tests.fuzz.fuzz --help`.
+"""Malformed uploads, malformed requests and damaged photos: `make fuzz`, or `python -m tests.fuzz.fuzz --help`.
 
-What goes wrong is written to tests/fuzz/regressions/, and the tests try it again from then on. Each input is made from
-the seed and its number, in a process of its own for each kind: one that dies or hangs is found out, and the next begins
-with the number after.
+Failing inputs are saved in tests/fuzz/regressions/, and the tests check them from then on. Each input is generated from
+the seed and its number. Each kind runs in a separate process. If the process dies or hangs, the input is reported, and
+another process continues with the next number.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from tqdm import tqdm
 
 from tests.fuzz import engine
 
-HANGS = 30  # seconds of waiting for one input
+TIMEOUT = 30  # seconds for one input
 
-Make = Callable[[Random], Any]
-Judge = Callable[[Any], "str | None"]
-KINDS: dict[str, tuple[Make, Judge]] = {
-    "events": (engine.odd_event, engine.judge_event),
-    "requests": (engine.odd_request, engine.judge_request),
-    "images": (engine.odd_image, engine.judge_image),
+Generate = Callable[[Random], Any]
+Check = Callable[[Any], "str | None"]
+KINDS: dict[str, tuple[Generate, Check]] = {
+    "events": (engine.malformed_event, engine.check_event),
+    "requests": (engine.malformed_request, engine.check_request),
+    "images": (engine.damaged_image, engine.check_image),
 }
 
 
-def case(kind: str, seed: int, number: int) -> Any:
+def make_input(kind: str, seed: int, number: int) -> Any:
     return KINDS[kind][0](Random(f"{seed}/{number}"))
 
 
-def work(kind: str, seed: int, first: int, end: int, reached: Any, found: Any) -> None:
-    """reached: the number at hand; found: a queue of numbers and what was wrong with them."""
-    judge = KINDS[kind][1]
+def check_range(kind: str, seed: int, first: int, end: int, reached: Any, found: Any) -> None:
+    """Check a range of inputs. reached: the current number; found: a queue of numbers and descriptions of failures."""
+    check = KINDS[kind][1]
     for number in range(first, end):
         reached.value = number
-        wrong = judge(case(kind, seed, number))
+        wrong = check(make_input(kind, seed, number))
         if wrong:
             found.put((number, wrong))
     reached.value = end
 
 
 def fuzz(kind: str, seed: int, end: int) -> int:
-    """Judge inputs 0 to end and save what goes wrong. Returns how many did."""
+    """Check inputs 0 to end and save those that fail. -> their number."""
     context = multiprocessing.get_context("spawn")
     found = context.SimpleQueue()
     first = wrong = 0
     with tqdm(total=end, desc=kind, unit=" inputs", mininterval=1) as bar:
         while first < end:
             reached = context.Value("q", first, lock=False)
-            worker = context.Process(target=work, args=(kind, seed, first, end, reached, found), daemon=True)
+            worker = context.Process(target=check_range, args=(kind, seed, first, end, reached, found), daemon=True)
             worker.start()
             first = _watch(worker, reached, found, bar) + 1
             worker.join()
@@ -61,20 +61,22 @@ def fuzz(kind: str, seed: int, end: int) -> int:
             while not found.empty():
                 number, reason = found.get()
                 wrong += 1
-                bar.write(f"{kind} {number} of seed {seed}: {reason}, see {engine.save(case(kind, seed, number))}")
+                bar.write(
+                    f"{kind} {number} of seed {seed}: {reason}, see {engine.save(make_input(kind, seed, number))}"
+                )
         bar.update(end - bar.n)
     return wrong
 
 
 def _watch(worker: Any, reached: Any, found: Any, bar: Any) -> int:
-    """Until the worker ends or hangs; the number that it reached."""
+    """Wait until the worker ends, or stop it when it hangs. -> the number that it reached."""
     since = time.monotonic()
     while worker.is_alive():
         worker.join(0.5)
         if reached.value > bar.n:
             since = time.monotonic()
             bar.update(reached.value - bar.n)
-        elif time.monotonic() - since > HANGS:
+        elif time.monotonic() - since > TIMEOUT:
             worker.kill()
             worker.join()
     return int(reached.value)
@@ -87,10 +89,10 @@ def main() -> int:
         "--requests", type=int, default=200_000, metavar="N", help="whole requests (default: %(default)s)"
     )
     parser.add_argument("--images", type=int, default=20_000, metavar="N", help="photos (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another gives other inputs (default: %(default)s)")
-    asked = parser.parse_args()
-    counts = {"images": asked.images, "requests": asked.requests, "events": asked.events}
-    return int(sum(fuzz(kind, asked.seed, count) for kind, count in counts.items()) > 0)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the inputs (default: %(default)s)")
+    arguments = parser.parse_args()
+    counts = {"images": arguments.images, "requests": arguments.requests, "events": arguments.events}
+    return int(sum(fuzz(kind, arguments.seed, count) for kind, count in counts.items()) > 0)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A short walk over odd requests and damaged photos, the same each time; `make fuzz` takes the long one."""
+"""A short, deterministic fuzz run over malformed requests and damaged photos. `make fuzz` runs longer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("path", sorted(engine.REGRESSIONS.glob("*-*")), ids=lambda path: path.name)
-def test_what_once_went_wrong(path: Path) -> None:
+def test_regressions(path: Path) -> None:
     assert engine.replay(path) is None
 
 
@@ -63,48 +63,48 @@ def test_any_form(body: bytes, content_type: str, query: dict[str, str]) -> None
         "headers": {"content-type": content_type},
         "queryStringParameters": query,
     }
-    assert engine.judge_event(event) is None
+    assert engine.check_event(event) is None
 
 
 @short
 @given(st.text(max_size=100), content_types, st.booleans(), queries)
 def test_any_text(body: str, content_type: str, encoded: bool, query: dict[str, str]) -> None:
     event = {"body": body, "isBase64Encoded": encoded, "headers": {"Content-Type": content_type}}
-    assert engine.judge_event({**event, "queryStringParameters": query}) is None
+    assert engine.check_event({**event, "queryStringParameters": query}) is None
 
 
 @short
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), containers))
 def test_any_json(value: Any) -> None:
     event = {"body": json.dumps(value), "isBase64Encoded": False, "headers": {"content-type": "application/json"}}
-    assert engine.judge_event(event) is None
+    assert engine.check_event(event) is None
 
 
 @short
 @given(st.randoms(use_true_random=False))
-def test_odd_events(random: Random) -> None:
-    assert engine.judge_event(engine.odd_event(random)) is None
+def test_malformed_events(random: Random) -> None:
+    assert engine.check_event(engine.malformed_event(random)) is None
 
 
 @short
 @given(st.randoms(use_true_random=False))
-def test_odd_requests(random: Random) -> None:
-    assert engine.judge_request(engine.odd_request(random)) is None
+def test_malformed_requests(random: Random) -> None:
+    assert engine.check_request(engine.malformed_request(random)) is None
 
 
 @short
 @given(st.randoms(use_true_random=False))
 def test_damaged_images(random: Random) -> None:
-    assert engine.judge_image(engine.odd_image(random)) is None
+    assert engine.check_image(engine.damaged_image(random)) is None
 
 
 @short
-@given(st.sampled_from(engine.sound_images()), st.binary(max_size=200), st.integers(0, 60))
-def test_header_with_anything_behind_it(image: bytes, rest: bytes, kept: int) -> None:
-    assert engine.judge_image(image[:kept] + rest) is None
+@given(st.sampled_from(engine.valid_images()), st.binary(max_size=200), st.integers(0, 60))
+def test_image_header_followed_by_random_bytes(image: bytes, rest: bytes, kept: int) -> None:
+    assert engine.check_image(image[:kept] + rest) is None
 
 
-def test_what_goes_wrong_is_found_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failures_are_detected_and_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "REGRESSIONS", tmp_path)
 
     def broken(_: object) -> None:
@@ -121,8 +121,8 @@ def test_what_goes_wrong_is_found_and_kept(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("kind", "runs"), [("events", 5000), ("images", 1000)])
-def test_inputs_led_by_coverage(kind: str, runs: int) -> None:
-    pytest.importorskip("atheris", reason="atheris comes for Linux only")
+def test_coverage_guided_inputs(kind: str, runs: int) -> None:
+    pytest.importorskip("atheris", reason="atheris is available for Linux only")
     command = [sys.executable, "-m", "tests.fuzz.guided", kind, "--runs", str(runs)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from model.crop import CropSpec, crop
-from model.detection.detector import BLOCK, Detector, _overlap, nms
+from model.detection.detector import Detector
 from model.detection.integral_image import IntegralImage
 from model.detection.mtcnn import pool, prelu
 from model.photo import Photo
@@ -27,7 +27,7 @@ def detector() -> Detector:
 
 
 @pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.stem)
-def test_finds_what_facenet_pytorch_finds(path: Path, detector: Detector) -> None:
+def test_faces_equal_facenet_pytorchs(path: Path, detector: Detector) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from facenet_pytorch import MTCNN
@@ -38,8 +38,8 @@ def test_finds_what_facenet_pytorch_finds(path: Path, detector: Detector) -> Non
         boxes, confidences, landmarks = MTCNN(keep_all=True, min_face_size=smallest).detect(photo, landmarks=True)
     faces = detector.detect(Photo.of(photo))
     assert len(faces) == len(boxes)
-    theirs = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), kind="stable")
-    for face, i in zip(faces, theirs):
+    by_size = np.argsort(-(boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), kind="stable")
+    for face, i in zip(faces, by_size):
         box = face.box
         assert np.abs(np.array([box.left, box.top, box.right, box.bottom]) - boxes[i]).max() < 0.01
         assert np.abs(face.landmarks - landmarks[i]).max() < 0.01
@@ -48,7 +48,7 @@ def test_finds_what_facenet_pytorch_finds(path: Path, detector: Detector) -> Non
         assert np.abs(crop(Photo.of(photo), face, CropSpec()) - crops).max() < 0.5
 
 
-def test_large_photos_give_boxes_in_their_own_pixels(detector: Detector) -> None:
+def test_boxes_are_in_pixels_of_the_full_resolution(detector: Detector) -> None:
     photo = Image.open(SAMPLES / "astronaut.jpg")
     small = detector.detect(Photo.of(photo))[0].box
     large = detector.detect(Photo.of(photo.resize((photo.width * 5, photo.height * 5))))[0].box
@@ -56,7 +56,7 @@ def test_large_photos_give_boxes_in_their_own_pixels(detector: Detector) -> None
         assert abs(getattr(large, edge) / 5 - getattr(small, edge)) < 0.03 * small.width
 
 
-def test_group(detector: Detector) -> None:
+def test_group_photo(detector: Detector) -> None:
     path = DATA / "photos" / "multiface.jpg"
     if not path.exists():
         pytest.skip(f"no photo at {path}: set DATA_DIR")
@@ -64,48 +64,28 @@ def test_group(detector: Detector) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 400), (400, 5), (19, 19), (640, 640)])
-def test_nothing_in_empty_photos(size: tuple[int, int], detector: Detector) -> None:
+def test_empty_photos_have_no_faces(size: tuple[int, int], detector: Detector) -> None:
     assert detector.detect(Photo.of(Image.new("RGB", size, (200, 180, 160)))) == []
-
-
-def test_suppress_keeps_the_best_of_those_that_overlap() -> None:
-    boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10], [2, 2, 5, 5]], np.float32)
-    scores = np.array([0.8, 0.9, 0.5, 0.6], np.float32)
-    assert nms(boxes, scores, 0.5).tolist() == [1, 3, 2]
-    assert nms(boxes, scores, 0.5, by_smaller=True).tolist() == [1, 2]
-
-
-def test_suppress_of_more_boxes_than_are_compared_at_once() -> None:
-    random = np.random.RandomState(0)
-    corners = random.uniform(0, 60, (3 * BLOCK, 2))
-    boxes = np.concatenate([corners, corners + random.uniform(5, 40, (3 * BLOCK, 2))], axis=1).astype(np.float32)
-    scores = random.uniform(0, 1, 3 * BLOCK).astype(np.float32)
-    kept = nms(boxes, scores, 0.3)
-    assert (np.diff(scores[kept]) <= 0).all()
-    overlap = _overlap(boxes, boxes, by_smaller=False) > 0.3
-    for i in range(3 * BLOCK):
-        better = [j for j in kept if j != i and scores[j] >= scores[i] and overlap[i, j]]
-        assert (i in kept) == (not better)
 
 
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("shape", [(1, 10, 10, 10), (2, 3, 11, 14), (3, 4, 4, 3), (1, 1, 3, 3)])
-def test_pooling_and_prelu_are_torchs_own(shape: tuple[int, ...], size: int) -> None:
+def test_pool_and_prelu_equal_torchs(shape: tuple[int, ...], size: int) -> None:
     random = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=random)
     slope = torch.rand(shape[1], generator=random)
     assert torch.equal(pool(x.clone(), size), F.max_pool2d(x, size, 2, ceil_mode=True))
-    for some in (slope, -slope, 2 * slope):
-        assert torch.equal(prelu(x, some), F.prelu(x, some))
-        assert torch.equal(prelu(x[:, :, 0, 0], some), F.prelu(x[:, :, 0, 0], some))
+    for slopes in (slope, -slope, 2 * slope):
+        assert torch.equal(prelu(x, slopes), F.prelu(x, slopes))
+        assert torch.equal(prelu(x[:, :, 0, 0], slopes), F.prelu(x[:, :, 0, 0], slopes))
 
 
 @pytest.mark.parametrize("size", [(250, 187), (60, 80), (13, 41)])
-def test_sampling_is_torchs_own(size: tuple[int, int]) -> None:
+def test_integral_image_equals_torchs_area_interpolation(size: tuple[int, int]) -> None:
     random = np.random.RandomState(0)
-    photo = Image.fromarray(random.randint(0, 256, (*size, 3)).astype(np.uint8))
-    pixels = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float()
-    integral = IntegralImage(photo)
+    image = Image.fromarray(random.randint(0, 256, (*size, 3)).astype(np.uint8))
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    integral = IntegralImage(image)
     for height, width in ((12, 12), (55, 31), size):
         expected = F.interpolate(pixels, size=(height, width), mode="area")
         assert torch.equal(integral.level(height, width), (expected - 127.5) / 128)
@@ -115,7 +95,7 @@ def test_sampling_is_torchs_own(size: tuple[int, int]) -> None:
         assert torch.equal(patch[None], (expected - 127.5) / 128)
 
 
-GROWTH = """
+MEMORY_GROWTH = """
 import sys
 import numpy as np
 import psutil
@@ -125,17 +105,17 @@ from model.detection.detector import Detector
 from model.photo import Photo
 
 detector, photo = Detector(), Image.open(sys.argv[1]).convert("RGB")
-held = []
+resident = []
 torch.set_num_threads(1)
 for i in range(50):
     detector.detect(Photo.of(photo.resize((150 + i, 150 + 7 * i % 50))))
-    held.append(psutil.Process().memory_info().rss)
-print(held[-1] - held[14])
+    resident.append(psutil.Process().memory_info().rss)
+print(resident[-1] - resident[14])
 """
 
 
-def test_memory_does_not_grow_with_the_shapes_of_photos() -> None:
-    """Without a limit torch prepares its convolutions for each, and keeps that: 150 MB more here."""
-    command = [sys.executable, "-c", GROWTH, str(SAMPLES / "Kofi_Annan_0006.jpg")]
+def test_memory_does_not_grow_with_the_number_of_photo_sizes() -> None:
+    """Without LRU_CACHE_CAPACITY torch caches its prepared convolutions for every size: 150 MB more in this test."""
+    command = [sys.executable, "-c", MEMORY_GROWTH, str(SAMPLES / "Kofi_Annan_0006.jpg")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
     assert int(done.stdout) < 30_000_000

@@ -1,4 +1,4 @@
-"""The trunk against facenet-pytorch's, in floating point and in int8. Random weights do: the arithmetic counts."""
+"""Compare the backbone with facenet-pytorch's, in floating point and in int8, with random weights."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
+from model.calibration import Calibration, ScoreNormalization
 from model.crop import CropSpec
-from model.recognizer import Config, Person, Recognizer, load_script
-from training.evaluation.gallery import Gallery
-from training.network.backbone import Conv, Float, State, fold, forward, load_pretrained, parameters
+from model.embedding import GENERIC, TUNED, EmbeddingSpec
+from model.networks import CONFIG, EmbeddingNetwork, NetworkConfig
+from training.network.backbone import Conv, Float, State, count_parameters, fold, forward, load_pretrained
 from training.network.quantize import Int8, Scale, calibrate, pack, quantize
-from training.network.script import Network
-from training.publishing.store import save_version
+from training.network.script import EmbeddingScript
 
 
 @pytest.fixture(scope="module")
 def reference() -> Any:
-    """facenet-pytorch's network with random weights and BatchNorm statistics."""
+    """Return facenet-pytorch's network with random weights and BatchNorm statistics."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from facenet_pytorch import InceptionResnetV1
@@ -65,13 +65,13 @@ def reference_features(reference: Any, crops: torch.Tensor) -> torch.Tensor:
     return found[0]
 
 
-def test_parameters_of_the_original_network(reference: Any, state: State) -> None:
-    assert parameters(state, 620) == 23_799_660
+def test_number_of_parameters(reference: Any, state: State) -> None:
+    assert count_parameters(state, 620) == 23_799_660
     trained = sum(parameter.numel() for name, parameter in reference.named_parameters() if "last_bn" not in name)
-    assert parameters(state, 620) == trained
+    assert count_parameters(state, 620) == trained
 
 
-def test_features_are_those_of_facenet_pytorch(reference: Any, convs: dict[str, Conv], crops: torch.Tensor) -> None:
+def test_features_equal_facenet_pytorchs(reference: Any, convs: dict[str, Conv], crops: torch.Tensor) -> None:
     assert len(convs) == 132
     expected = reference_features(reference, crops)
     with torch.no_grad():
@@ -87,41 +87,39 @@ def test_int8_is_close_to_floating_point(convs: dict[str, Conv], scales: dict[st
     assert torch.nn.functional.cosine_similarity(found, exact).min() > 0.95
 
 
-@pytest.mark.parametrize(("precision", "count"), [("int8", 9), ("fp32", 3), ("fp32", 1)])
-def test_exported_file_computes_what_the_network_computes(
-    precision: str,
-    count: int,
-    request: pytest.FixtureRequest,
-    convs: dict[str, Conv],
-    crops: torch.Tensor,
-    tmp_path: Path,
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_exported_file_equals_the_network(
+    precision: str, request: pytest.FixtureRequest, convs: dict[str, Conv], crops: torch.Tensor, tmp_path: Path
 ) -> None:
     scales = request.getfixturevalue("scales") if precision == "int8" else None
     random = np.random.RandomState(1)
-    embedding = torch.from_numpy(random.randn(512, 1792).astype(np.float16)).float()
-    gallery = Gallery(random.randn(count, 512).astype(np.float32))
+    tuned, weight = (torch.from_numpy(random.randn(512, 1792).astype(np.float16)).float() for _ in range(2))
+    bias = torch.from_numpy(random.randn(512).astype(np.float32))
     with torch.no_grad():
-        script = torch.jit.script(Network(convs, scales, embedding, gallery, slope=20.0, intercept=-13.0, size=160))
-        trunk = Int8(convs, scales, pack(convs, quantize(convs))) if scales else Float(convs)
-        embeddings = torch.nn.functional.normalize(forward(trunk, crops) @ embedding.T, dim=1).numpy()
-    logits = 20 * gallery.scores(embeddings) - 13
+        script = torch.jit.script(EmbeddingScript(convs, scales, (weight, bias), tuned, size=160))
+        backbone = Int8(convs, scales, pack(convs, quantize(convs))) if scales else Float(convs)
+        features = forward(backbone, crops)
+        expected = {
+            GENERIC: torch.nn.functional.normalize(features @ weight.T + bias, dim=1).numpy(),
+            TUNED: torch.nn.functional.normalize(features @ tuned.T, dim=1).numpy(),
+        }
+    calibration = Calibration(ScoreNormalization(cohort=7), 20.0, -13.0, 0.4)
+    specs = {name: EmbeddingSpec(name, name * 2, 512) for name in expected}
+    config = NetworkConfig(CropSpec(margin=9), specs, dict.fromkeys(expected, calibration), precision)
+    extra = torch._C.ExtraFilesMap()
+    extra[CONFIG] = config.to_json()
+    script.save(str(tmp_path / "model.pt"), _extra_files=extra)
 
-    names = [("A", ()), ("Ž é", ("0123456789abcdef",)), *((f"C{i}", ()) for i in range(7))]
-    people = [Person(i, *names[i]) for i in range(count)]
-    config = Config(CropSpec(margin=9), 0.4, precision)
-    pointer = save_version(script, config, people, tmp_path)
-    recognizer = Recognizer(tmp_path / pointer.file, pointer.version)
-    assert recognizer.people == people
-    assert recognizer.config == config
-    # Another number of crops than was traced.
+    network = EmbeddingNetwork(tmp_path / "model.pt")
+    assert network.config == config
+    # Batch sizes that differ from the traced one.
     for batch in (slice(0, 4), slice(1, 2)):
-        confidences, found = recognizer.classify(crops[batch].permute(0, 2, 3, 1).numpy())
-        assert np.abs(found - embeddings[batch]).max() < 1e-5
-        assert np.abs(confidences - 1 / (1 + np.exp(-logits[batch]))).max() < 1e-4
-    assert load_script(tmp_path / pointer.file)[0].means.shape == (count, 512)
+        for name, embeddings in expected.items():
+            found = network.embed(crops[batch].permute(0, 2, 3, 1).numpy(), name)
+            assert np.abs(found - embeddings[batch]).max() < 1e-5
 
 
-def test_normalisation_is_the_pretrained_networks(convs: dict[str, Conv]) -> None:
+def test_normalisation_of_the_pretrained_network(convs: dict[str, Conv]) -> None:
     pixels = torch.tensor([0, 127, 255], dtype=torch.uint8).expand(1, 3, 1, 3)
     found = Float(convs).input(pixels)
     assert np.abs(found[0, 0, 0].numpy() - np.array([-0.99609, -0.0039, 0.99609])).max() < 1e-4
@@ -129,4 +127,4 @@ def test_normalisation_is_the_pretrained_networks(convs: dict[str, Conv]) -> Non
 
 def test_pretrained_weights_load(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(weights))
-    assert parameters(load_pretrained(), 620) == 23_799_660
+    assert count_parameters(load_pretrained(), 620) == 23_799_660

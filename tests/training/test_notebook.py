@@ -1,4 +1,4 @@
-"""The notebook from top to bottom, as Colab runs it: a current Python and torch, and Python 3.8 for the export."""
+"""The notebook, run from top to bottom as on Colab: with a current Python and torch, and Python 3.8 for the export."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from model.crop import CropSpec
-from model.recognizer import Recognizer, to_tensor
+from model.networks import to_tensor
 from testing.paths import ROOT, SAMPLES
 from training.data.align import Aligner
 from training.network.backbone import Float, fold, forward, load_pretrained
+from training.store import load_model
 
 EXECUTED = ROOT / "build" / "train.ipynb"
 
@@ -39,12 +40,12 @@ def test_notebook(lfw_small: Path, weights: Path, tmp_path: Path, s3_environment
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr[-5000:]
 
-    recognizer = Recognizer.load("s3://notebook/faces")
+    snapshot = load_model("s3://notebook/faces")
     report = json.loads((tmp_path / "run" / "report.json").read_text())
-    assert recognizer.version == report["model"]["version"]
+    assert snapshot.version == report["model"]["version"]
     assert report["val_accuracy"] >= 0.97
     assert report["precision"] == "int8"
-    assert len(recognizer.people) == 12
+    assert (len(snapshot.gallery.people), snapshot.pointer.collection) == (12, "people")
 
     cells = json.loads(EXECUTED.read_text())["cells"]
     pictures = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
@@ -56,7 +57,7 @@ import sys
 from pathlib import Path
 import numpy as np, torch
 from model.crop import CropSpec
-from model.recognizer import to_tensor
+from model.networks import to_tensor
 from training.data.align import Aligner
 from training.network.backbone import Float, fold, forward, load_pretrained
 
@@ -69,10 +70,10 @@ np.savez(sys.argv[1], crops=crops, fp32=features[0], fp16=features[1])
 """
 
 
-def test_crops_and_features_under_a_current_torch_are_those_that_serve(
+def test_crops_and_features_of_a_current_torch_equal_those_of_the_serving_one(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In half precision, too, which is what a GPU computes in."""
+    """Includes half precision, which a GPU uses."""
     monkeypatch.setenv("TORCH_HOME", str(weights))
     photos = sorted(SAMPLES.glob("*.jpg"))[:4]
     command = [str(ROOT / ".venv-notebook" / "bin" / "python"), "-c", CURRENT, str(tmp_path / "found.npz")]

@@ -1,4 +1,4 @@
-"""A browser, the service it talks to, and what stands between them where a test wants something to go wrong."""
+"""Fixtures for the page: a browser, the service, and a proxy between them that can delay and record requests."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ARGUMENTS = [
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 ]
-KNOWN = SAMPLES / "Kofi_Annan_0006.jpg"
+KOFI_ANNAN = SAMPLES / "Kofi_Annan_0006.jpg"
 
 expect.set_options(timeout=15_000)
 
@@ -50,27 +50,27 @@ def chromium() -> str:
         path = shutil.which(name)
         if path:
             return path
-    pytest.skip("there is no Chromium here: apt-get install chromium")
+    pytest.skip("Chromium is not installed: apt-get install chromium")
 
 
-# Not for the whole session: as long as it runs, no other test can use asyncio.
+# Not scope="session": while Playwright runs, no other test can use asyncio.
 @pytest.fixture(scope="package")
 def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """With a camera that sees Kofi Annan, from his photo."""
-    film = tmp_path_factory.mktemp("camera") / "film.mjpeg"
+    """A Chromium whose camera shows Kofi Annan's photo."""
+    video = tmp_path_factory.mktemp("camera") / "video.mjpeg"
     frame = Image.new("RGB", (640, 480), "gray")
-    frame.paste(Image.open(KNOWN).resize((480, 480)), (80, 0))
-    frame.save(film, "JPEG", quality=95)
-    arguments = [*ARGUMENTS, f"--use-file-for-fake-video-capture={film}"]
+    frame.paste(Image.open(KOFI_ANNAN).resize((480, 480)), (80, 0))
+    frame.save(video, "JPEG", quality=95)
+    arguments = [*ARGUMENTS, f"--use-file-for-fake-video-capture={video}"]
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        yield found
-        found.close()
+        launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="package")
 def port(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of the service as `make run` starts it; the page is on the next."""
+    """The port of the service, started with `make run`. The page is served at the next port."""
     number = free_port()
     with start(clone(tmp_path_factory.mktemp("page") / "clone"), number) as process:
         printed_until_ready(process)
@@ -85,91 +85,92 @@ def endpoint(port: int) -> str:
 
 
 @pytest.fixture(scope="package")
-def address(port: int) -> str:
-    """Of the page."""
+def page_url(port: int) -> str:
     return f"http://localhost:{port + 1}/"
 
 
 @pytest.fixture()
 def page(browser: Browser) -> Iterator[Page]:
-    """Empty. Afterwards: it has had no mistakes, and has asked for nothing that its policy forbids."""
+    """An empty page. Fails the test if the page throws an error or violates its Content Security Policy."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
     context.grant_permissions(["camera", "clipboard-read", "clipboard-write"])
-    found = context.new_page()
-    wrong: list[str] = []
-    found.on("pageerror", lambda error: wrong.append(str(error)))
-    # That a server is gone is said by the browser, too.
-    found.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
-    yield found
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    # Ignore other messages: the browser also reports servers that do not respond, which some tests want.
+    opened.on(
+        "console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None
+    )
+    yield opened
     context.close()
-    assert not wrong
+    assert not errors
 
 
 @pytest.fixture()
-def opened(page: Page, address: str, endpoint: str) -> Page:
-    """The page as the link that `make run` prints opens it."""
-    return visit(page, address, endpoint)
+def loaded(page: Page, page_url: str, endpoint: str) -> Page:
+    """The page, opened with the link that `make run` prints, when the service is ready."""
+    return open_page(page, page_url, endpoint)
 
 
-def visit(page: Page, address: str, endpoint: str) -> Page:
-    """The page, ready. While it still asks how the service is, serverless-offline would start another for a photo."""
-    page.goto(f"{address}?endpoint={endpoint}")
+def open_page(page: Page, page_url: str, endpoint: str) -> Page:
+    """Open the page and wait for its health check, before which serverless-offline would start more processes."""
+    page.goto(f"{page_url}?endpoint={endpoint}")
     expect(page.locator("#health")).to_have_text("Ready, 610 people")
     return page
 
 
-class Between(http.server.ThreadingHTTPServer):
-    """Hands requests on to the service, as slowly as told, and remembers what was sent."""
+class Proxy(http.server.ThreadingHTTPServer):
+    """Forwards requests to the service, with a delay if set, and records them."""
 
     daemon_threads = True
 
     def __init__(self, target: str, port: int) -> None:
-        super().__init__(("127.0.0.1", port), Forward)
+        super().__init__(("127.0.0.1", port), ProxyHandler)
         self.target = target
         self.url = f"http://localhost:{self.server_port}"
-        self.delay = 0.0  # seconds before a photo is handed on
-        self.photos: list[bytes] = []  # bodies
+        self.delay = 0.0  # seconds before a photo is forwarded
+        self.bodies: list[bytes] = []  # of POST requests
         self.headers: list[dict[str, str]] = []
 
 
-class Forward(http.server.BaseHTTPRequestHandler):
-    server: Between
+class ProxyHandler(http.server.BaseHTTPRequestHandler):
+    server: Proxy
 
     def forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
         if self.command == "POST":
-            self.server.photos.append(body)
+            self.server.bodies.append(body)
             time.sleep(self.server.delay)
         skipped = ("host", "connection", "accept-encoding")
         headers = {name: value for name, value in self.headers.items() if name.lower() not in skipped}
         request = urllib.request.Request(self.server.target + self.path, body or None, headers, method=self.command)
         try:
-            reply: Any = urllib.request.urlopen(request, timeout=60)
+            response: Any = urllib.request.urlopen(request, timeout=60)
         except urllib.error.HTTPError as error:
-            reply = error
-        with reply:
-            answer = reply.read()
+            response = error
+        with response:
+            content = response.read()
         try:
-            self.send_response(reply.status if hasattr(reply, "status") else reply.code)
-            for name, value in reply.headers.items():
+            self.send_response(response.status if hasattr(response, "status") else response.code)
+            for name, value in response.headers.items():
                 if name.lower() not in ("connection", "transfer-encoding", "content-length", "keep-alive", "date"):
                     self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(content)
         except ConnectionError:
-            pass  # whoever asked has cancelled
+            pass  # the browser has cancelled the request
 
     do_GET = do_POST = do_OPTIONS = forward  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """The tests have their own output."""
+        """Keep the tests' output free of the server log."""
 
 
 @contextmanager
-def between(target: str, port: int = 0) -> Iterator[Between]:
-    with Between(target, port) as server:
+def serve_proxy(target: str, port: int = 0) -> Iterator[Proxy]:
+    with Proxy(target, port) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield server
@@ -178,42 +179,42 @@ def between(target: str, port: int = 0) -> Iterator[Between]:
 
 
 @pytest.fixture()
-def proxy(endpoint: str) -> Iterator[Between]:
-    with between(endpoint) as server:
+def proxy(endpoint: str) -> Iterator[Proxy]:
+    with serve_proxy(endpoint) as server:
         yield server
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds wrong. Run from outside, so the page's policy need not allow it."""
+def axe_violations(page: Page) -> list[str]:
+    """Run axe. It is injected by Playwright, so that the page's policy need not allow it."""
     if not page.evaluate("'axe' in window"):
         page.evaluate((ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    report = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{rule['id']} ({rule['impact']}): {node['target']} {node['failureSummary']}"
-        for rule in found["violations"]
+        for rule in report["violations"]
         for node in rule["nodes"]
     ]
 
 
-def inspect(page: Page, state: str) -> None:
-    """Pictures of a state in every width, light and dark; nothing is cut off, and axe has no complaint in either."""
+def check_appearance(page: Page, state: str) -> None:
+    """Take screenshots in every width, light and dark. Fails if the page is too wide or axe finds a violation."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     before = page.viewport_size or ViewportSize(width=1440, height=900)
-    browser = page.context.new_cdp_session(page)
+    devtools = page.context.new_cdp_session(page)
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900 if width > 400 else 780})
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{state} is too wide for {width}"
         for scheme in SCHEMES:
             page.emulate_media(color_scheme=scheme)
-            whole = {"x": 0, "y": 0, "scale": 1, **browser.send("Page.getLayoutMetrics")["cssContentSize"]}
-            # Not page.screenshot(), which packs tighter and takes three times as long.
-            shot = browser.send(
+            whole = {"x": 0, "y": 0, "scale": 1, **devtools.send("Page.getLayoutMetrics")["cssContentSize"]}
+            # page.screenshot() compresses better, but takes three times as long.
+            screenshot = devtools.send(
                 "Page.captureScreenshot", {"clip": whole, "captureBeyondViewport": True, "optimizeForSpeed": True}
             )
-            (SCREENSHOTS / f"{state}-{width}-{scheme}.png").write_bytes(base64.b64decode(shot["data"]))
+            (SCREENSHOTS / f"{state}-{width}-{scheme}.png").write_bytes(base64.b64decode(screenshot["data"]))
             if (width, scheme) in ((360, "dark"), (1440, "light")):
-                assert violations(page) == []
-    browser.detach()
+                assert axe_violations(page) == []
+    devtools.detach()
     page.emulate_media(color_scheme="light")
     page.set_viewport_size(before)
 
@@ -224,12 +225,14 @@ def jpeg(image: Image.Image, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def give(page: Page, *photos: Path | tuple[str, bytes]) -> None:
-    """By the file chooser."""
+def choose_files(page: Page, *photos: Path | tuple[str, bytes]) -> None:
+    """Choose these files in the page: paths, or names and contents."""
     named = [(photo.name, photo.read_bytes()) if isinstance(photo, Path) else photo for photo in photos]
-    files: list[FilePayload] = [{"name": name, "mimeType": kind(name), "buffer": content} for name, content in named]
-    page.set_input_files("#choose", files)
+    files: list[FilePayload] = [
+        {"name": name, "mimeType": mime_type(name), "buffer": content} for name, content in named
+    ]
+    page.set_input_files("#file-input", files)
 
 
-def kind(name: str) -> str:
+def mime_type(name: str) -> str:
     return {"txt": "text/plain", "png": "image/png", "heic": "image/heic"}.get(name.rsplit(".", 1)[-1], "image/jpeg")

@@ -1,4 +1,4 @@
-"""Photos into the page, answers on it: a real browser, the real service, the real model."""
+"""Sending photos and showing results: a real browser, the real service, the real model."""
 
 from __future__ import annotations
 
@@ -14,149 +14,149 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from testing.paths import DATA, ROOT, SAMPLES
-from tests.web.conftest import KNOWN, Between, give, inspect, jpeg, visit
+from tests.web.conftest import KOFI_ANNAN, Proxy, check_appearance, choose_files, jpeg, open_page
 
-GRADIENT = jpeg(Image.linear_gradient("L").resize((500, 400)))
+WALL = jpeg(Image.linear_gradient("L").resize((500, 400)))
 
 
 def panel(page: Page) -> Locator:
     return page.locator("#result .panel")
 
 
-def names_kofi_annan(page: Page) -> None:
-    expect(panel(page).locator(".head")).to_contain_text("Kofi Annan")
+def expect_kofi_annan(page: Page) -> None:
+    expect(panel(page).locator(".toggle")).to_contain_text("Kofi Annan")
 
 
-def test_empty(opened: Page) -> None:
-    inspect(opened, "empty")
+def test_empty(loaded: Page) -> None:
+    check_appearance(loaded, "empty")
 
 
-def test_a_known_person(opened: Page) -> None:
-    give(opened, KNOWN)
-    names_kofi_annan(opened)
-    expect(panel(opened).locator(".head")).to_contain_text("ID 324, 99.")
-    expect(panel(opened).locator(".bars li")).to_have_count(5)
-    expect(panel(opened).locator("dl")).to_contain_text("610 people")
-    expect(opened.locator(".plate .tag")).to_have_text("Kofi Annan")
-    expect(opened.locator(".overlay .mark")).to_have_count(5)
-    expect(opened.locator("#say")).to_contain_text("Kofi_Annan_0006.jpg: Kofi Annan, 99.")
-    box, photo = (opened.locator(what).bounding_box() for what in (".overlay .over", ".plate img"))
+def test_a_known_person(loaded: Page) -> None:
+    choose_files(loaded, KOFI_ANNAN)
+    expect_kofi_annan(loaded)
+    expect(panel(loaded).locator(".toggle")).to_contain_text("ID 324, 99.")
+    expect(panel(loaded).locator(".candidates li")).to_have_count(5)
+    expect(panel(loaded).locator("dl")).to_contain_text("610 people")
+    expect(loaded.locator(".photo .label")).to_have_text("Kofi Annan")
+    expect(loaded.locator(".overlay .landmark")).to_have_count(5)
+    expect(loaded.locator("#announcement")).to_contain_text("Kofi_Annan_0006.jpg: Kofi Annan, 99.")
+    box, photo = (loaded.locator(selector).bounding_box() for selector in (".overlay .light-line", ".photo img"))
     assert box and photo
-    # What openapi.yaml's example says of this photo, which has 250 pixels.
+    # The box in openapi.yaml's example, which is about this photo of 250 x 250 pixels.
     assert (box["x"] - photo["x"]) / photo["width"] == pytest.approx(76.8 / 250, abs=0.02)
     assert box["height"] / photo["height"] == pytest.approx(121.9 / 250, abs=0.02)
-    inspect(opened, "known")
+    check_appearance(loaded, "known")
 
 
-def test_a_stranger(opened: Page) -> None:
-    opened.get_by_role("button", name="Sample photo of an astronaut").click()
-    expect(panel(opened).locator("h2")).to_have_text("Somebody it does not know")
-    expect(panel(opened).locator(".head")).to_contain_text("Unknown person")
-    expect(panel(opened).locator(".head")).to_contain_text("None of the 610 people")
-    inspect(opened, "stranger")
+def test_a_stranger(loaded: Page) -> None:
+    loaded.get_by_role("button", name="Sample photo of an astronaut").click()
+    expect(panel(loaded).locator("h2")).to_have_text("No known person")
+    expect(panel(loaded).locator(".toggle")).to_contain_text("Unknown person")
+    expect(panel(loaded).locator(".toggle")).to_contain_text("None of the 610 people")
+    check_appearance(loaded, "stranger")
 
 
-def test_a_group(opened: Page) -> None:
+def test_a_group(loaded: Page) -> None:
     photo = DATA / "photos" / "multiface.jpg"
     if not photo.exists():
-        pytest.skip(f"there is no {photo}: set DATA_DIR")
-    give(opened, photo)
-    expect(panel(opened).locator("h2")).to_have_text("6 faces")
-    entries, faces = panel(opened).locator(".faces > li"), opened.locator(".overlay .face")
+        pytest.skip(f"{photo} does not exist: set DATA_DIR")
+    choose_files(loaded, photo)
+    expect(panel(loaded).locator("h2")).to_have_text("6 faces")
+    entries, faces = panel(loaded).locator(".faces > li"), loaded.locator(".overlay .face")
     expect(faces).to_have_count(6)
     entries.nth(2).hover()
-    expect(faces.nth(2)).to_have_class(re.compile("lit"))
-    expect(opened.locator(".tag").nth(2)).to_have_text(re.compile(r"^3 \w"))
-    entries.nth(3).locator(".head").focus()
-    expect(faces.nth(3)).to_have_class(re.compile("lit"))
-    expect(entries.nth(3).locator(".bars")).to_be_hidden()
-    opened.keyboard.press("Enter")
-    expect(entries.nth(3).locator(".bars")).to_be_visible()
-    inspect(opened, "group")
+    expect(faces.nth(2)).to_have_class(re.compile("highlighted"))
+    expect(loaded.locator(".label").nth(2)).to_have_text(re.compile(r"^3 \w"))
+    entries.nth(3).locator(".toggle").focus()
+    expect(faces.nth(3)).to_have_class(re.compile("highlighted"))
+    expect(entries.nth(3).locator(".candidates")).to_be_hidden()
+    loaded.keyboard.press("Enter")
+    expect(entries.nth(3).locator(".candidates")).to_be_visible()
+    check_appearance(loaded, "group")
 
 
-def test_no_face(opened: Page) -> None:
-    give(opened, ("wall.jpg", GRADIENT))
-    expect(panel(opened).locator("h2")).to_have_text("No face found")
-    inspect(opened, "no-face")
+def test_no_face(loaded: Page) -> None:
+    choose_files(loaded, ("wall.jpg", WALL))
+    expect(panel(loaded).locator("h2")).to_have_text("No face found")
+    check_appearance(loaded, "no-face")
 
 
-def test_a_file_that_is_no_photo_stays_here(page: Page, address: str, proxy: Between) -> None:
-    visit(page, address, proxy.url)
-    give(page, ("notes.txt", b"not a photo" * 20))
-    expect(panel(page)).to_contain_text("notes.txt is not a photo: JPEG, PNG, WebP, GIF or HEIC are taken.")
-    inspect(page, "wrong-file")
-    assert proxy.photos == []
-    # What only calls itself one is the service's to judge.
-    give(page, ("notes.jpg", b"not a photo" * 20))
+def test_a_file_that_is_not_a_photo_is_not_sent(page: Page, page_url: str, proxy: Proxy) -> None:
+    open_page(page, page_url, proxy.url)
+    choose_files(page, ("notes.txt", b"not a photo" * 20))
+    expect(panel(page)).to_contain_text("notes.txt is not a photo. Supported formats: JPEG, PNG, WebP, GIF and HEIC.")
+    check_appearance(page, "wrong-file")
+    assert proxy.bodies == []
+    # Files that are photos only by name are sent, and the service refuses them.
+    choose_files(page, ("notes.jpg", b"not a photo" * 20))
     expect(panel(page)).to_contain_text("The file is not an image that can be read here")
-    give(page, ("cut.jpg", KNOWN.read_bytes()[:2000]))
+    choose_files(page, ("cut.jpg", KOFI_ANNAN.read_bytes()[:2000]))
     expect(panel(page)).to_contain_text(re.compile("damaged|cut short|broken|end"))
 
 
-def test_too_large_a_photo_is_scaled_down(page: Page, address: str, proxy: Between) -> None:
+def test_a_large_photo_is_scaled_down(page: Page, page_url: str, proxy: Proxy) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2400, 1800, 3), dtype=np.uint8)
     photo = jpeg(Image.fromarray(noise), quality=95)
     assert len(photo) > 4_500_000
-    visit(page, address, proxy.url)
-    give(page, ("noise.jpg", photo))
+    open_page(page, page_url, proxy.url)
+    choose_files(page, ("noise.jpg", photo))
     expect(panel(page).locator("h2")).to_have_text("No face found")
-    assert len(proxy.photos[0]) < 4_500_000
+    assert len(proxy.bodies[0]) < 4_500_000
 
 
-def test_too_large_a_file_stays_here(page: Page, address: str, proxy: Between) -> None:
-    visit(page, address, proxy.url)
+def test_large_files_that_the_browser_cannot_open_are_not_sent(page: Page, page_url: str, proxy: Proxy) -> None:
+    open_page(page, page_url, proxy.url)
     padding = b"\0" * 5_000_000
-    give(page, ("huge.jpg", b"\xff\xd8\xff" + padding), ("huge.heic", b"\0\0\0\x18ftypheic" + padding))
-    expect(panel(page)).to_contain_text("huge.jpg cannot be opened here, and is too large to be sent")
-    inspect(page, "too-large")
-    page.locator(".thumb", has_text="huge.heic").click()
-    expect(panel(page)).to_contain_text("This browser cannot open HEIC")
-    assert proxy.photos == []
+    choose_files(page, ("huge.jpg", b"\xff\xd8\xff" + padding), ("huge.heic", b"\0\0\0\x18ftypheic" + padding))
+    expect(panel(page)).to_contain_text("This browser cannot open huge.jpg, and it is too large to send")
+    check_appearance(page, "too-large")
+    page.locator(".thumbnail", has_text="huge.heic").click()
+    expect(panel(page)).to_contain_text("This browser cannot open HEIC photos")
+    assert proxy.bodies == []
 
 
-def test_a_phone_photo_is_turned_and_loses_its_exif(page: Page, address: str, proxy: Between) -> None:
+def test_a_phone_photo_is_rotated_and_its_exif_removed(page: Page, page_url: str, proxy: Proxy) -> None:
     upright = Image.new("RGB", (1500, 2000), "gray")
-    upright.paste(Image.open(KNOWN).resize((1200, 1200)), (150, 200))
+    upright.paste(Image.open(KOFI_ANNAN).resize((1200, 1200)), (150, 200))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x0112] = 6  # orientation: rotate by 90 degrees
     exif[0x010F] = "Phone maker"
-    visit(page, address, proxy.url)
-    give(page, ("phone.jpg", jpeg(upright.transpose(Image.Transpose.ROTATE_90), exif=exif)))
-    names_kofi_annan(page)
-    shown = page.locator(".plate img")
+    open_page(page, page_url, proxy.url)
+    choose_files(page, ("phone.jpg", jpeg(upright.transpose(Image.Transpose.ROTATE_90), exif=exif)))
+    expect_kofi_annan(page)
+    shown = page.locator(".photo img")
     assert [shown.evaluate("image => image.naturalWidth"), shown.evaluate("image => image.naturalHeight")] == [
         1200,
         1600,
     ]
-    assert b"Exif" not in proxy.photos[0] and b"Phone maker" not in proxy.photos[0]
-    inspect(page, "phone")
-    # A small one goes through the same.
+    assert b"Exif" not in proxy.bodies[0] and b"Phone maker" not in proxy.bodies[0]
+    check_appearance(page, "phone")
+    # The same for a photo that need not be scaled down.
     small = upright.resize((300, 400)).transpose(Image.Transpose.ROTATE_90)
-    give(page, ("small.jpg", jpeg(small, exif=exif, quality=95)))
+    choose_files(page, ("small.jpg", jpeg(small, exif=exif, quality=95)))
     expect(panel(page).locator("dl")).to_contain_text(re.compile("300 . 400 pixels"))
-    names_kofi_annan(page)
-    assert b"Phone maker" not in proxy.photos[1]
+    expect_kofi_annan(page)
+    assert b"Phone maker" not in proxy.bodies[1]
 
 
-def test_a_small_photo_goes_as_it_is(page: Page, address: str, proxy: Between) -> None:
-    visit(page, address, proxy.url)
-    give(page, KNOWN)
-    names_kofi_annan(page)
-    assert KNOWN.read_bytes() in proxy.photos[0]
+def test_a_small_photo_is_sent_unchanged(page: Page, page_url: str, proxy: Proxy) -> None:
+    open_page(page, page_url, proxy.url)
+    choose_files(page, KOFI_ANNAN)
+    expect_kofi_annan(page)
+    assert KOFI_ANNAN.read_bytes() in proxy.bodies[0]
 
 
-def test_heic_goes_as_it_is(opened: Page) -> None:
+def test_heic_is_sent_unchanged(loaded: Page) -> None:
     photo = io.BytesIO()
-    pillow_heif.from_pillow(Image.open(KNOWN)).save(photo)
-    give(opened, ("phone.heic", photo.getvalue()))
-    names_kofi_annan(opened)
-    expect(opened.locator(".plate")).to_contain_text("This browser cannot draw this photo.")
-    inspect(opened, "heic")
+    pillow_heif.from_pillow(Image.open(KOFI_ANNAN)).save(photo)
+    choose_files(loaded, ("phone.heic", photo.getvalue()))
+    expect_kofi_annan(loaded)
+    expect(loaded.locator(".photo")).to_contain_text("This browser cannot display this photo.")
+    check_appearance(loaded, "heic")
 
 
-def test_paste(opened: Page) -> None:
-    opened.evaluate(
+def test_paste(loaded: Page) -> None:
+    loaded.evaluate(
         """async () => {
             const blob = await (await fetch("samples/Kofi_Annan_0006.jpg")).blob();
             const bitmap = await createImageBitmap(blob);
@@ -166,16 +166,16 @@ def test_paste(opened: Page) -> None:
             await navigator.clipboard.write([new ClipboardItem({ "image/png": png })]);
         }"""
     )
-    opened.locator("h1").click()
-    opened.keyboard.press("Control+V")
-    names_kofi_annan(opened)
-    opened.evaluate("navigator.clipboard.writeText('no picture')")
-    opened.keyboard.press("Control+V")
-    expect(opened.locator("#trouble")).to_have_text("There is no picture in the clipboard.")
+    loaded.locator("h1").click()
+    loaded.keyboard.press("Control+V")
+    expect_kofi_annan(loaded)
+    loaded.evaluate("navigator.clipboard.writeText('no photo')")
+    loaded.keyboard.press("Control+V")
+    expect(loaded.locator("#alert")).to_have_text("There is no photo in the clipboard.")
 
 
-def test_drop_anywhere(opened: Page) -> None:
-    dropped = opened.evaluate_handle(
+def test_drop_anywhere(loaded: Page) -> None:
+    files = loaded.evaluate_handle(
         """async () => {
             const data = new DataTransfer();
             for (const name of ["Kofi_Annan_0006.jpg", "Tony_Blair_0007.jpg"]) {
@@ -184,108 +184,108 @@ def test_drop_anywhere(opened: Page) -> None:
             return data;
         }"""
     )
-    opened.dispatch_event("footer", "dragenter", {"dataTransfer": dropped})
-    expect(opened.locator("#drop")).to_be_visible()
-    inspect(opened, "drop")
-    opened.dispatch_event("footer", "drop", {"dataTransfer": dropped})
-    expect(opened.locator("#drop")).to_be_hidden()
-    names_kofi_annan(opened)
-    expect(opened.locator(".thumb").nth(1)).to_contain_text("Tony Blair")
+    loaded.dispatch_event("footer", "dragenter", {"dataTransfer": files})
+    expect(loaded.locator("#drop-overlay")).to_be_visible()
+    check_appearance(loaded, "drop")
+    loaded.dispatch_event("footer", "drop", {"dataTransfer": files})
+    expect(loaded.locator("#drop-overlay")).to_be_hidden()
+    expect_kofi_annan(loaded)
+    expect(loaded.locator(".thumbnail").nth(1)).to_contain_text("Tony Blair")
 
 
-def test_camera(opened: Page) -> None:
-    opened.get_by_role("button", name="Camera").click()
-    expect(opened.get_by_role("button", name="Take the photo")).to_be_enabled()
-    inspect(opened, "camera")
-    opened.get_by_role("button", name="Take the photo").click()
-    names_kofi_annan(opened)
-    assert opened.evaluate("document.querySelector('video').srcObject") is None
+def test_camera(loaded: Page) -> None:
+    loaded.get_by_role("button", name="Camera").click()
+    expect(loaded.get_by_role("button", name="Take the photo")).to_be_enabled()
+    check_appearance(loaded, "camera")
+    loaded.get_by_role("button", name="Take the photo").click()
+    expect_kofi_annan(loaded)
+    assert loaded.evaluate("document.querySelector('video').srcObject") is None
 
 
-def test_a_phone_takes_photos_with_its_own_camera(browser: Browser, address: str, endpoint: str) -> None:
+def test_a_phone_takes_photos_with_its_own_camera(browser: Browser, page_url: str, endpoint: str) -> None:
     phone = browser.new_context(viewport={"width": 360, "height": 780}, is_mobile=True, has_touch=True)
-    page = visit(phone.new_page(), address, endpoint)
+    page = open_page(phone.new_page(), page_url, endpoint)
     expect(page.get_by_text("Take a photo")).to_be_visible()
-    page.set_input_files("#capture", KNOWN)
-    names_kofi_annan(page)
-    # Without scrolling: a photo that is given is looked at.
-    expect(page.locator(".plate")).to_be_in_viewport()
+    page.set_input_files("#capture-input", KOFI_ANNAN)
+    expect_kofi_annan(page)
+    # The page scrolls to the photo by itself.
+    expect(page.locator(".photo")).to_be_in_viewport()
     phone.close()
 
 
-def test_a_camera_that_is_refused(opened: Page) -> None:
-    opened.evaluate(
+def test_a_camera_that_is_refused(loaded: Page) -> None:
+    loaded.evaluate(
         """() => {
             navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "NotAllowedError"));
         }"""
     )
-    opened.get_by_role("button", name="Camera").click()
-    expect(opened.locator("#camera-dialog .wrong")).to_contain_text("told not to let this page use the camera")
-    inspect(opened, "camera-refused")
+    loaded.get_by_role("button", name="Camera").click()
+    expect(loaded.locator("#camera-dialog .status")).to_contain_text("does not allow this page to use the camera")
+    check_appearance(loaded, "camera-refused")
 
 
-def test_several_photos_and_the_history(opened: Page) -> None:
-    give(opened, KNOWN, SAMPLES / "astronaut.jpg", ("wall.jpg", GRADIENT), ("notes.txt", b"no photo"))
-    thumbs = opened.locator(".thumb")
-    for index, what in enumerate(("Kofi Annan", "Unknown person", "No face", "Failed")):
-        expect(thumbs.nth(index)).to_contain_text(what)
+def test_several_photos_and_the_history(loaded: Page) -> None:
+    choose_files(loaded, KOFI_ANNAN, SAMPLES / "astronaut.jpg", ("wall.jpg", WALL), ("notes.txt", b"no photo"))
+    thumbs = loaded.locator(".thumbnail")
+    for index, text in enumerate(("Kofi Annan", "Unknown person", "No face", "Failed")):
+        expect(thumbs.nth(index)).to_contain_text(text)
     thumbs.nth(1).click()
-    expect(panel(opened).locator("h2")).to_have_text("Somebody it does not know")
+    expect(panel(loaded).locator("h2")).to_have_text("No known person")
     expect(thumbs.nth(1)).to_have_attribute("aria-pressed", "true")
     expect(thumbs.nth(1)).to_be_focused()
-    inspect(opened, "several")
-    assert opened.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
-    opened.get_by_role("button", name="Forget all").click()
-    expect(opened.locator("#visit")).to_be_hidden()
-    expect(opened.locator(".empty")).to_be_visible()
+    check_appearance(loaded, "several")
+    assert loaded.evaluate("[localStorage.length, sessionStorage.length]") == [0, 0]
+    loaded.get_by_role("button", name="Remove all").click()
+    expect(loaded.locator("#history")).to_be_hidden()
+    expect(loaded.locator(".empty")).to_be_visible()
 
 
-def test_what_is_copied(opened: Page) -> None:
-    give(opened, KNOWN)
-    names_kofi_annan(opened)
-    opened.get_by_role("button", name="Copy JSON").click()
-    expect(opened.get_by_role("button", name="Copied")).to_be_visible()
-    answer = json.loads(opened.evaluate("navigator.clipboard.readText()"))
-    assert answer["predicted_name"] == "Kofi Annan"
-    opened.get_by_role("button", name="Copy curl").click()
-    expect(opened.get_by_role("button", name="Copied")).to_have_count(2)
-    command = opened.evaluate("navigator.clipboard.readText()")
+def test_copy_json_and_curl(loaded: Page) -> None:
+    choose_files(loaded, KOFI_ANNAN)
+    expect_kofi_annan(loaded)
+    loaded.get_by_role("button", name="Copy JSON").click()
+    expect(loaded.get_by_role("button", name="Copied")).to_be_visible()
+    response = json.loads(loaded.evaluate("navigator.clipboard.readText()"))
+    assert response["predicted_name"] == "Kofi Annan"
+    loaded.get_by_role("button", name="Copy curl").click()
+    expect(loaded.get_by_role("button", name="Copied")).to_have_count(2)
+    command = loaded.evaluate("navigator.clipboard.readText()")
     done = subprocess.run(command, shell=True, cwd=SAMPLES, capture_output=True, text=True, timeout=60, check=True)
-    assert json.loads(done.stdout)["candidates"] == answer["candidates"]
-    opened.get_by_text("JSON and curl").click()
-    inspect(opened, "details")
+    assert json.loads(done.stdout)["candidates"] == response["candidates"]
+    loaded.get_by_text("JSON and curl").click()
+    check_appearance(loaded, "details")
 
 
-def test_by_keyboard_alone(opened: Page) -> None:
-    """From the address bar to an answer, and to its bars, in a few strokes."""
+def test_by_keyboard_alone(loaded: Page) -> None:
+    """From the address bar to a result and to its candidates with at most 20 Tab keys each."""
     for _ in range(20):
-        opened.keyboard.press("Tab")
-        if opened.evaluate("document.activeElement.querySelector('img')?.alt") == "Sample photo of Kofi Annan":
+        loaded.keyboard.press("Tab")
+        if loaded.evaluate("document.activeElement.querySelector('img')?.alt") == "Sample photo of Kofi Annan":
             break
-    inspect(opened, "focus")
-    opened.keyboard.press("Enter")
-    names_kofi_annan(opened)
+    check_appearance(loaded, "focus")
+    loaded.keyboard.press("Enter")
+    expect_kofi_annan(loaded)
     for _ in range(20):
-        opened.keyboard.press("Tab")
-        if opened.evaluate("document.activeElement.className") == "head":
+        loaded.keyboard.press("Tab")
+        if loaded.evaluate("document.activeElement.className") == "toggle":
             break
-    expect(opened.locator(".overlay .face")).to_have_class(re.compile("lit"))
-    opened.keyboard.press("Enter")
-    expect(panel(opened).locator(".bars")).to_be_hidden()
-    opened.get_by_role("button", name="People", exact=True).focus()
-    opened.keyboard.press("Enter")
-    expect(opened.locator("#people-dialog")).to_be_visible()
-    opened.keyboard.press("Escape")
-    expect(opened.locator("#people-dialog")).to_be_hidden()
-    expect(opened.get_by_role("button", name="People", exact=True)).to_be_focused()
+    expect(loaded.locator(".overlay .face")).to_have_class(re.compile("highlighted"))
+    loaded.keyboard.press("Enter")
+    expect(panel(loaded).locator(".candidates")).to_be_hidden()
+    loaded.get_by_role("button", name="People", exact=True).focus()
+    loaded.keyboard.press("Enter")
+    expect(loaded.locator("#people-dialog")).to_be_visible()
+    loaded.keyboard.press("Escape")
+    expect(loaded.locator("#people-dialog")).to_be_hidden()
+    expect(loaded.get_by_role("button", name="People", exact=True)).to_be_focused()
 
 
-def test_the_page_is_small_and_asks_nobody_else(page: Page, address: str, endpoint: str) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    visit(page, address, endpoint)
+def test_the_page_is_small_and_sends_no_requests_elsewhere(page: Page, page_url: str, endpoint: str) -> None:
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    open_page(page, page_url, endpoint)
     page.wait_for_load_state("networkidle")
-    assert [url for url in asked if not url.startswith((address, endpoint, "data:"))] == []
+    assert [url for url in requested if not url.startswith((page_url, endpoint, "data:"))] == []
     files = [path for path in (ROOT / "web").rglob("*") if path.is_file() and "samples" not in path.parts]
     assert sum(path.stat().st_size for path in files) < 100_000
     assert "unsafe-inline" not in (ROOT / "web" / "index.html").read_text()

@@ -1,4 +1,4 @@
-"""What goes wrong between the page and the service, and is put right; which service that is, and whom it knows."""
+"""Failures between the page and the service and how users recover; the settings and people dialogs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 import handler
-from api.gateway import Gateway
+from app import compose
+from settings import Settings
 from testing.servers import free_port
-from tests.front import Front
-from tests.web.conftest import KNOWN, Between, between, give, inspect, jpeg, visit
-from tests.web.test_photos import names_kofi_annan, panel
+from tests.gateway import GatewayServer
+from tests.web.conftest import KOFI_ANNAN, Proxy, check_appearance, choose_files, jpeg, open_page, serve_proxy
+from tests.web.test_photos import expect_kofi_annan, panel
 
 
-class Several(socketserver.ThreadingMixIn, Front):
-    """Browsers open connections that they do not use yet, and one of them would block a server of one thread."""
+class ThreadedFront(socketserver.ThreadingMixIn, GatewayServer):
+    """Handles connections in threads: browsers open connections ahead of use, and one would block a single thread."""
 
     daemon_threads = True
 
@@ -33,95 +34,95 @@ class Context:
 
 @contextmanager
 def serving(origins: str = "*", api_key: str = "") -> Iterator[str]:
-    """The service itself, with other settings than that of `make run`."""
-    gateway = Gateway(handler.router, origins, handler.current.version, api_key, False)
+    """Serve the service with other settings than `make run`. Yields its URL."""
+    app = compose(Settings(cors_origins=(origins,), api_key=api_key, metrics=False), handler.app.service)
     lock = threading.Lock()
 
     def answer(event: dict) -> dict:
         with lock:
-            return gateway.answer(event, Context())
+            return app.handle(event, Context())
 
-    with Several(answer) as front:
+    with ThreadedFront(answer) as front:
         threading.Thread(target=front.serve_forever, daemon=True).start()
         yield front.url
         front.shutdown()
 
 
-def test_upload_progress_and_cancel(page: Page, address: str, endpoint: str) -> None:
-    visit(page, address, endpoint)
-    line = page.context.new_cdp_session(page)
+def test_upload_progress_and_cancel(page: Page, page_url: str, endpoint: str) -> None:
+    open_page(page, page_url, endpoint)
+    devtools = page.context.new_cdp_session(page)
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000}
-    line.send("Network.enable")
-    line.send("Network.emulateNetworkConditions", slow)
+    devtools.send("Network.enable")
+    devtools.send("Network.emulateNetworkConditions", slow)
     noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), dtype=np.uint8)
-    give(page, ("noise.jpg", jpeg(Image.fromarray(noise), quality=95)))
+    choose_files(page, ("noise.jpg", jpeg(Image.fromarray(noise), quality=95)))
     expect(panel(page).locator("h2")).to_have_text(re.compile(r"Sending [1-9]\d? %"))
-    inspect(page, "sending")
+    check_appearance(page, "sending")
     page.get_by_role("button", name="Cancel").click()
     expect(panel(page).locator("h2")).to_have_text("Cancelled")
     expect(page.locator("#result")).to_be_focused()
-    inspect(page, "cancelled")
-    line.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
+    check_appearance(page, "cancelled")
+    devtools.send("Network.emulateNetworkConditions", {**slow, "uploadThroughput": -1})
     page.get_by_role("button", name="Try again").click()
     expect(panel(page).locator("h2")).to_have_text("No face found")
 
 
-def test_a_cold_start_is_explained(page: Page, address: str, proxy: Between) -> None:
+def test_a_cold_start_is_explained(page: Page, page_url: str, proxy: Proxy) -> None:
     proxy.delay = 4
-    visit(page, address, proxy.url)
-    give(page, KNOWN)
+    open_page(page, page_url, proxy.url)
+    choose_files(page, KOFI_ANNAN)
     expect(panel(page).locator("h2")).to_have_text("Looking for faces …")
     assert not panel(page).get_by_text("wake up").is_visible()
     expect(panel(page).get_by_text("wake up")).to_be_visible()
-    inspect(page, "cold-start")
-    names_kofi_annan(page)
+    check_appearance(page, "cold-start")
+    expect_kofi_annan(page)
 
 
-def test_a_service_that_is_gone_and_comes_back(page: Page, address: str, endpoint: str) -> None:
+def test_a_service_that_stops_and_comes_back(page: Page, page_url: str, endpoint: str) -> None:
     port = free_port()
-    page.goto(f"{address}?endpoint=http://localhost:{port}")
+    page.goto(f"{page_url}?endpoint=http://localhost:{port}")
     expect(page.locator("#health")).to_have_text("Not reachable")
-    give(page, KNOWN)
+    choose_files(page, KOFI_ANNAN)
     expect(panel(page)).to_contain_text(f"Nothing answers at http://localhost:{port}.")
-    inspect(page, "gone")
-    with between(endpoint, port):
+    check_appearance(page, "unreachable")
+    with serve_proxy(endpoint, port):
         page.get_by_role("button", name="Try again").click()
-        names_kofi_annan(page)
+        expect_kofi_annan(page)
 
 
-def test_offline(opened: Page) -> None:
-    opened.context.set_offline(True)
-    expect(opened.locator("#trouble")).to_contain_text("You are offline.")
-    give(opened, KNOWN)
-    expect(panel(opened).locator("h2")).to_have_text("You are offline")
-    expect(opened.locator("#health")).to_have_text("Offline")
-    inspect(opened, "offline")
-    opened.context.set_offline(False)
-    expect(opened.locator("#trouble")).to_be_hidden()
-    opened.get_by_role("button", name="Try again").click()
-    names_kofi_annan(opened)
+def test_offline(loaded: Page) -> None:
+    loaded.context.set_offline(True)
+    expect(loaded.locator("#alert")).to_contain_text("You are offline.")
+    choose_files(loaded, KOFI_ANNAN)
+    expect(panel(loaded).locator("h2")).to_have_text("You are offline")
+    expect(loaded.locator("#health")).to_have_text("Offline")
+    check_appearance(loaded, "offline")
+    loaded.context.set_offline(False)
+    expect(loaded.locator("#alert")).to_be_hidden()
+    loaded.get_by_role("button", name="Try again").click()
+    expect_kofi_annan(loaded)
 
 
-def test_answers_of_another_origin(page: Page, address: str) -> None:
-    """Page and service never share one here; a service that lets only other pages read its answers looks silent."""
+def test_cors(page: Page, page_url: str) -> None:
+    """Page and service have different origins. To the page, a service that allows only others looks unreachable."""
     with serving("https://page.example") as url:
-        page.goto(f"{address}?endpoint={url}")
-        give(page, KNOWN)
-        expect(panel(page)).to_contain_text("does it let this page read its answers?")
-    with serving(address.rstrip("/")) as url:
-        visit(page, address, url)
-        give(page, KNOWN)
-        names_kofi_annan(page)
+        page.goto(f"{page_url}?endpoint={url}")
+        choose_files(page, KOFI_ANNAN)
+        expect(panel(page)).to_contain_text("Does it allow requests from this page (CORS)?")
+    with serving(page_url.rstrip("/")) as url:
+        open_page(page, page_url, url)
+        choose_files(page, KOFI_ANNAN)
+        expect_kofi_annan(page)
 
 
-OTHERS = [
+UNEXPECTED_RESPONSES = [
     (429, '{"message": "Too Many Requests"}', "Too many requests at once."),
-    (403, '{"message": "Forbidden"}', "The gateway refuses (“Forbidden”). Does it need an API key"),
-    (413, '{"message": "Request Too Long"}', "too large for what stands in front"),
+    (403, '{"message": "Forbidden"}', "The gateway refused the request (“Forbidden”). Does it need an API key"),
+    (413, '{"message": "Request Too Long"}', "too large for the gateway in front"),
     (
         504,
         '{"message": "Endpoint request timed out"}',
-        "did not answer in time, or broke off (“Endpoint request timed out”",
+        "did not answer in time, or it failed (“Endpoint request timed out”",
     ),
     (404, "<h1>Not found</h1>", "not the face recognition service (status 404)"),
     (200, "<h1>It works!</h1>", "not the face recognition service (status 200)"),
@@ -129,94 +130,94 @@ OTHERS = [
 ]
 
 
-def test_what_others_answer(opened: Page) -> None:
-    """Gateways, servers that are not the service, and the service when it has no model: none is at hand to be asked."""
-    answers = iter(OTHERS)
+def test_unexpected_responses(loaded: Page) -> None:
+    """Replayed, not real: gateways, servers that are not the service, and a service without a model."""
+    responses = iter(UNEXPECTED_RESPONSES)
 
-    def answer(route: Route) -> None:
-        status, body, _ = next(answers)
+    def respond(route: Route) -> None:
+        status, body, _ = next(responses)
         route.fulfill(status=status, body=body, headers={"Access-Control-Allow-Origin": "*"})
 
-    opened.route("**/classify*", answer)
-    for _, _, said in OTHERS:
-        give(opened, KNOWN)
-        expect(panel(opened)).to_contain_text(said)
-    inspect(opened, "error")
+    loaded.route("**/classify*", respond)
+    for _, _, message in UNEXPECTED_RESPONSES:
+        choose_files(loaded, KOFI_ANNAN)
+        expect(panel(loaded)).to_contain_text(message)
+    check_appearance(loaded, "error")
 
 
-def test_a_key(page: Page, address: str, proxy: Between) -> None:
+def test_a_key(page: Page, page_url: str, proxy: Proxy) -> None:
     with serving(api_key="secret") as url:
-        visit(page, address, url)
-        give(page, KNOWN)
+        open_page(page, page_url, url)
+        choose_files(page, KOFI_ANNAN)
         expect(panel(page)).to_contain_text("This needs an API key")
         page.locator("#settings").click()
         page.get_by_label("API key").fill("wrong")
         page.get_by_role("button", name="Test").click()
-        expect(page.locator(".outcome")).to_contain_text("This needs an API key")
-        inspect(page, "key")
+        expect(page.locator("#settings-dialog .status")).to_contain_text("This needs an API key")
+        check_appearance(page, "key")
         page.get_by_label("API key").fill("secret")
         page.get_by_role("button", name="Test").click()
-        expect(page.locator(".outcome")).to_contain_text("610 people")
+        expect(page.locator("#settings-dialog .status")).to_contain_text("610 people")
         page.get_by_role("button", name="Save").click()
         page.get_by_role("button", name="Try again").click()
-        names_kofi_annan(page)
+        expect_kofi_annan(page)
         assert "secret" not in page.evaluate("JSON.stringify(localStorage)")
         assert "$API_KEY" in (page.locator("pre").nth(1).text_content() or "")
         page.reload()
         page.locator("#people").click()
         expect(page.locator("#people-dialog li")).to_have_count(100)
-    # Whoever makes somebody click on a link to an endpoint of theirs does not get the key.
-    visit(page, address, proxy.url)
+    # A link to another endpoint must not send the key there.
+    open_page(page, page_url, proxy.url)
     assert not any("x-api-key" in headers for headers in proxy.headers)
 
 
-def test_another_endpoint(page: Page, address: str, endpoint: str) -> None:
-    page.goto(f"{address}?endpoint=http://localhost:{free_port()}")
+def test_another_endpoint(page: Page, page_url: str, endpoint: str) -> None:
+    page.goto(f"{page_url}?endpoint=http://localhost:{free_port()}")
     expect(page.locator("#health")).to_have_text("Not reachable")
     page.locator("#settings").click()
     field = page.get_by_label("Address")
-    for wrong, said in (("nonsense", "not an address"), ("http://example.org/dev", "has to begin with https://")):
-        field.fill(wrong)
+    for text, message in (("nonsense", "not a valid address"), ("http://example.org/dev", "must begin with https://")):
+        field.fill(text)
         page.get_by_role("button", name="Save").click()
-        expect(page.locator(".outcome")).to_contain_text(said)
+        expect(page.locator("#settings-dialog .status")).to_contain_text(message)
     field.fill(f"http://localhost:{free_port()}/dev")
     page.get_by_role("button", name="Test").click()
-    expect(page.locator(".outcome")).to_contain_text("Nothing answers at")
-    inspect(page, "endpoint-wrong")
+    expect(page.locator("#settings-dialog .status")).to_contain_text("Nothing answers at")
+    check_appearance(page, "endpoint-wrong")
     field.fill(endpoint + "/")
     page.get_by_role("button", name="Test").click()
-    expect(page.locator(".outcome")).to_contain_text("It answers: model ")
+    expect(page.locator("#settings-dialog .status")).to_contain_text("Connected: model ")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#health")).to_have_text("Ready, 610 people")
-    page.goto(address)
+    page.goto(page_url)
     expect(page.locator("#health")).to_have_text("Ready, 610 people")
     page.locator("#settings").click()
-    page.get_by_role("button", name="Back to the default").click()
+    page.get_by_role("button", name="Reset to default").click()
     assert page.evaluate("localStorage.length") == 0
 
 
-def test_people(opened: Page) -> None:
-    opened.locator("#people").click()
-    dialog = opened.locator("#people-dialog")
-    expect(dialog.locator(".count")).to_have_text("610 of 610, the first 100 are shown")
-    inspect(opened, "people")
+def test_people(loaded: Page) -> None:
+    loaded.locator("#people").click()
+    dialog = loaded.locator("#people-dialog")
+    expect(dialog.locator(".status")).to_have_text("610 of 610, showing the first 100")
+    check_appearance(loaded, "people")
     dialog.get_by_role("button", name="Show more").click()
     expect(dialog.locator("li")).to_have_count(200)
     dialog.get_by_label("Search").fill("annan")
     expect(dialog.locator("li")).to_have_text(["Kofi AnnanID 324"])
     dialog.get_by_label("Search").fill("324")
     expect(dialog.locator("li")).to_have_text(["Kofi AnnanID 324"])
-    dialog.get_by_label("Search").fill("nobody of that name")
-    expect(dialog.locator(".count")).to_have_text("Nobody of that name")
+    dialog.get_by_label("Search").fill("no such name")
+    expect(dialog.locator(".status")).to_have_text("No matching people")
 
 
-def test_sixty_thousand_people(opened: Page) -> None:
-    everybody = [{"id": number, "name": f"José Number {number}"} for number in range(60_000)]
-    answer = {"people": everybody, "count": len(everybody)}
-    allow = {"Access-Control-Allow-Origin": "*"}
-    opened.route("**/people", lambda route: route.fulfill(json=answer, headers=allow))
-    opened.locator("#people").click()
-    dialog = opened.locator("#people-dialog")
+def test_sixty_thousand_people(loaded: Page) -> None:
+    people = [{"id": number, "name": f"José Number {number}"} for number in range(60_000)]
+    response = {"people": people, "count": len(people)}
+    headers = {"Access-Control-Allow-Origin": "*"}
+    loaded.route("**/people", lambda route: route.fulfill(json=response, headers=headers))
+    loaded.locator("#people").click()
+    dialog = loaded.locator("#people-dialog")
     expect(dialog.locator("li")).to_have_count(100)
     started = time.monotonic()
     dialog.get_by_label("Search").fill("jose 59999")
@@ -224,11 +225,11 @@ def test_sixty_thousand_people(opened: Page) -> None:
     assert time.monotonic() - started < 2
 
 
-def test_people_of_a_service_that_is_gone(page: Page, address: str, endpoint: str) -> None:
+def test_people_of_a_service_that_stops_and_comes_back(page: Page, page_url: str, endpoint: str) -> None:
     port = free_port()
-    page.goto(f"{address}?endpoint=http://localhost:{port}")
+    page.goto(f"{page_url}?endpoint=http://localhost:{port}")
     page.locator("#people").click()
-    expect(page.locator("#people-dialog .count")).to_contain_text("Nothing answers at")
-    with between(endpoint, port):
+    expect(page.locator("#people-dialog .status")).to_contain_text("Nothing answers at")
+    with serve_proxy(endpoint, port):
         page.get_by_role("button", name="Try again").click()
         expect(page.locator("#people-dialog li")).to_have_count(100)

@@ -1,4 +1,4 @@
-"""The files that `align` leaves, and the photos with a face as arrays: what every later step starts from."""
+"""The files that `align` writes, and the photos with a face as arrays, for all later steps."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ import torch
 from training.data.prepare import examples
 from training.records import Run
 
-CROPS = "crops.npy"  # uint8 [photos, size, size, 3] RGB, black where there is no face
+CROPS = "crops.npy"  # uint8 [photos, size, size, 3] RGB, black if there is no face
 STATUS = "status.npy"  # uint8 [photos]
 DIGESTS = "digests.npy"  # S16 [photos], of the photo's pixels
-FACELESS, ALIGNED, UNREADABLE = 0, 1, 2  # a photo's status
+FACELESS, ALIGNED, UNREADABLE = 0, 1, 2  # the status of a photo
 BATCH = 256 if torch.cuda.is_available() else 32  # crops at a time
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The rows that have a face. labels: int64, class index or -1; splits: str; rows: their place in crops.npy."""
+    """The N photos with a face.
+
+    names: of the people, by class index. labels: int64 [N], class index, -1 for strangers. splits: str [N]. rows: int64
+    [N], index in crops.npy.
+    """
 
     names: list[str]
     labels: np.ndarray
@@ -29,20 +33,21 @@ class Dataset:
 
 
 def dataset(run: Run) -> Dataset:
+    """Load the photos with a face. Raises TrainingError if `prepare` has not been run, OSError without `align`."""
     names, listed = examples(run)
-    kept = np.flatnonzero(np.load(run.out / STATUS) == ALIGNED)
+    rows = np.flatnonzero(np.load(run.out / STATUS) == ALIGNED)
     labels = np.array([example.person for example in listed], np.int64)
     splits = np.array([example.split for example in listed])
-    return Dataset(names, labels[kept], splits[kept], kept)
+    return Dataset(names, labels[rows], splits[rows], rows)
 
 
-def crops_of(run: Run, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """uint8 crops in batches [N, size, size, 3] RGB, read from disk as they are needed."""
+def read_crops(run: Run, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the crops of these rows in batches, uint8 [N, size, size, 3] RGB, read from disk one batch at a time."""
     crops = np.load(run.out / CROPS, mmap_mode="r")
     for start in range(0, len(rows), BATCH):
         yield crops[rows[start : start + BATCH]]
 
 
-def evenly(count: int, most: int) -> np.ndarray:
-    """Indices of at most `most` out of `count`, the first and the last among them."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
+def evenly_spaced(count: int, limit: int) -> np.ndarray:
+    """Return at most `limit` evenly spaced indices out of range(count), int64, the first and the last included."""
+    return np.unique(np.linspace(0, count - 1, min(limit, count)).astype(int))

@@ -1,4 +1,4 @@
-"""The same photo twice, and the same person under two names: what would make a report better than the model is."""
+"""Find photos that occur twice and people under two names. Both would make the measured accuracy too high."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ from model.errors import RecognitionError
 from model.photo import decode
 
 HASH_SIDE = 16  # a perceptual hash has HASH_SIDE ** 2 bits
-# On LFW a photo scaled to 0.4-2 times its size or saved again at JPEG quality 40-90 is at most 8 bits away from itself;
-# 40 bits hold nothing but double photos, 50 the first two different people.
+# On LFW, scaling a photo to 0.4-2 times its size or saving it at JPEG quality 40-90 changes at most 8 bits. All pairs
+# within 40 bits are copies; the first pair of different people is within 50 bits.
 SAME_PHOTO_BITS = 32
 TILE = 2048  # photos on either side of one comparison
 
 
 def find_duplicates(paths: Sequence[Path]) -> tuple[list[str], list[int]]:
-    """For each photo 16 hex digits of its bytes, and the index of the first photo that shows the same, often itself.
+    """Return for each file 16 hex digits of its SHA-256, and the index of the first file with the same photo.
 
-    The same is: the same bytes, or a perceptual hash (Zauner, "Implementation and Benchmarking of Perceptual Image
-    Hash Functions", 2010) at most SAME_PHOTO_BITS away. Files that are no images have their bytes alone.
+    Two files hold the same photo if their bytes are equal or their perceptual hashes (Zauner, "Implementation and
+    Benchmarking of Perceptual Image Hash Functions", 2010) differ in at most SAME_PHOTO_BITS bits. Files that are not
+    images are compared by their bytes only. Raises OSError.
     """
     digests: list[str] = []
     hashes = np.zeros((len(paths), HASH_SIDE**2), np.int8)
     for i, path in enumerate(tqdm(paths, desc="compare", unit=" photos")):
         digest, hashes[i] = _hashes(path)
         digests.append(digest)
-    return digests, _first_alike(digests, hashes)
+    return digests, _first_copies(digests, hashes)
 
 
 def _hashes(path: Path) -> tuple[str, np.ndarray]:
-    """Digest of the bytes, and the perceptual hash, int8 [bits] of -1 and 1, or zeros where there is no image."""
+    """Return the digest of the bytes and the perceptual hash, int8 [bits] of -1 and 1, or zeros if it is no image."""
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()[:16]
     try:
@@ -46,34 +47,35 @@ def _hashes(path: Path) -> tuple[str, np.ndarray]:
     return digest, np.where(bits, 1, -1).astype(np.int8)
 
 
-def _first_alike(digests: list[str], hashes: np.ndarray) -> list[int]:
-    first: dict[str, int] = {}
-    same = [first.setdefault(digest, i) for i, digest in enumerate(digests)]
-    kept = np.array([i for i, j in enumerate(same) if i == j and hashes[i].any()], np.int64)
-    for i, j in _near(hashes[kept]):
-        same[kept[j]] = min(same[kept[j]], int(kept[i]))
-    # A chain of copies ends at its first.
-    for i, j in enumerate(same):
-        same[i] = same[j]
-    return same
+def _first_copies(digests: list[str], hashes: np.ndarray) -> list[int]:
+    """Return for each file the index of the first copy of its photo, its own if it is the first."""
+    by_digest: dict[str, int] = {}
+    first = [by_digest.setdefault(digest, i) for i, digest in enumerate(digests)]
+    images = np.array([i for i, j in enumerate(first) if i == j and hashes[i].any()], np.int64)
+    for i, j in _similar_pairs(hashes[images]):
+        first[images[j]] = min(first[images[j]], int(images[i]))
+    # Follow chains of copies to their start.
+    for i, j in enumerate(first):
+        first[i] = first[j]
+    return first
 
 
-def _near(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Pairs i < j of hashes, int8 [N, bits] of -1 and 1, that differ in at most SAME_PHOTO_BITS bits.
+def _similar_pairs(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the pairs i < j of hashes, int8 [N, bits] of -1 and 1, that differ in at most SAME_PHOTO_BITS bits.
 
-    All are compared with all, as products of matrices: 100,000 photos take a minute.
+    Compares all pairs by matrix products, which takes a minute for 100,000 photos.
     """
     for i in range(0, len(hashes), TILE):
         rows = hashes[i : i + TILE].astype(np.float32)
         for j in range(i, len(hashes), TILE):
-            agreeing = rows @ hashes[j : j + TILE].astype(np.float32).T
-            for a, b in np.argwhere(agreeing >= HASH_SIDE**2 - 2 * SAME_PHOTO_BITS):
+            products = rows @ hashes[j : j + TILE].astype(np.float32).T  # equal bits minus different bits
+            for a, b in np.argwhere(products >= HASH_SIDE**2 - 2 * SAME_PHOTO_BITS):
                 if i + a < j + b:
                     yield int(i + a), int(j + b)
 
 
 def look_alikes(names: Iterable[str]) -> list[list[str]]:
-    """Groups of different names that only case, accents, spaces or punctuation tell apart."""
+    """Return the groups of names that differ only in case, accents, spaces or punctuation, each group sorted."""
     groups: dict[str, list[str]] = {}
     for name in names:
         letters = unicodedata.normalize("NFKD", name).casefold()

@@ -1,4 +1,4 @@
-"""prepare: archives and folders of photos -> who is in the data set, and what each photo is for."""
+"""prepare: split archives and folders of photos into training, validation and strangers -> photos.csv."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ PHOTOS = "photos.csv"
 
 @dataclass(frozen=True)
 class Example:
-    """path: of the image; person: index of the class, -1 for strangers; split: train, val or stranger.
+    """One photo.
 
-    digest: 16 hex digits of the file's bytes.
+    path: of the image file. person: class index, -1 for strangers. split: train, val or stranger. digest: 16 hex digits
+    of the file's SHA-256.
     """
 
     path: str
@@ -34,7 +35,7 @@ class Example:
 
 
 def examples(run: Run) -> tuple[list[str], list[Example]]:
-    """Names by class index, and all photos: what `prepare` left for the other steps."""
+    """Read the names by class index, and all photos. Raises TrainingError if `prepare` has not been run."""
     names: list[str] = run.record("prepare")["facts"]["people"]
     with (run.out / PHOTOS).open(newline="", encoding="utf-8") as file:
         rows = csv.DictReader(file)
@@ -42,10 +43,10 @@ def examples(run: Run) -> tuple[list[str], list[Example]]:
 
 
 def prepare(run: Run, data: Path | None, people: Sequence[Path], min_images: int, val_share: float, seed: int) -> None:
-    """Split the photos below `data` (a folder or an archive) and the folders in `people` per person, seeded.
+    """Run the step `prepare`: a seeded split of each person's photos.
 
-    People in `data` with fewer than `min_images` photos are strangers; those in `people` are all classes. A photo that
-    is there twice is kept once. Raises TrainingError.
+    data: a folder or an archive; people in it with fewer than `min_images` photos are strangers. people: folders whose
+    people are all classes. Copies of a photo are used once. Raises TrainingError and OSError.
     """
     inputs = {
         "data": fingerprint(data) if data else None,
@@ -57,73 +58,83 @@ def prepare(run: Run, data: Path | None, people: Sequence[Path], min_images: int
 
     def work() -> dict[str, Any]:
         known, strangers = _merge(run, data, people, min_images)
-        alike = look_alikes([*known, *strangers])
-        for group in alike:
-            log(f"{' / '.join(group)}: if that is one person, give the folders one name")
-        found = [(name, path) for group in (known, strangers) for name, paths in group.items() for path in paths]
-        digests, first = find_duplicates([path for _, path in found])
-        _tell_duplicates(found, first)
-        ids = {name: i for i, name in enumerate(known)}
-        rows = [
-            Example(str(path.absolute()), ids.get(name, -1), STRANGER, digests[i])
-            for i, (name, path) in enumerate(found)
-            if first[i] == i
-        ]
-        rows = split(rows, list(known), val_share, seed)
-        with atomic_write(run.out / PHOTOS) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([[field.name for field in fields(Example)], *map(astuple, rows)])
-        return {
-            "people": list(known),
-            "images": sum(len(paths) for paths in known.values()),
-            "train_images": sum(row.split == TRAIN for row in rows),
-            "val_images": sum(row.split == VAL for row in rows),
-            "strangers": len(strangers),
-            "stranger_images": sum(row.split == STRANGER for row in rows),
-            "duplicates": [[str(found[i][1]), str(found[j][1])] for i, j in enumerate(first) if i != j],
-            "look_alikes": alike,
-            "digest": digest([[row.digest, row.person, row.split] for row in rows]),
-        }
+        return _write_photos(run, known, strangers, val_share, seed)
 
     run.step("prepare", inputs, [PHOTOS], work)
+
+
+def _write_photos(
+    run: Run, known: dict[str, list[Path]], strangers: dict[str, list[Path]], val_share: float, seed: int
+) -> dict[str, Any]:
+    """Write photos.csv without the copies, and return the facts of the step."""
+    similar_names = look_alikes([*known, *strangers])
+    for group in similar_names:
+        log(f"{' / '.join(group)}: if this is one person, give the folders the same name")
+    found = [(name, path) for group in (known, strangers) for name, paths in group.items() for path in paths]
+    digests, first = find_duplicates([path for _, path in found])
+    _log_duplicates(found, first)
+    ids = {name: i for i, name in enumerate(known)}
+    rows = [
+        Example(str(path.absolute()), ids.get(name, -1), STRANGER, digests[i])
+        for i, (name, path) in enumerate(found)
+        if first[i] == i
+    ]
+    rows = split(rows, list(known), val_share, seed)
+    with atomic_write(run.out / PHOTOS) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([[field.name for field in fields(Example)], *map(astuple, rows)])
+    return {
+        "people": list(known),
+        "images": sum(len(paths) for paths in known.values()),
+        "train_images": sum(row.split == TRAIN for row in rows),
+        "val_images": sum(row.split == VAL for row in rows),
+        "strangers": len(strangers),
+        "stranger_images": sum(row.split == STRANGER for row in rows),
+        "duplicates": [[str(found[i][1]), str(found[j][1])] for i, j in enumerate(first) if i != j],
+        "look_alikes": similar_names,
+        "digest": digest([[row.digest, row.person, row.split] for row in rows]),
+    }
 
 
 def _merge(
     run: Run, data: Path | None, people: Sequence[Path], min_images: int
 ) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """Photos by name: of the people to know and of the strangers. One name in two sources is one person."""
+    """Return photos by name of the people to train on, and of the strangers. The same name is the same person.
+
+    Raises TrainingError if there are fewer than two people.
+    """
     others = people_folders(data if data.is_dir() else unpack(data, run.out / "photos")) if data else {}
     own = {name: paths + others.pop(name, []) for name, paths in merged_folders(people).items()}
-    # Own people come last, so that one more of them does not move everybody else's class.
+    # People from `people` come last, so that adding one does not change the class indices of the others.
     known = {name: others.pop(name) for name in list(others) if len(others[name]) >= min_images}
     known.update(own)
     if len(known) < 2:
         raise TrainingError(
-            f"Only {len(known)} of the people in {data or people[0]} have {min_images} photos or more, and a model "
+            f"Only {len(known)} of the people in {data or people[0]} have at least {min_images} photos, but a model "
             "needs two people: add photos, or lower --min-images."
         )
     return known, others
 
 
-def _tell_duplicates(found: list[tuple[str, Path]], first: list[int]) -> None:
-    """Say which photos are left out because they are there already."""
+def _log_duplicates(found: list[tuple[str, Path]], first: list[int]) -> None:
+    """Log each photo that is skipped because it is a copy. found: name and path; first: index of the first copy."""
     for i, j in enumerate(first):
         if i != j:
             (name, path), (first_name, first_path) = found[i], found[j]
-            otherwise = "" if name == first_name else f", but named {name} and not {first_name}"
-            log(f"{path}: the same photo as {first_path}{otherwise}; left out")
+            other_name = "" if name == first_name else f", but named {name} instead of {first_name}"
+            log(f"{path}: same photo as {first_path}{other_name}; skipped")
 
 
 def split(rows: Sequence[Example], names: Sequence[str], val_share: float, seed: int) -> list[Example]:
-    """The same rows with `val_share` of each person's photos, rounded down, to validate with and the others to train.
+    """Assign `val_share` of each person's photos, rounded down, to validation and the others to training.
 
-    Depends on nothing but the seed, a person's name and how many photos they have.
+    Depends only on the seed, the person's name and the number of their photos. Strangers stay as they are.
     """
-    of_person: dict[int, list[int]] = {}
+    by_person: dict[int, list[int]] = {}
     for i, row in enumerate(rows):
-        of_person.setdefault(row.person, []).append(i)
-    of_person.pop(-1, None)
+        by_person.setdefault(row.person, []).append(i)
+    by_person.pop(-1, None)
     result = list(rows)
-    for person, indices in of_person.items():
+    for person, indices in by_person.items():
         count = math.floor(val_share * len(indices))
         for place, i in enumerate(random.Random(f"{seed}:{names[person]}").sample(indices, len(indices))):
             result[i] = replace(rows[i], split=VAL if place < count else TRAIN)

@@ -1,4 +1,4 @@
-"""Where photos come from: folders and archives, a folder a person."""
+"""Read photos from folders and archives that have one folder per person."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ from typing import IO
 from tqdm import tqdm
 
 from model.photo import SUFFIXES
-from model.store import sha256
+from storage.cache import sha256_of
 from training.errors import TrainingError, log
 from training.records import digest
 
-# Photos are compressed already: an archive that grows more than this holds something else.
+# Photos are compressed already, so an archive that grows more than this contains something else.
 MAX_GROWTH = 10
 SLACK = 100_000_000  # bytes that any archive may unpack to
 
 
-def display(folder: str) -> str:
-    """A folder's name as people read it: Rohit_Sharma -> Rohit Sharma."""
+def display_name(folder: str) -> str:
+    """Return the person's name for the name of a folder: Rohit_Sharma -> Rohit Sharma."""
     return " ".join(folder.replace("_", " ").split())
 
 
 def people_folders(folder: Path) -> dict[str, list[Path]]:
-    """The photos of each person in a folder that has a folder a person, perhaps some levels down. Sorted.
+    """Return the paths of each person's photos in a folder with one folder per person, at any depth. Sorted by name.
 
-    Raises TrainingError where there is none.
+    Raises TrainingError if there are no photos.
     """
     if not folder.is_dir():
         raise TrainingError(f"{folder} is not a folder.")
     people: dict[str, list[Path]] = {}
-    others = []
+    skipped = []
     for path in sorted(folder.rglob("*")):
         if path.name.startswith(".") or path.parent == folder or not path.is_file():
             continue
         if path.suffix.lower() in SUFFIXES:
-            people.setdefault(display(path.parent.name), []).append(path)
+            people.setdefault(display_name(path.parent.name), []).append(path)
         else:
-            others.append(path)
-    if others:
-        log(f"left out, because they are no photos that can be read here: {len(others)} files, such as {others[0]}")
+            skipped.append(path)
+    if skipped:
+        log(f"files skipped because they are not photos in a supported format: {len(skipped)}, such as {skipped[0]}")
     if not people:
-        raise TrainingError(f"{folder} has no photos: it needs a folder for each person, with {_suffixes()} files.")
+        raise TrainingError(f"{folder} has no photos: it needs one folder per person with {_suffixes()} files.")
     return dict(sorted(people.items()))
 
 
 def merged_folders(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """`people_folders` of several: one name in two of them is one person. Sorted."""
+    """Merge the `people_folders` of several folders. The same name is the same person. Sorted by name."""
     people: dict[str, list[Path]] = {}
     for folder in folders:
         for name, paths in people_folders(folder).items():
@@ -60,7 +60,10 @@ def merged_folders(folders: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def fingerprint(source: Path) -> str:
-    """Changes when an archive's bytes do, or a folder's photos in name, size or date. Raises TrainingError."""
+    """Return a digest of an archive's bytes, or of the names, sizes and times of a folder's photos.
+
+    Raises TrainingError if the source does not exist.
+    """
     if source.is_dir():
         files = (path for path in sorted(source.rglob("*")) if path.suffix.lower() in SUFFIXES)
         return digest(
@@ -69,48 +72,57 @@ def fingerprint(source: Path) -> str:
         )
     if not source.exists():
         raise TrainingError(f"{source} does not exist.")
-    return sha256(source)
+    return sha256_of(source)
 
 
 def unpack(archive: Path, target: Path, max_growth: float = MAX_GROWTH, slack: int = SLACK) -> Path:
-    """The photos of a tar or zip archive below `target`, by the archive's folders. Nothing else in it is looked at.
+    """Unpack the photos of a tar or zip archive below `target` in the archive's folders, and return `target`.
 
-    Names that lead out of the target are left out. Raises TrainingError where the archive is broken, or unpacks to
-    more than `slack` bytes and `max_growth` times its size.
+    Files other than photos and paths that lead out of the target are skipped. `target` is replaced once all photos are
+    unpacked. Raises TrainingError if the archive is damaged or unpacks to more than `slack` bytes and `max_growth`
+    times its size, and OSError if writing fails.
     """
     partial = target.with_name(f".{target.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    left = max(slack, int(max_growth * archive.stat().st_size))
+    limit = max(slack, int(max_growth * archive.stat().st_size))
     try:
-        for name, file in tqdm(_entries(archive), desc=f"unpack {archive.name}", unit=" files"):
-            parts = PurePosixPath(name.replace("\\", "/")).parts
-            if not name.lower().endswith(SUFFIXES) or len(parts) < 2:
-                continue
-            if ".." in parts or parts[0] == "/" or ":" in parts[0]:
-                log(f"{name}: leads out of the archive, left out")
-                continue
-            path = partial.joinpath(*parts)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as out:
-                left -= _copy(file, out, left)
-            if left < 0:
-                raise TrainingError(
-                    f"{archive} unpacks to more than {max_growth:g} times its size, which photos do not: stopped."
-                )
+        if not _unpack_photos(archive, partial, limit):
+            raise TrainingError(
+                f"{archive} unpacks to more than {max_growth:g} times its size, so it does not contain photos only."
+            )
         shutil.rmtree(target, ignore_errors=True)
         os.replace(partial, target)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None and error.errno:
-            raise  # the disk, not the archive
-        raise TrainingError(f"{archive} is broken or not a tar or zip archive: {error}.") from error
+            raise  # an error of the disk, not of the archive
+        raise TrainingError(f"{archive} is damaged or not a tar or zip archive: {error}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
+def _unpack_photos(archive: Path, target: Path, limit: int) -> bool:
+    """Unpack the photos, and return False as soon as they have more than `limit` bytes."""
+    remaining = limit
+    for name, file in tqdm(_entries(archive), desc=f"unpack {archive.name}", unit=" files"):
+        parts = PurePosixPath(name.replace("\\", "/")).parts
+        if not name.lower().endswith(SUFFIXES) or len(parts) < 2:
+            continue
+        if ".." in parts or parts[0] == "/" or ":" in parts[0]:
+            log(f"{name}: the path leads out of the archive, skipped")
+            continue
+        path = target.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as out:
+            remaining -= _copy(file, out, remaining)
+        if remaining < 0:
+            return False
+    return True
+
+
 def _copy(file: IO[bytes], out: IO[bytes], limit: int) -> int:
-    """Bytes copied: all that there are, or a little more than `limit`."""
+    """Copy a file until its end or a little beyond `limit` bytes, and return the number of bytes copied."""
     copied = 0
     while copied <= limit:
         chunk = file.read(1 << 20)
@@ -126,7 +138,7 @@ def _suffixes() -> str:
 
 
 def _entries(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and content of each file in an archive."""
+    """Yield the name and content of each file in an archive."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as pack:
             for info in pack.infolist():

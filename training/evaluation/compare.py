@@ -1,4 +1,4 @@
-"""compare: two reports side by side."""
+"""compare: list the differences between two reports."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 from training.errors import TrainingError
 
-LISTS = ("duplicates", "look_alikes", "wrong", "per_person", "cross_validated.calibration")  # by their length
+# Lists that are compared by their length alone.
+LISTS = ("duplicates", "look_alikes", "wrong", "per_person", "cross_validated.calibration")
 
 
 def compare(first: Path, second: Path) -> str:
-    """A table of every number and setting that differs, and of the accuracy in any case. Raises TrainingError.
+    """Tabulate the values that differ, and val_accuracy in any case.
 
-    first, second: the folder of a training run, or a report.json.
+    first, second: folder of a training run, or a report.json. Raises TrainingError if one cannot be read.
     """
-    left, right = dict(_flat(_read(first))), dict(_flat(_read(second)))
+    left, right = dict(_flatten(_read(first))), dict(_flatten(_read(second)))
     rows = [("", str(first), str(second), "difference")]
     for name in dict.fromkeys([*left, *right]):
         a, b = left.get(name), right.get(name)
@@ -26,7 +27,7 @@ def compare(first: Path, second: Path) -> str:
     same = sum(left[name] == right.get(name) for name in left)
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    return "\n".join([*lines, f"{same} figures and settings are the same in both"])
+    return "\n".join([*lines, f"{same} values are the same in both"])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -37,17 +38,16 @@ def _read(path: Path) -> dict[str, Any]:
         raise TrainingError(f"{path} is not a report: {error}.") from error
 
 
-def _flat(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Names with dots, and plain values."""
+def _flatten(content: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted names and scalar values. A list in LISTS yields its length."""
     if isinstance(content, dict):
         for key, value in content.items():
-            yield from _flat(value, f"{name}.{key}" if name else key)
+            yield from _flatten(value, f"{name}.{key}" if name else str(key))
     elif isinstance(content, list):
         if name in LISTS:
             yield name, len(content)
-            return
-        for i, value in enumerate(content):
-            yield from _flat(value, f"{name}.{i}")
+        else:
+            yield from _flatten(dict(enumerate(content)), name)
     else:
         yield name, content
 

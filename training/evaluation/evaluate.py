@@ -1,4 +1,4 @@
-"""evaluate: the head's embeddings -> gallery, confidence, threshold, and how good they are together."""
+"""evaluate: embeddings -> gallery, calibration and metrics."""
 
 from __future__ import annotations
 
@@ -7,70 +7,72 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
+from model.calibration import Calibration, ScoreNormalization
+from model.embedding import GENERIC, TUNED
+from model.gallery import Gallery
 from training.data.dataset import Dataset, dataset
 from training.data.prepare import STRANGER, TRAIN, VAL
 from training.errors import TrainingError
 from training.evaluation import metrics
-from training.evaluation.gallery import Gallery, Normalisation
+from training.evaluation.gallery import mean_embeddings, mean_gallery, search_probes
 from training.evaluation.metrics import Probes
+from training.network.embeddings import Embedding, load_embeddings
 from training.network.features import load_features
-from training.network.finetune import Head, load_head
 from training.records import Run
 
 BATCH = 256  # embeddings at a time
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """What turns embeddings into answers. slope, intercept: of the logit over the score."""
-
-    gallery: Gallery
-    slope: float
-    intercept: float
-    threshold: float  # confidence
-
-    def logits(self, embeddings: np.ndarray) -> np.ndarray:
-        return self.slope * self.gallery.scores(embeddings) + self.intercept
+EVALUATED = "evaluated.npz"
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """The gallery of the training photos, and what it says of the others."""
+    """Gallery of the training photos, and the probes that were searched in it."""
 
     gallery: Gallery
     known: Probes
     strangers: Probes
 
 
-def embed(head: Head, features: np.ndarray, data: Dataset, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Labels and embeddings of a split, batch by batch. features: [rows, 1792]."""
+def embed(
+    embedding: Embedding, features: np.ndarray, data: Dataset, split: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield labels and embeddings of a split in batches. features: float32 [rows, 1792]."""
     rows = np.flatnonzero(data.splits == split)
     for start in range(0, len(rows), BATCH):
         batch = rows[start : start + BATCH]
-        with torch.no_grad():
-            yield data.labels[batch], head.embed(torch.from_numpy(features[batch])).numpy()
+        yield data.labels[batch], embedding.embed(features[batch])
 
 
-def assess(head: Head, features: np.ndarray, data: Dataset) -> Assessment:
-    """Without strangers every val photo also stands for one, its own person taken out of the gallery.
+def assess(embedding: Embedding, features: np.ndarray, data: Dataset) -> Assessment:
+    """Search the val photos and the strangers in the gallery of the training photos.
 
-    Raises TrainingError where there are no val photos.
+    Without strangers, every val photo is also searched as a stranger, with its own person excluded from the gallery.
+    Raises TrainingError if there are no val photos.
     """
     if not (data.splits == VAL).any():
-        raise TrainingError("No photo is left to validate with: somebody needs at least 4 photos.")
-    gallery = Gallery.of(embed(head, features, data, TRAIN), len(data.names))
-    known = gallery.judge(embed(head, features, data, VAL))
+        raise TrainingError("There are no validation photos: at least one person needs 4 or more photos.")
+    train = embed(embedding, features, data, TRAIN)
+    means = mean_embeddings(train, len(data.names), embedding.spec.size)
+    gallery = mean_gallery(embedding.spec, data.names, means)
+    known = search_probes(gallery, embed(embedding, features, data, VAL))
     if (data.splits == STRANGER).any():
-        strangers = gallery.judge(embed(head, features, data, STRANGER))
+        strangers = search_probes(gallery, embed(embedding, features, data, STRANGER))
     else:
-        strangers = gallery.judge(embed(head, features, data, VAL), without_own=True)
+        strangers = search_probes(gallery, embed(embedding, features, data, VAL), without_own=True)
     return Assessment(gallery, known, strangers)
 
 
+def calibrate(found: Assessment) -> Calibration:
+    """Choose confidence and threshold on the probes."""
+    slope, intercept = metrics.fit_confidence(found.known, found.strangers)
+    score = metrics.threshold_at_fpir(found.strangers, metrics.DEFAULT_FPIR)
+    threshold = float(metrics.confidence_of(score, slope, intercept))
+    return Calibration(found.gallery.normalization, slope, intercept, threshold)
+
+
 def summary(found: Assessment, val_images: int) -> dict[str, Any]:
-    """The figures of a split. A val photo in which no face was found, of `val_images` in all, counts as wrong."""
+    """Compute the metrics. Val photos without a detected face count as wrong. val_images: number of all val photos."""
     measured = metrics.measure(found.known, found.strangers, val_images)
     return {
         "val_accuracy": measured["top1"],
@@ -81,48 +83,66 @@ def summary(found: Assessment, val_images: int) -> dict[str, Any]:
 
 
 def evaluate(run: Run, precision: str) -> None:
-    """Choose threshold and confidence on the val photos and the strangers, and report both."""
+    """Calibrate both embeddings on the val photos and the strangers, and record their metrics.
+
+    The metrics at the top level are those of the tuned embedding.
+    """
     inputs = {
         "finetune": run.identity("finetune"),
         "features": run.identity(f"features-{precision}"),
         "precision": precision,
-        "normalisation": asdict(Normalisation()),
-        "rate": metrics.DEFAULT_RATE,
+        "normalization": asdict(ScoreNormalization()),
+        "rate": metrics.DEFAULT_FPIR,
     }
 
     def work() -> dict[str, Any]:
-        data = dataset(run)
-        found = assess(load_head(run), load_features(run, precision), data)
-        slope, intercept = metrics.fit_confidence(found.known, found.strangers)
-        score = metrics.threshold_at(found.strangers, metrics.DEFAULT_RATE)
-        probes = {
-            f"{name}_{field}": values
-            for name in ("known", "strangers")
-            for field, values in vars(getattr(found, name)).items()
-        }
-        np.savez(run.out / "evaluated.npz", means=found.gallery.means, hubness=found.gallery.hubness, **probes)
+        data, features = dataset(run), load_features(run, precision)
+        val_images = run.record("prepare")["facts"]["val_images"]
+        found = {name: assess(each, features, data) for name, each in load_embeddings(run, precision).items()}
+        _save(run, found[TUNED])
+        facts = {name: _facts(each, val_images) for name, each in found.items()}
         return {
-            **summary(found, run.record("prepare")["facts"]["val_images"]),
+            **facts[TUNED],
             "strangers_are": "other people" if (data.splits == STRANGER).any() else "val photos without their person",
-            "stranger_probes": len(found.strangers),
-            "slope": slope,
-            "intercept": intercept,
-            "threshold": float(metrics.confidence_of(score, slope, intercept)),
+            "stranger_probes": len(found[TUNED].strangers),
+            GENERIC: facts[GENERIC],
         }
 
-    run.step("evaluate", inputs, ["evaluated.npz"], work)
+    run.step("evaluate", inputs, [EVALUATED], work)
+
+
+def _facts(found: Assessment, val_images: int) -> dict[str, Any]:
+    calibration = calibrate(found)
+    chosen = {name: getattr(calibration, name) for name in ("slope", "intercept", "threshold")}
+    return {**summary(found, val_images), **chosen}
+
+
+def _save(run: Run, found: Assessment) -> None:
+    probes = {
+        f"{name}_{column}": values
+        for name in ("known", "strangers")
+        for column, values in vars(getattr(found, name)).items()
+    }
+    np.savez(run.out / EVALUATED, means=found.gallery.means, **probes)
 
 
 def load_assessment(run: Run) -> Assessment:
-    """What `evaluate` found."""
-    run.record("evaluate")
-    with np.load(run.out / "evaluated.npz") as file:
+    """Load the assessment of the tuned embedding."""
+    evaluated = run.record("evaluate")
+    data, spec = dataset(run), load_embeddings(run, evaluated["inputs"]["precision"])[TUNED].spec
+    with np.load(run.out / EVALUATED) as file:
         known, strangers = (
-            Probes(*(file[f"{name}_{field}"] for field in Probes.__annotations__)) for name in ("known", "strangers")
+            Probes(*(file[f"{name}_{column}"] for column in Probes.__annotations__)) for name in ("known", "strangers")
         )
-        return Assessment(Gallery(file["means"], hubness=file["hubness"]), known, strangers)
+        return Assessment(mean_gallery(spec, data.names, file["means"]), known, strangers)
 
 
-def load_scorer(run: Run) -> Scorer:
-    facts = run.record("evaluate")["facts"]
-    return Scorer(load_assessment(run).gallery, facts["slope"], facts["intercept"], facts["threshold"])
+def load_calibrations(run: Run) -> dict[str, Calibration]:
+    """Load the calibration of each embedding, by its name."""
+    record = run.record("evaluate")
+    normalization = ScoreNormalization(**record["inputs"]["normalization"])
+    facts = {TUNED: record["facts"], GENERIC: record["facts"][GENERIC]}
+    return {
+        name: Calibration(normalization, found["slope"], found["intercept"], found["threshold"])
+        for name, found in facts.items()
+    }

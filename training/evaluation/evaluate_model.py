@@ -1,4 +1,4 @@
-"""evaluate --model: the figures of a finished model, for photos that it has never seen."""
+"""evaluate --model: metrics of a finished model on photos it was not trained on."""
 
 from __future__ import annotations
 
@@ -8,53 +8,70 @@ from typing import Any
 
 import numpy as np
 
-from model.recognizer import Recognizer
+from storage.networks import Snapshot
 from training.data.align import Change, align_all, chunks
 from training.data.dataset import ALIGNED, BATCH
 from training.data.sources import people_folders
 from training.errors import TrainingError, log
 from training.evaluation import metrics
+from training.evaluation.gallery import TOP, probes_of
 from training.evaluation.metrics import Probes
+from training.store import load_model
 
 
-def evaluate_unseen(uri: str, data: Path, strangers: Path | None) -> dict[str, Any]:
-    """Name the photos in `data` and `strangers`, folders with a folder a person. Raises TrainingError."""
-    recognizer = Recognizer.load(uri)
-    ids = {person.name: person.id for person in recognizer.people}
+def evaluate_model(uri: str, data: Path, strangers: Path | None) -> dict[str, Any]:
+    """Measure rank-n accuracy, TPIR and FPIR of the model at `uri`.
+
+    data, strangers: folders with one folder of photos per person. People in `data` who are not in the model are left
+    out. Raises TrainingError if nobody remains or no photo shows a face.
+    """
+    snapshot = load_model(uri)
+    photos = _photos_of_known(snapshot, data)
+    known = evaluate_probes(snapshot, [(str(path), label) for label, paths in photos.items() for path in paths])
+    if not len(known):
+        raise TrainingError(f"No face was found in any photo of {data}.")
+    folders = people_folders(strangers) if strangers else {}
+    others = evaluate_probes(snapshot, [(str(path), -1) for paths in folders.values() for path in paths])
+    threshold = snapshot.calibration.threshold
+    images = sum(len(paths) for paths in photos.values())
+    result = {"model": snapshot.version, "people": len(photos), "images": images, "faceless": images - len(known)}
+    result.update(metrics.measure(known, others, images))
+    result["threshold"] = threshold
+    result["named_at_threshold"] = metrics.tpir_at(known, threshold) * len(known) / images
+    if len(others):
+        result["strangers"] = len(others)
+        result["strangers_accepted_at_threshold"] = float((others.top_score >= threshold).mean())
+    return result
+
+
+def _photos_of_known(snapshot: Snapshot, data: Path) -> dict[int, list[Path]]:
+    """Photos by person ID. Raises TrainingError if nobody in `data` is in the model."""
+    ids = {person.name: person.id for person in snapshot.gallery.people}
     folders = people_folders(data)
     unknown = [name for name in folders if name not in ids]
     if unknown:
         log(f"not in the model, left out: {', '.join(unknown)}")
-    paths = {name: folders[name] for name in folders if name in ids}
-    if not paths:
+    photos = {ids[name]: folders[name] for name in folders if name in ids}
+    if not photos:
         raise TrainingError(f"None of the people in {data} is in the model.")
-    known = judge(recognizer, [(str(path), ids[name]) for name in paths for path in paths[name]])
-    if not len(known):
-        raise TrainingError(f"No face was found in any photo of {data}.")
-    others = people_folders(strangers) if strangers else {}
-    outside = judge(recognizer, [(str(path), -1) for found in others.values() for path in found])
-    threshold = recognizer.config.threshold
-    images = sum(len(found) for found in paths.values())
-    result = {"model": recognizer.version, "people": len(paths), "images": images, "faceless": images - len(known)}
-    result.update(metrics.measure(known, outside, images))
-    result["threshold"] = threshold
-    result["named_at_threshold"] = metrics.named_at(known, threshold) * len(known) / images
-    if len(outside):
-        result["strangers"] = len(outside)
-        result["strangers_accepted_at_threshold"] = float((outside.best >= threshold).mean())
-    return result
+    return photos
 
 
-def judge(
-    recognizer: Recognizer, photos: Sequence[tuple[str, int]], desc: str = "align", change: Change | None = None
+def evaluate_probes(
+    snapshot: Snapshot, photos: Sequence[tuple[str, int]], desc: str = "align", change: Change | None = None
 ) -> Probes:
-    """What the model says of each photo with a face, with the confidence as score. photos: path and label."""
+    """Classify the photos in which a face is detected; the scores are confidences.
+
+    photos: path and label, -1 for strangers; desc: label of the progress bar; change: applied to each photo first.
+    """
     if not photos:
         return Probes.none()
     parts = [Probes.none()]
-    rows = align_all([path for path, _ in photos], recognizer.config.crop, desc, change)
+    rows = align_all([path for path, _ in photos], snapshot.network.config.crop, desc, change)
     aligned = ((label, crop) for (_, label), (status, crop, _) in zip(photos, rows) if status == ALIGNED)
     for chunk in chunks(aligned, BATCH):
         labels, crops = zip(*chunk)
-        parts.append(metrics.evaluate_scores(recognizer.classify(np.stack(crops))[0], np.array(labels)))
+        matches = snapshot.gallery.search(snapshot.embed(np.stack(crops)), TOP)
+        confidences = snapshot.calibration.confidence(matches.scores)
+        parts.append(probes_of(matches._replace(scores=confidences), np.array(labels)))
     return Probes.joined(parts)

@@ -1,4 +1,4 @@
-"""repeat: the same training with other seeds, each with its own split: how far one run's figures can be trusted."""
+"""repeat: train with several seeds, each with its own split, to estimate the variation of the metrics."""
 
 from __future__ import annotations
 
@@ -10,45 +10,48 @@ import numpy as np
 from training.data.dataset import dataset
 from training.data.prepare import VAL, examples, split
 from training.evaluation.evaluate import assess, summary
+from training.network.embeddings import tuned_embedding
 from training.network.features import load_features
 from training.network.finetune import Recipe, train_head
 from training.records import Run
 
 
 def repeat(run: Run, precision: str, seeds: int) -> None:
-    """With the run's recipe, its own seed and the ones that follow it. Raises TrainingError."""
+    """Train and evaluate with the run's recipe and `seeds` consecutive seeds, from the run's own seed on.
+
+    precision: of the features. Raises TrainingError if an earlier step was not run.
+    """
     prepared = run.record("prepare")["inputs"]
     recipe = Recipe(**run.record("finetune")["inputs"]["recipe"])
-    chosen = list(range(prepared["seed"], prepared["seed"] + seeds))
-    inputs = {"features": run.identity(f"features-{precision}"), "recipe": asdict(recipe), "seeds": chosen}
+    seed_list = list(range(prepared["seed"], prepared["seed"] + seeds))
+    inputs = {"features": run.identity(f"features-{precision}"), "recipe": asdict(recipe), "seeds": seed_list}
 
     def work() -> dict[str, Any]:
         names, rows = examples(run)
         data, features = dataset(run), load_features(run, precision)
         runs = []
-        for seed in chosen:
-            again = split(rows, names, prepared["val_share"], seed)
-            splits = np.array([row.split for row in again])
-            part = replace(data, splits=splits[data.rows])
-            head, _ = train_head(features, part, recipe, seed)
-            found = summary(assess(head, features, part), int((splits == VAL).sum()))
-            runs.append({"seed": seed, **found})
+        for seed in seed_list:
+            splits = np.array([row.split for row in split(rows, names, prepared["val_share"], seed)])
+            resplit = replace(data, splits=splits[data.rows])
+            head, _ = train_head(features, resplit, recipe, seed)
+            metrics = summary(assess(tuned_embedding(head), features, resplit), int((splits == VAL).sum()))
+            runs.append({"seed": seed, **metrics})
         return {"runs": runs}
 
     run.step("repeat", inputs, [], work)
 
 
 def spread(runs: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Mean, standard deviation, lowest and highest of each figure over the runs."""
+    """Mean, standard deviation, minimum and maximum of each metric. runs: metrics of each seed, at least one."""
     columns = {
-        "val_accuracy": [found["val_accuracy"] for found in runs],
-        "val_top5": [found["val_top5"] for found in runs],
+        "val_accuracy": [run["val_accuracy"] for run in runs],
+        "val_top5": [run["val_top5"] for run in runs],
         **{
-            f"named_at_strangers_accepted {rate}": [found["named_at_strangers_accepted"][rate] for found in runs]
-            for rate in runs[0]["named_at_strangers_accepted"]
+            f"named_at_strangers_accepted {fpir}": [run["named_at_strangers_accepted"][fpir] for run in runs]
+            for fpir in runs[0]["named_at_strangers_accepted"]
         },
         **{
-            f"cross_validated {name}": [found["cross_validated"][name] for found in runs]
+            f"cross_validated {name}": [run["cross_validated"][name] for run in runs]
             for name in ("named", "strangers_accepted", "calibration_error")
         },
     }

@@ -1,4 +1,4 @@
-"""report: what a run found -> report.json, and report.html with the pictures in it."""
+"""report: write the results of a training run to report.json and, with plots, to report.html."""
 
 from __future__ import annotations
 
@@ -18,46 +18,49 @@ from training.evaluation import plots
 from training.evaluation.evaluate import Assessment, load_assessment
 from training.evaluation.metrics import confidence_of
 from training.evaluation.repeat import spread
-from training.records import Run, packages
+from training.records import Record, Run, packages
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
-WRONG_SHOWN = 40  # photos on the contact sheet
+SHOWN_ERRORS = 40  # misidentified photos on the contact sheet
+SPLIT_COUNTS = ("images", "train_images", "val_images", "strangers", "stranger_images")
+NOT_ALIGNED = ("faceless", "unreadable")
 
 
 def write_report(run: Run) -> None:
-    """From the records of the steps; those that have not been run are left out."""
+    """Write both files from the records of the steps; optional steps that were not run are left out.
+
+    Raises TrainingError if a required step was not run.
+    """
     data, found = dataset(run), load_assessment(run)
     content = report(run, data, found)
     write_json(run.out / "report.json", content)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["percent"] = lambda share: f"{share:.2%}"
-    environment.filters["in_words"] = _in_words
+    environment.filters["label"] = _label
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    pictures = {name: _data_uri(figure) for name, figure in _pictures(run, data, found).items()}
+    plots_by_name = {name: _data_uri(figure) for name, figure in _plots(run, data, found).items()}
     with atomic_write(run.out / "report.html") as partial:
-        partial.write_text(page.render(report=content, pictures=pictures), encoding="utf-8")
+        partial.write_text(page.render(report=content, plots=plots_by_name), encoding="utf-8")
 
 
-def _in_words(figure: str) -> str:
-    """A figure of `repeat.spread`."""
-    name, _, rest = figure.partition(" ")
+def _label(metric: str) -> str:
+    """The label of one of the metrics of `repeat.spread`."""
+    name, _, fpir = metric.partition(" ")
     if name == "named_at_strangers_accepted":
-        return f"named rightly while {float(rest):.1%} of strangers' photos are taken for somebody"
+        return f"TPIR at {float(fpir):.1%} FPIR"
     return {
-        "val_accuracy": "right name first",
-        "val_top5": "right name among the first five",
-        "cross_validated named": "chosen on half of the people, judged on the other half: named rightly",
-        "cross_validated strangers_accepted": "the same: strangers' photos taken for somebody",
-        "cross_validated calibration_error": "the same: mean calibration error",
-    }[figure]
+        "val_accuracy": "rank-1 accuracy",
+        "val_top5": "rank-5 accuracy",
+        "cross_validated named": "cross-validated TPIR",
+        "cross_validated strangers_accepted": "cross-validated FPIR",
+        "cross_validated calibration_error": "cross-validated calibration error",
+    }[metric]
 
 
 def report(run: Run, data: Dataset, found: Assessment) -> dict[str, Any]:
     """The content of report.json."""
-    prepared, aligned = run.record("prepare"), run.record("align")["facts"]
-    evaluated, exported = run.record("evaluate")["facts"], run.record("export")["facts"]
     precision = run.record("export")["inputs"]["precision"]
-    steps = [
+    steps = (
         "prepare",
         "align",
         f"features-{precision}",
@@ -67,44 +70,66 @@ def report(run: Run, data: Dataset, found: Assessment) -> dict[str, Any]:
         "verify",
         "export",
         "stress",
-    ]
+    )
     records = {step: run.record(step) for step in steps if run.has(step)}
-    classes = len(data.names)
-    counts = ("images", "train_images", "val_images", "strangers", "stranger_images")
-    content: dict[str, Any] = {
-        "classes": classes,
-        "people": classes,
-        **{name: prepared["facts"][name] for name in counts},
-        **{name: prepared["facts"][name] for name in ("duplicates", "look_alikes")},
-        **{name: len(aligned[name]) for name in ("faceless", "unreadable")},
-        "left_out": {name: aligned[name] for name in ("faceless", "unreadable")},
+    return {
+        **_data_content(run, data),
         "parameters": run.record("finetune")["facts"]["parameters"],
+        **_accuracy_content(run),
+        "wrong": _misidentified(run, data, found),
+        "per_person": _per_person(data, found),
+        **_optional_content(records),
+        **_provenance(run),
+        "seconds": {step: record["seconds"] for step, record in records.items()},
+    }
+
+
+def _data_content(run: Run, data: Dataset) -> dict[str, Any]:
+    prepared, aligned = run.record("prepare")["facts"], run.record("align")["facts"]
+    return {
+        "classes": len(data.names),
+        "people": len(data.names),
+        **{name: prepared[name] for name in (*SPLIT_COUNTS, "duplicates", "look_alikes")},
+        **{name: len(aligned[name]) for name in NOT_ALIGNED},
+        "left_out": {name: aligned[name] for name in NOT_ALIGNED},
+    }
+
+
+def _accuracy_content(run: Run) -> dict[str, Any]:
+    """Metrics of the exported file where it was measured, otherwise those of `evaluate`."""
+    evaluated, exported = run.record("evaluate")["facts"], run.record("export")["facts"]
+    return {
         "val_accuracy": exported["val_accuracy"],
         "val_named_at_threshold": exported["val_named_at_threshold"],
         **{name: value for name, value in evaluated.items() if name not in ("val_accuracy", "slope", "intercept")},
-        "precision": precision,
+        "precision": run.record("export")["inputs"]["precision"],
         **{name: exported[name] for name in ("feature_cosine_to_fp32", "fp32_val_accuracy") if name in exported},
-        "wrong": _wrong(run, data, found),
-        "per_person": _per_person(data, found),
     }
+
+
+def _optional_content(records: dict[str, Record]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
     if "repeat" in records:
         runs = records["repeat"]["facts"]["runs"]
-        content["seeds"] = {"seeds": [one["seed"] for one in runs], "figures": spread(runs)}
-    for step in ("verify", "stress"):
-        if step in records:
-            content[step] = records[step]["facts"]
-    content["model"] = {"version": exported["version"], "bytes": exported["bytes"]}
-    content["seed"] = prepared["inputs"]["seed"]
-    content["recipe"] = run.record("finetune")["inputs"]["recipe"]
-    content["data_digest"] = prepared["facts"]["digest"]
-    content["git_commit"] = git_commit()
-    content["versions"] = packages()
-    content["seconds"] = {step: record["seconds"] for step, record in records.items()}
+        content["seeds"] = {"seeds": [result["seed"] for result in runs], "figures": spread(runs)}
+    content.update({step: records[step]["facts"] for step in ("verify", "stress") if step in records})
     return content
 
 
+def _provenance(run: Run) -> dict[str, Any]:
+    prepared, exported = run.record("prepare"), run.record("export")["facts"]
+    return {
+        "model": {"version": exported["version"], "bytes": exported["bytes"]},
+        "seed": prepared["inputs"]["seed"],
+        "recipe": run.record("finetune")["inputs"]["recipe"],
+        "data_digest": prepared["facts"]["digest"],
+        "git_commit": git_commit(),
+        "versions": packages(),
+    }
+
+
 def git_commit() -> str | None:
-    """Of this code, with -dirty where files differ from it. None outside a git checkout."""
+    """The commit of this code, with the suffix -dirty if files were modified. None outside a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
@@ -118,38 +143,38 @@ def _confidence(run: Run, scores: np.ndarray) -> np.ndarray:
     return confidence_of(scores, facts["slope"], facts["intercept"])
 
 
-def _wrong(run: Run, data: Dataset, found: Assessment) -> list[dict[str, Any]]:
-    """The val photos that were named wrongly, surest first."""
+def _misidentified(run: Run, data: Dataset, found: Assessment) -> list[dict[str, Any]]:
+    """The misidentified val photos, highest confidence first."""
     _, rows = examples(run)
     val = data.rows[data.splits == VAL]
-    places = np.flatnonzero(~found.known.right)
-    confidence = _confidence(run, found.known.best)
+    wrong = np.flatnonzero(~found.known.correct)
+    confidence = _confidence(run, found.known.top_score)
     return [
         {
             "photo": "/".join(Path(rows[val[i]].path).parts[-2:]),
             "is": data.names[found.known.labels[i]],
-            "named": data.names[found.known.named[i]],
+            "named": data.names[found.known.predicted[i]],
             "confidence": round(float(confidence[i]), 4),
         }
-        for i in places[np.argsort(-confidence[places])]
+        for i in wrong[np.argsort(-confidence[wrong])]
     ]
 
 
 def _per_person(data: Dataset, found: Assessment) -> list[dict[str, Any]]:
-    """Photos and those named rightly of each person who has val photos, worst first."""
+    """Numbers of train, val and correctly identified val photos of everyone with val photos, lowest accuracy first."""
     people = len(data.names)
     train = np.bincount(data.labels[data.splits == TRAIN], minlength=people)
     val = np.bincount(found.known.labels, minlength=people)
-    right = np.bincount(found.known.labels[found.known.right], minlength=people)
-    share = right / np.maximum(val, 1)
+    correct = np.bincount(found.known.labels[found.known.correct], minlength=people)
+    accuracy = correct / np.maximum(val, 1)
     return [
-        {"id": int(i), "name": data.names[i], "train": int(train[i]), "val": int(val[i]), "right": int(right[i])}
-        for i in np.lexsort((np.arange(people), -val, share))
+        {"id": int(i), "name": data.names[i], "train": int(train[i]), "val": int(val[i]), "right": int(correct[i])}
+        for i in np.lexsort((np.arange(people), -val, accuracy))
         if val[i]
     ]
 
 
-def _pictures(run: Run, data: Dataset, found: Assessment) -> dict[str, Figure]:
+def _plots(run: Run, data: Dataset, found: Assessment) -> dict[str, Figure]:
     facts = run.record("evaluate")["facts"]
     cross_validated = facts["cross_validated"]
     return {
@@ -164,18 +189,18 @@ def _pictures(run: Run, data: Dataset, found: Assessment) -> dict[str, Figure]:
 
 
 def contact_sheet(run: Run, data: Dataset, found: Assessment) -> Figure:
-    """Each photo named wrongly, beside a training photo of the person it was taken for."""
+    """Show misidentified photos, each beside a training photo of the predicted person, highest confidence first."""
     crops = np.load(run.out / CROPS, mmap_mode="r")
     val, train = (data.rows[data.splits == split] for split in (VAL, TRAIN))
     train_labels = data.labels[data.splits == TRAIN]
-    places = np.flatnonzero(~found.known.right)
-    confidence = _confidence(run, found.known.best)
+    wrong = np.flatnonzero(~found.known.correct)
+    confidence = _confidence(run, found.known.top_score)
     tiles = []
-    for i in places[np.argsort(-confidence[places])][:WRONG_SHOWN]:
-        named = found.known.named[i]
-        other = train[np.flatnonzero(train_labels == named)[0]]
-        tiles.append((np.asarray(crops[val[i]]), f"{data.names[found.known.labels[i]]}\ntaken for"))
-        tiles.append((np.asarray(crops[other]), f"{data.names[named]}\n{confidence[i]:.2f}"))
+    for i in wrong[np.argsort(-confidence[wrong])][:SHOWN_ERRORS]:
+        predicted = found.known.predicted[i]
+        other = train[np.flatnonzero(train_labels == predicted)[0]]
+        tiles.append((np.asarray(crops[val[i]]), f"{data.names[found.known.labels[i]]}\nidentified as"))
+        tiles.append((np.asarray(crops[other]), f"{data.names[predicted]}\n{confidence[i]:.2f}"))
     return plots.sheet(tiles)
 
 

@@ -1,4 +1,4 @@
-"""stress: the val photos as a bad camera, bad light or a hat would give them, through the finished model."""
+"""stress: robustness of a finished model to blur, darkness, compression, rotation, low resolution and occlusion."""
 
 from __future__ import annotations
 
@@ -11,105 +11,109 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from model.crop import nearest_centre
 from model.detection.detector import Detector
 from model.photo import Photo
-from model.recognizer import Recognizer
 from training.data.align import Change
-from training.data.dataset import evenly
+from training.data.dataset import evenly_spaced
 from training.data.prepare import VAL, examples
-from training.evaluation.evaluate_model import judge
+from training.evaluation.evaluate_model import evaluate_probes
 from training.records import Run
+from training.store import load_model
 
 SMALL_FACE = 40  # pixels
-BAR = 0.28  # of the face's height: sunglasses, a scarf
+BAR_HEIGHT = 0.28  # of the face's height, like sunglasses or a scarf
 
 
-def _saved(photo: Image.Image, quality: int = 95, **options: Any) -> bytes:
+def _jpeg(photo: Image.Image, quality: int = 95, **options: Any) -> bytes:
     file = io.BytesIO()
     photo.save(file, "JPEG", quality=quality, **options)
     return file.getvalue()
 
 
-def _as_it_is(photo: Image.Image, detector: Detector) -> bytes:
-    return _saved(photo)
+def _unchanged(photo: Image.Image, detector: Detector) -> bytes:
+    return _jpeg(photo)
 
 
-def _blurred(photo: Image.Image, detector: Detector, radius: float) -> bytes:
-    """radius: of a Gaussian blur, pixels in a photo whose longer side has 250."""
-    return _saved(photo.filter(ImageFilter.GaussianBlur(radius * max(photo.size) / 250)))
+def _blur(photo: Image.Image, detector: Detector, radius: float) -> bytes:
+    """Apply a Gaussian blur. radius: pixels of a photo whose longer side has 250 pixels."""
+    return _jpeg(photo.filter(ImageFilter.GaussianBlur(radius * max(photo.size) / 250)))
 
 
-def _dark(photo: Image.Image, detector: Detector, brightness: float) -> bytes:
-    return _saved(ImageEnhance.Brightness(photo).enhance(brightness))
+def _darken(photo: Image.Image, detector: Detector, brightness: float) -> bytes:
+    return _jpeg(ImageEnhance.Brightness(photo).enhance(brightness))
 
 
-def _poor(photo: Image.Image, detector: Detector, quality: int) -> bytes:
-    return _saved(photo, quality)
+def _compress(photo: Image.Image, detector: Detector, quality: int) -> bytes:
+    return _jpeg(photo, quality)
 
 
-def _small(photo: Image.Image, detector: Detector) -> bytes:
-    """The photo scaled down until the face is SMALL_FACE pixels wide, if it is larger."""
-    seen = Photo.of(photo)
-    faces = detector.detect(seen)
-    scale = min(1.0, SMALL_FACE / nearest_centre(faces, seen).box.width) if faces else 1.0
-    return _saved(photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))))
+def _shrink(photo: Image.Image, detector: Detector) -> bytes:
+    """Scale the photo down until the face is at most SMALL_FACE pixels wide."""
+    upright = Photo.of(photo)
+    faces = detector.detect(upright)
+    scale = min(1.0, SMALL_FACE / nearest_centre(faces, upright).box.width) if faces else 1.0
+    return _jpeg(photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))))
 
 
-def _turned(photo: Image.Image, detector: Detector) -> bytes:
-    """Lying on its side, as a phone saves it, with the EXIF note that says so."""
+def _rotate_exif(photo: Image.Image, detector: Detector) -> bytes:
+    """Rotate the pixels by 90 degrees and set the EXIF orientation accordingly, as phones do."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # Orientation: to be shown after a quarter turn clockwise
-    return _saved(photo.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    exif[0x0112] = 6  # Orientation: rotate by 90 degrees clockwise for display
+    return _jpeg(photo.transpose(Image.Transpose.ROTATE_90), exif=exif)
 
 
-def _rolled(photo: Image.Image, detector: Detector, degrees: float) -> bytes:
-    return _saved(photo.rotate(degrees, Image.Resampling.BICUBIC))
+def _roll(photo: Image.Image, detector: Detector, degrees: float) -> bytes:
+    return _jpeg(photo.rotate(degrees, Image.Resampling.BICUBIC))
 
 
-def _hidden(photo: Image.Image, detector: Detector, points: slice) -> bytes:
-    """A black bar over some of the face's landmarks, as wide as the face."""
-    seen = Photo.of(photo)
-    faces = detector.detect(seen)
+def _occlude(photo: Image.Image, detector: Detector, points: slice) -> bytes:
+    """Draw a black bar as wide as the face over some of its five landmarks."""
+    upright = Photo.of(photo)
+    faces = detector.detect(upright)
     if faces:
-        face = nearest_centre(faces, seen)
-        middle, half = face.landmarks[points, 1].mean(), BAR * face.box.height / 2
+        face = nearest_centre(faces, upright)
+        middle, half = face.landmarks[points, 1].mean(), BAR_HEIGHT * face.box.height / 2
         ImageDraw.Draw(photo).rectangle((face.box.left, middle - half, face.box.right, middle + half), "black")
-    return _saved(photo)
+    return _jpeg(photo)
 
 
 CHANGES: dict[str, Change] = {
-    "as it is": _as_it_is,
-    "blurred, radius 2": functools.partial(_blurred, radius=2),
-    "blurred, radius 4": functools.partial(_blurred, radius=4),
-    "dark, a fifth of the light": functools.partial(_dark, brightness=0.2),
-    f"face {SMALL_FACE} pixels wide": _small,
-    "JPEG quality 20": functools.partial(_poor, quality=20),
-    "turned by EXIF": _turned,
-    "rolled by 15 degrees": functools.partial(_rolled, degrees=15),
-    "rolled by 30 degrees": functools.partial(_rolled, degrees=30),
-    "rolled by 45 degrees": functools.partial(_rolled, degrees=45),
-    "eyes hidden": functools.partial(_hidden, points=slice(0, 2)),
-    "mouth hidden": functools.partial(_hidden, points=slice(3, 5)),
+    "unchanged": _unchanged,
+    "blurred, radius 2": functools.partial(_blur, radius=2),
+    "blurred, radius 4": functools.partial(_blur, radius=4),
+    "brightness 20 %": functools.partial(_darken, brightness=0.2),
+    f"face {SMALL_FACE} pixels wide": _shrink,
+    "JPEG quality 20": functools.partial(_compress, quality=20),
+    "rotated by EXIF": _rotate_exif,
+    "rolled by 15 degrees": functools.partial(_roll, degrees=15),
+    "rolled by 30 degrees": functools.partial(_roll, degrees=30),
+    "rolled by 45 degrees": functools.partial(_roll, degrees=45),
+    "eyes hidden": functools.partial(_occlude, points=slice(0, 2)),
+    "mouth hidden": functools.partial(_occlude, points=slice(3, 5)),
 }
 
 
-def stress(run: Run, count: int) -> None:
-    """Share of `count` val photos, evenly taken, that the exported model names rightly after each change."""
+def measure_robustness(run: Run, count: int) -> None:
+    """Measure the exported model on evenly spaced val photos after each of CHANGES.
+
+    count: photos at most. The record `stress` holds, for each change, the shares of photos with a detected face, with
+    a correct prediction (`right`), and with a correct or a wrong prediction above the threshold.
+    """
     inputs = {"export": run.identity("export"), "count": count, "changes": list(CHANGES)}
 
     def work() -> dict[str, Any]:
-        recognizer = Recognizer.load(str(run.out / "model"))
+        snapshot = load_model(str(run.out / "model"))
         val = [(row.path, row.person) for row in examples(run)[1] if row.split == VAL]
-        chosen = [val[i] for i in evenly(len(val), count)]
+        photos = [val[i] for i in evenly_spaced(len(val), count)]
         table = []
         for name, change in CHANGES.items():
-            found = judge(recognizer, chosen, name, change)
-            known = found.best >= recognizer.config.threshold
-            shares = {
-                "face_found": len(found),
-                "right": found.right.sum(),
-                "right_and_known": (found.right & known).sum(),
-                "wrong_and_known": (~found.right & known).sum(),
+            probes = evaluate_probes(snapshot, photos, name, change)
+            known = probes.top_score >= snapshot.calibration.threshold
+            counts = {
+                "face_found": len(probes),
+                "right": probes.correct.sum(),
+                "right_and_known": (probes.correct & known).sum(),
+                "wrong_and_known": (~probes.correct & known).sum(),
             }
-            table.append({"change": name, **{key: float(value) / len(chosen) for key, value in shares.items()}})
-        return {"photos": len(chosen), "table": table}
+            table.append({"change": name, **{key: float(value) / len(photos) for key, value in counts.items()}})
+        return {"photos": len(photos), "table": table}
 
     run.step("stress", inputs, [], work)

@@ -1,8 +1,8 @@
-"""verify: LFW's own protocol. Do two photos show the same person? 6,000 pairs in ten folds, named in pairs.txt.
+"""verify: face verification by LFW's protocol: 6,000 pairs of photos in ten folds, listed in pairs.txt.
 
 Huang et al., "Labeled Faces in the Wild: A Database for Studying Face Recognition in Unconstrained Environments", 2007,
-in the setting "unrestricted, labeled outside data". The embedding is the pretrained one: the tuned one has seen these
-very people.
+setting "unrestricted with labeled outside data". Uses the pretrained embedding, because the tuned one was trained on
+these people.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from model.store import sha256
+from storage.cache import sha256_of
 from training.data.dataset import dataset
 from training.data.prepare import examples
 from training.errors import TrainingError
@@ -25,7 +25,7 @@ from training.records import Run
 
 
 class Pair(NamedTuple):
-    """Two photos, each a folder's name and a number; fold: which tenth of the pairs it belongs to."""
+    """Two photos, each given by the name of its folder and its number. same: the photos show one person."""
 
     first: tuple[str, int]
     second: tuple[str, int]
@@ -34,15 +34,15 @@ class Pair(NamedTuple):
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """The pairs of a file in the form of LFW's pairs.txt. Raises TrainingError."""
+    """Read a file in the format of LFW's pairs.txt. Raises TrainingError if it is not one."""
     try:
-        head, *lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-        folds, each = (int(field) for field in head)
+        header, *lines = (line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        folds, each = (int(field) for field in header)
         if len(lines) != folds * each * 2:
-            raise ValueError(f"{len(lines)} pairs where the first line promises {folds} times {each} and {each}")
+            raise ValueError(f"{len(lines)} pairs, but the first line announces {folds} folds of 2 x {each}")
         return [_pair(fields, i // (2 * each)) for i, fields in enumerate(lines)]
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} is not a list of pairs like LFW's pairs.txt: {error}.") from error
+        raise TrainingError(f"{path} is not a list of pairs in the format of LFW's pairs.txt: {error}.") from error
 
 
 def _pair(fields: list[str], fold: int) -> Pair:
@@ -54,51 +54,62 @@ def _pair(fields: list[str], fold: int) -> Pair:
 
 
 def verify(run: Run, precision: str, pairs: Path) -> None:
-    """Raises TrainingError where none of the pairs is in the data."""
-    found = read_pairs(pairs)
-    inputs = {"features": run.identity(f"features-{precision}"), "pairs": sha256(pairs)}
+    """Measure verification accuracy on the pairs whose photos are in the data and show a face.
+
+    precision: of the features; pairs: see `read_pairs`. Raises TrainingError if there is no such pair.
+    """
+    listed = read_pairs(pairs)
+    inputs = {"features": run.identity(f"features-{precision}"), "pairs": sha256_of(pairs)}
 
     def work() -> dict[str, Any]:
-        data, features = dataset(run), load_features(run, precision)
-        _, rows = examples(run)
-        place = {}
-        for i, row in enumerate(data.rows):
-            named = re.fullmatch(r"(.+)_(\d+)", Path(rows[row].path).stem)
-            if named:
-                place[named[1], int(named[2])] = i
-        there = [pair for pair in found if pair.first in place and pair.second in place]
-        if not there:
+        row_of = _photo_rows(run)
+        found = [pair for pair in listed if pair.first in row_of and pair.second in row_of]
+        if not found:
             raise TrainingError(f"None of the photos in {pairs} is in the data, or none of them shows a face.")
-        state = load_pretrained()
+        state, features = load_pretrained(), load_features(run, precision)
 
-        def embeddings(keys: list[tuple[str, int]]) -> torch.Tensor:
-            return embed_pretrained(state, torch.from_numpy(features[[place[key] for key in keys]]))
+        def embeddings(photos: list[tuple[str, int]]) -> torch.Tensor:
+            return embed_pretrained(state, torch.from_numpy(features[[row_of[photo] for photo in photos]]))
 
-        cosines = F.cosine_similarity(
-            embeddings([pair.first for pair in there]), embeddings([pair.second for pair in there])
-        ).numpy()
-        same, fold = np.array([pair.same for pair in there]), np.array([pair.fold for pair in there])
-        return {"pairs": len(there), "missing": len(found) - len(there), **cross_validate(cosines, same, fold)}
+        first, second = embeddings([pair.first for pair in found]), embeddings([pair.second for pair in found])
+        scores = F.cosine_similarity(first, second).numpy()
+        same, fold = np.array([pair.same for pair in found]), np.array([pair.fold for pair in found])
+        return {"pairs": len(found), "missing": len(listed) - len(found), **cross_validate(scores, same, fold)}
 
     run.step("verify", inputs, [], work)
 
 
+def _photo_rows(run: Run) -> dict[tuple[str, int], int]:
+    """Rows of the features by photo, from file names in the format of LFW, <name>_<number>.jpg."""
+    _, listed = examples(run)
+    rows = {}
+    for i, row in enumerate(dataset(run).rows):
+        match = re.fullmatch(r"(.+)_(\d+)", Path(listed[row].path).stem)
+        if match:
+            rows[match[1], int(match[2])] = i
+    return rows
+
+
 def cross_validate(scores: np.ndarray, same: np.ndarray, fold: np.ndarray) -> dict[str, float]:
-    """Accuracy in each fold with the threshold that is best in the others: mean and standard error. All [pairs]."""
+    """Mean accuracy over the folds and its standard error; each fold uses the best threshold of the other folds.
+
+    scores: float [pairs]; same: bool [pairs]; fold: int [pairs].
+    """
     accuracies = []
-    for judged_fold in np.unique(fold):
-        others = fold != judged_fold
-        threshold = _best_threshold(scores[others], same[others])
-        accuracies.append(float(((scores >= threshold) == same)[~others].mean()))
+    for test_fold in np.unique(fold):
+        test = fold == test_fold
+        threshold = _best_threshold(scores[~test], same[~test])
+        accuracies.append(float(((scores >= threshold) == same)[test].mean()))
     error = float(np.std(accuracies, ddof=1) / np.sqrt(len(accuracies))) if len(accuracies) > 1 else 0.0
     return {"accuracy": float(np.mean(accuracies)), "standard_error": error, "folds": len(accuracies)}
 
 
 def _best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
-    """The middle of those that tell most pairs rightly. Both [pairs]."""
+    """The middle one of the thresholds with the highest accuracy. scores: float [pairs]; same: bool [pairs]."""
     ranked = np.unique(scores)
     candidates = np.concatenate([ranked[:1] - 1, (ranked[1:] + ranked[:-1]) / 2, ranked[-1:] + 1])
-    below = np.searchsorted(np.sort(scores[~same]), candidates)  # different, and said to be
-    above = same.sum() - np.searchsorted(np.sort(scores[same]), candidates)
-    best = np.flatnonzero(below + above == (below + above).max())
+    true_negatives = np.searchsorted(np.sort(scores[~same]), candidates)
+    true_positives = same.sum() - np.searchsorted(np.sort(scores[same]), candidates)
+    correct = true_negatives + true_positives
+    best = np.flatnonzero(correct == correct.max())
     return float(candidates[best[len(best) // 2]])

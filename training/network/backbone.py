@@ -1,24 +1,23 @@
-"""InceptionResnetV1 without its head: a crop in, 1792 features out.
+"""InceptionResnetV1 without its head: crops -> 1792 features each.
 
 Szegedy et al., "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning", 2016,
 https://arxiv.org/abs/1602.07261, with the layer names and the VGGFace2 weights of facenet-pytorch (20180402-114759).
 
-The network is written once, over an arithmetic that says what a convolution is: in floating point here, watched by
-observers or in int8 in `training.network.quantize`. BatchNorm is folded into the convolutions, which changes
-nothing: the
-trunk stays frozen.
+The network is written once, in terms of a Backend that implements the layers: in floating point here, with observers or
+in int8 in `training.network.quantize`. The backbone is never trained, so BatchNorm is folded into the convolutions.
 """
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Dict, NamedTuple, Protocol, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 
-WEIGHTS_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
+from settings import torch_home_from_env
+
+PRETRAINED = "20180402-114759-vggface2"  # identifies the weights, however they are stored
+WEIGHTS_URL = f"https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/{PRETRAINED}.pt"
 FEATURES = 1792
 EMBEDDING = 512
 BATCHNORM_EPS = 1e-3
@@ -28,7 +27,10 @@ Pair = Tuple[int, int]
 
 
 class Conv(NamedTuple):
-    """One convolution with everything that follows from the weights folded in. weight: [out, in, h, w]."""
+    """One convolution with BatchNorm and residual scale folded in.
+
+    weight: [out, in, h, w]; bias: [out]; stride, padding: (vertical, horizontal); relu: followed by a ReLU.
+    """
 
     weight: torch.Tensor
     bias: torch.Tensor
@@ -38,10 +40,10 @@ class Conv(NamedTuple):
 
 
 class Backend(Protocol):
-    """What the network is computed in. Tensors are [N, C, H, W]; `name` names the layer whose output it is."""
+    """Implementation of the layers. Tensors are [N, C, H, W]; `name` is the layer's name."""
 
     def input(self, crops: torch.Tensor) -> torch.Tensor:
-        """uint8 crops [N, 3, 160, 160] RGB -> normalised network input."""
+        """Normalise crops, uint8 [N, 3, 160, 160] RGB."""
 
     def conv(self, x: torch.Tensor, name: str) -> torch.Tensor: ...
 
@@ -50,19 +52,18 @@ class Backend(Protocol):
     def add(self, x: torch.Tensor, y: torch.Tensor, name: str, relu: bool) -> torch.Tensor: ...
 
     def output(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, C, H, W] -> float32 mean over the picture, [N, C]."""
+        """Average over height and width: [N, C, H, W] -> float32 [N, C]."""
 
 
 def load_pretrained() -> State:
-    """The VGGFace2 state dict of facenet-pytorch, from TORCH_HOME where it is, else downloaded there (107 MB)."""
-    home = os.getenv("TORCH_HOME") or os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")
-    folder = Path(home).expanduser() / "checkpoints"
+    """Load facenet-pytorch's VGGFace2 state dict, float32, from TORCH_HOME. Downloads it first if missing (107 MB)."""
+    folder = torch_home_from_env() / "checkpoints"
     state: State = torch.hub.load_state_dict_from_url(WEIGHTS_URL, model_dir=str(folder), map_location="cpu")
     return {name: tensor.float() for name, tensor in state.items()}
 
 
 def _geometry() -> dict[str, tuple[Pair, Pair]]:
-    """Stride and padding of the convolutions that have any; the others have stride 1 and no padding."""
+    """Return (stride, padding) by layer name, for the convolutions with a stride above 1 or with padding."""
     one, two, none = (1, 1), (2, 2), (0, 0)
     geometry = {
         "conv2d_1a": (two, none),
@@ -93,13 +94,13 @@ def _residual_scale(name: str) -> float:
 
 
 def fold(state: State) -> dict[str, Conv]:
-    """The state dict's convolutions by layer name, in order, BatchNorm and residual scales folded into them."""
+    """Fold BatchNorm and residual scales into the convolutions -> by layer name, in the order of the state dict."""
     geometry = _geometry()
     convs: dict[str, Conv] = {}
     for key, weight in state.items():
         if not key.endswith(("conv.weight", "conv2d.weight")):
             continue
-        if key.endswith(".conv2d.weight"):  # the 1x1 convolution that closes a residual block: no BatchNorm, no ReLU
+        if key.endswith(".conv2d.weight"):  # the last 1x1 convolution of a residual block: no BatchNorm, no ReLU
             name = key[: -len(".weight")]
             scale = _residual_scale(name)
             convs[name] = Conv(weight * scale, state[f"{name}.bias"] * scale, (1, 1), (0, 0), relu=False)
@@ -112,79 +113,85 @@ def fold(state: State) -> dict[str, Conv]:
     return convs
 
 
-def parameters(state: State, classes: int) -> int:
-    """Parameters of the network that is trained: the trunk as published, Linear(1792, 512), Linear(512, classes)."""
-    trunk: int = sum(
+def count_parameters(state: State, classes: int) -> int:
+    """Count the parameters of the trained network: backbone as published, Linear(1792, 512), Linear(512, classes)."""
+    backbone: int = sum(
         tensor.numel()
         for name, tensor in state.items()
         if not name.startswith(("last_", "logits")) and "running" not in name and "num_batches" not in name
     )
-    return trunk + FEATURES * EMBEDDING + (EMBEDDING + 1) * classes
+    return backbone + FEATURES * EMBEDDING + (EMBEDDING + 1) * classes
+
+
+def pretrained_layer(state: State) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return weight [512, 1792] and bias [512] of the published network's last layer, BatchNorm folded into it."""
+    gain = state["last_bn.weight"] / torch.sqrt(state["last_bn.running_var"] + BATCHNORM_EPS)
+    bias = state["last_bn.bias"] - state["last_bn.running_mean"] * gain
+    return state["last_linear.weight"] * gain[:, None], bias
 
 
 def embed_pretrained(state: State, features: torch.Tensor) -> torch.Tensor:
-    """Features [N, 1792] -> the published network's embeddings [N, 512], of length 1."""
-    gain = state["last_bn.weight"] / torch.sqrt(state["last_bn.running_var"] + BATCHNORM_EPS)
-    bias = state["last_bn.bias"] - state["last_bn.running_mean"] * gain
-    return F.normalize(F.linear(features, state["last_linear.weight"] * gain[:, None], bias), dim=1)
+    """Compute the published network's embeddings, [N, 512] of length 1, from features [N, 1792]."""
+    return F.normalize(F.linear(features, *pretrained_layer(state)), dim=1)
 
 
-def normalised(crops: torch.Tensor) -> torch.Tensor:
-    """uint8 -> float32 in [-1, 1], as the pretrained network was trained."""
+def normalise(crops: torch.Tensor) -> torch.Tensor:
+    """Scale uint8 pixels to float32 in [-1, 1], as in the training of the pretrained network."""
     return (crops.float() - 127.5) / 128
 
 
-def forward(a: Backend, crops: torch.Tensor) -> torch.Tensor:
-    """uint8 crops [N, 3, 160, 160] RGB -> features float32 [N, 1792]. The comments give C x H x W."""
-    x = a.input(crops)
-    x = a.conv(x, "conv2d_1a")  # 32 x 79 x 79
-    x = a.conv(x, "conv2d_2a")
-    x = a.conv(x, "conv2d_2b")  # 64 x 77 x 77
+def forward(backend: Backend, crops: torch.Tensor) -> torch.Tensor:
+    """Compute the features, float32 [N, 1792], of crops, uint8 [N, 3, 160, 160] RGB."""
+    # The comments give C x H x W.
+    x = backend.input(crops)
+    x = backend.conv(x, "conv2d_1a")  # 32 x 79 x 79
+    x = backend.conv(x, "conv2d_2a")
+    x = backend.conv(x, "conv2d_2b")  # 64 x 77 x 77
     x = F.max_pool2d(x, 3, 2)
-    x = a.conv(x, "conv2d_3b")
-    x = a.conv(x, "conv2d_4a")
-    x = a.conv(x, "conv2d_4b")  # 256 x 17 x 17
+    x = backend.conv(x, "conv2d_3b")
+    x = backend.conv(x, "conv2d_4a")
+    x = backend.conv(x, "conv2d_4b")  # 256 x 17 x 17
     for i in range(5):
-        x = _residual(a, x, f"repeat_1.{i}", branches=(1, 2, 3))
-    x = _reduction(a, x, "mixed_6a", branches=(1, 3))  # 896 x 8 x 8
+        x = _residual(backend, x, f"repeat_1.{i}", branches=(1, 2, 3))
+    x = _reduction(backend, x, "mixed_6a", branches=(1, 3))  # 896 x 8 x 8
     for i in range(10):
-        x = _residual(a, x, f"repeat_2.{i}", branches=(1, 3))
-    x = _reduction(a, x, "mixed_7a", branches=(2, 2, 3))  # 1792 x 3 x 3
+        x = _residual(backend, x, f"repeat_2.{i}", branches=(1, 3))
+    x = _reduction(backend, x, "mixed_7a", branches=(2, 2, 3))  # 1792 x 3 x 3
     for i in range(5):
-        x = _residual(a, x, f"repeat_3.{i}", branches=(1, 3))
-    x = _residual(a, x, "block8", branches=(1, 3), relu=False)
-    return a.output(x)
+        x = _residual(backend, x, f"repeat_3.{i}", branches=(1, 3))
+    x = _residual(backend, x, "block8", branches=(1, 3), relu=False)
+    return backend.output(x)
 
 
-def _branches(a: Backend, x: torch.Tensor, name: str, branches: Sequence[int]) -> list[torch.Tensor]:
-    """Side by side chains of convolutions; `branches` gives each chain's length."""
+def _branches(backend: Backend, x: torch.Tensor, name: str, branches: Sequence[int]) -> list[torch.Tensor]:
+    """Run parallel chains of convolutions. branches: number of convolutions in each chain."""
     out = []
     for number, length in enumerate(branches):
         y = x
         for i in range(length):
-            y = a.conv(y, f"{name}.branch{number}" + (f".{i}" if length > 1 else ""))
+            y = backend.conv(y, f"{name}.branch{number}" + (f".{i}" if length > 1 else ""))
         out.append(y)
     return out
 
 
-def _residual(a: Backend, x: torch.Tensor, name: str, branches: Sequence[int], relu: bool = True) -> torch.Tensor:
-    y = a.cat(_branches(a, x, name, branches), f"{name}.cat")
-    return a.add(a.conv(y, f"{name}.conv2d"), x, f"{name}.add", relu)
+def _residual(backend: Backend, x: torch.Tensor, name: str, branches: Sequence[int], relu: bool = True) -> torch.Tensor:
+    y = backend.cat(_branches(backend, x, name, branches), f"{name}.cat")
+    return backend.add(backend.conv(y, f"{name}.conv2d"), x, f"{name}.add", relu)
 
 
-def _reduction(a: Backend, x: torch.Tensor, name: str, branches: Sequence[int]) -> torch.Tensor:
-    return a.cat([*_branches(a, x, name, branches), F.max_pool2d(x, 3, 2)], f"{name}.cat")
+def _reduction(backend: Backend, x: torch.Tensor, name: str, branches: Sequence[int]) -> torch.Tensor:
+    return backend.cat([*_branches(backend, x, name, branches), F.max_pool2d(x, 3, 2)], f"{name}.cat")
 
 
 class Float:
-    """Floating point arithmetic, on whatever device and in whatever precision the convolutions are."""
+    """Backend in floating point, on the device and in the precision of the convolutions' weights."""
 
     def __init__(self, convs: dict[str, Conv]) -> None:
         self.convs = convs
 
     def input(self, crops: torch.Tensor) -> torch.Tensor:
         weight = self.convs["conv2d_1a"].weight
-        return normalised(crops.to(weight.device)).to(weight.dtype)
+        return normalise(crops.to(weight.device)).to(weight.dtype)
 
     def conv(self, x: torch.Tensor, name: str) -> torch.Tensor:
         conv = self.convs[name]

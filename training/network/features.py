@@ -1,4 +1,4 @@
-"""features: crops.npy -> features-PRECISION.npy, float32 [crops with a face, 1792], by the frozen trunk."""
+"""features: compute the frozen backbone's features -> features-PRECISION.npy, float32 [crops with a face, 1792]."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from model.recognizer import to_tensor
-from training.data.dataset import BATCH, crops_of, dataset
+from model.networks import to_tensor
+from training.data.dataset import BATCH, Dataset, dataset, read_crops
 from training.data.prepare import TRAIN
 from training.errors import TrainingError
 from training.network.backbone import FEATURES, Backend, Conv, Float, fold, forward, load_pretrained
@@ -24,12 +24,12 @@ SERVING_TORCH = "1.5.0"
 
 
 def default_precision() -> str:
-    """int8 where the kernels are those that serve; the head trained on fp32 features is as good."""
+    """Return int8 with the torch version that serves, otherwise fp32. Heads trained on either are equally accurate."""
     return INT8 if torch.__version__.split("+")[0] == SERVING_TORCH else FP32
 
 
-def backend(convs: dict[str, Conv], scales: dict[str, Scale] | None) -> Backend:
-    """To compute the trunk in: int8 with scales, else floating point; on a GPU, where there is one, in half."""
+def select_backend(convs: dict[str, Conv], scales: dict[str, Scale] | None) -> Backend:
+    """Return the backend for the backbone: int8 if there are scales, else float16 on a GPU, else float32."""
     if scales is not None:
         return Int8(convs, scales, pack(convs, quantize(convs)))
     if torch.cuda.is_available():
@@ -43,11 +43,14 @@ def backend(convs: dict[str, Conv], scales: dict[str, Scale] | None) -> Backend:
 
 
 def features(run: Run, precision: str, seed: int) -> None:
-    """Raises TrainingError where int8 is asked of another torch than the one that serves."""
+    """Run the step `features`, continuing an interrupted run. seed: selects the crops for the calibration of int8.
+
+    Raises TrainingError if earlier steps have not been run or this torch cannot compute int8 as serving does.
+    """
     if precision == INT8 and default_precision() != INT8:
         raise TrainingError(
-            f"int8 features need torch {SERVING_TORCH}, and this is {torch.__version__}: use --precision fp32 here, or "
-            "run under Python 3.8 with requirements.txt."
+            f"int8 features need torch {SERVING_TORCH}, but this is torch {torch.__version__}: use --precision fp32, "
+            "or run with Python 3.8 and requirements.txt."
         )
     inputs = {"align": run.identity("align"), "seed": seed}
     path = _path(run, precision)
@@ -55,30 +58,39 @@ def features(run: Run, precision: str, seed: int) -> None:
     def work() -> dict[str, Any]:
         data = dataset(run)
         convs = fold(load_pretrained())
-        scales = None
-        if precision == INT8:
-            train = data.rows[data.splits == TRAIN]
-            chosen = np.random.RandomState(seed).permutation(train)[:CALIBRATION_CROPS]
-            batches = tqdm(crops_of(run, np.sort(chosen)), total=-(-len(chosen) // BATCH), desc="calibrate")
-            scales = calibrate(convs, map(to_tensor, batches))
-        out = ResumableArray(path, (len(data.rows), FEATURES), np.float32, repr(inputs))
-        a = backend(convs, scales)
-        todo = data.rows[out.done :]
-        try:
-            with tqdm(total=len(data.rows), initial=out.done, desc="features", unit=" crops") as bar, torch.no_grad():
-                for crops in crops_of(run, todo):
-                    out.append(forward(a, to_tensor(crops)).cpu().numpy())
-                    bar.update(len(crops))
-            out.finish()
-        finally:
-            out.close()
+        scales = _calibrate(run, data, convs, seed) if precision == INT8 else None
+        array = ResumableArray(path, (len(data.rows), FEATURES), np.float32, repr(inputs))
+        _write_features(run, data, select_backend(convs, scales), array)
         return {"scales": scales}
 
     run.step(f"features-{precision}", inputs, [path.name], work)
 
 
+def _calibrate(run: Run, data: Dataset, convs: dict[str, Conv], seed: int) -> dict[str, Scale]:
+    """Calibrate int8 on a seeded sample of the training crops."""
+    train = data.rows[data.splits == TRAIN]
+    sample = np.random.RandomState(seed).permutation(train)[:CALIBRATION_CROPS]
+    batches = tqdm(read_crops(run, np.sort(sample)), total=-(-len(sample) // BATCH), desc="calibrate")
+    return calibrate(convs, map(to_tensor, batches))
+
+
+def _write_features(run: Run, data: Dataset, backend: Backend, array: ResumableArray) -> None:
+    """Compute and append the features that are missing in `array`, and close it."""
+    try:
+        with tqdm(total=len(data.rows), initial=array.done, desc="features", unit=" crops") as bar, torch.no_grad():
+            for crops in read_crops(run, data.rows[array.done :]):
+                array.append(forward(backend, to_tensor(crops)).cpu().numpy())
+                bar.update(len(crops))
+        array.finish()
+    finally:
+        array.close()
+
+
 def load_features(run: Run, precision: str) -> np.ndarray:
-    """[crops with a face, 1792], in the order of `dataset`, read from disk as they are needed."""
+    """Return the features, float32 [crops with a face, 1792] in the order of `dataset`, memory-mapped.
+
+    Raises TrainingError if the step `features` has not been run in this precision.
+    """
     run.record(f"features-{precision}")
     return np.load(_path(run, precision), mmap_mode="r")
 

@@ -1,4 +1,4 @@
-"""The trunk in int8: static post-training quantization, per channel for weights, for fbgemm (x86).
+"""The backbone in int8: static post-training quantization, per channel for weights, for fbgemm (x86).
 
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Backend-Only Inference", 2017,
 https://arxiv.org/abs/1712.05877, with PyTorch's observers and kernels.
@@ -10,7 +10,7 @@ from typing import Iterable, Sequence, Tuple
 
 import torch
 
-from training.network.backbone import Conv, Float, forward, normalised
+from training.network.backbone import Conv, Float, forward, normalise
 
 Scale = Tuple[float, int]  # scale and zero point of a layer's output
 
@@ -18,34 +18,34 @@ _QCONFIG = torch.quantization.get_default_qconfig("fbgemm")
 
 
 class Observed(Float):
-    """Floating point, with a histogram of every layer's output."""
+    """Backend in floating point that collects a histogram of every layer's output."""
 
     def __init__(self, convs: dict[str, Conv]) -> None:
         super().__init__(convs)
         self.observers: dict[str, torch.nn.Module] = {}
 
-    def _see(self, x: torch.Tensor, name: str) -> torch.Tensor:
+    def _observe(self, x: torch.Tensor, name: str) -> torch.Tensor:
         observer = self.observers.setdefault(name, _QCONFIG.activation())
         observer(x)
         return x
 
     def input(self, crops: torch.Tensor) -> torch.Tensor:
-        return self._see(super().input(crops), "input")
+        return self._observe(super().input(crops), "input")
 
     def conv(self, x: torch.Tensor, name: str) -> torch.Tensor:
-        return self._see(super().conv(x, name), name)
+        return self._observe(super().conv(x, name), name)
 
     def cat(self, xs: Sequence[torch.Tensor], name: str) -> torch.Tensor:
-        return self._see(super().cat(xs, name), name)
+        return self._observe(super().cat(xs, name), name)
 
     def add(self, x: torch.Tensor, y: torch.Tensor, name: str, relu: bool) -> torch.Tensor:
-        return self._see(super().add(x, y, name, relu), name)
+        return self._observe(super().add(x, y, name, relu), name)
 
 
 def calibrate(convs: dict[str, Conv], batches: Iterable[torch.Tensor]) -> dict[str, Scale]:
-    """Scale and zero point of every layer's output, from what real crops make of it.
+    """Return scale and zero point of every layer's output, by layer name, from its range on real crops.
 
-    batches: uint8 crops, each [N, 3, 160, 160] RGB.
+    batches: uint8 crops, each batch [N, 3, 160, 160] RGB.
     """
     observed = Observed(convs)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def calibrate(convs: dict[str, Conv], batches: Iterable[torch.Tensor]) -> dict[s
 
 
 def quantize_weight(weight: torch.Tensor) -> torch.Tensor:
-    """[out, ...] float32 -> the same as qint8, symmetric, one scale per output channel."""
+    """Quantize weights, float32 [out, ...], to qint8: symmetric, with one scale per output channel."""
     observer = _QCONFIG.weight()
     observer(weight)
     scales, zero_points = observer.calculate_qparams()
@@ -67,16 +67,17 @@ def quantize_weight(weight: torch.Tensor) -> torch.Tensor:
 
 
 class Int8:
-    """int8 arithmetic over packed weights; needs torch 1.5's kernels."""
+    """Backend in int8 with packed weights. It needs the kernels of torch 1.5."""
 
     def __init__(self, convs: dict[str, Conv], scales: dict[str, Scale], packed: list[torch.Tensor]) -> None:
+        """Take the results of `calibrate` and `pack`, the latter in the order of `convs`."""
         self.convs = convs
         self.scales = scales
         self.packed = dict(zip(convs, packed))
 
     def input(self, crops: torch.Tensor) -> torch.Tensor:
         scale, zero_point = self.scales["input"]
-        return torch.quantize_per_tensor(normalised(crops), scale, zero_point, torch.quint8)
+        return torch.quantize_per_tensor(normalise(crops), scale, zero_point, torch.quint8)
 
     def conv(self, x: torch.Tensor, name: str) -> torch.Tensor:
         conv = self.convs[name]
@@ -101,12 +102,12 @@ class Int8:
 
 
 def quantize(convs: dict[str, Conv]) -> list[torch.Tensor]:
-    """The weights as qint8, in the order of `convs`."""
+    """Quantize the weights of all convolutions to qint8, in the order of `convs`."""
     return [quantize_weight(conv.weight) for conv in convs.values()]
 
 
 def pack(convs: dict[str, Conv], weights: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Quantized weights in the layout that the kernels want."""
+    """Pack quantized weights, in the order of `convs`, into the kernels' memory layout."""
     return [
         torch.ops.quantized.conv2d_prepack(weight, conv.bias, conv.stride, conv.padding, (1, 1), 1)
         for weight, conv in zip(weights, convs.values())

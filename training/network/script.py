@@ -1,17 +1,16 @@
-"""The network as it is saved: uint8 crops in, logits and embeddings out, everything else inside.
+"""The network as it is saved: uint8 crops in, both embeddings out.
 
 The file is flat: the trace takes the packed weights as a list, the weights lie beside it as plain tensors and are
 packed once after loading. A file traced as a tree of 132 quantized modules computes the same and takes ten times as
 long to load.
 """
 
-# No `from __future__ import annotations`: torch 1.5 compiles what the annotations are, not what they are called.
+# No `from __future__ import annotations`: torch 1.5 compiles the annotations themselves, not their names.
 from typing import Dict, List, Optional, Tuple
 
 import torch
 from torch import nn
 
-from training.evaluation.gallery import Gallery
 from training.network.backbone import Conv, Float, forward
 from training.network.quantize import Int8, Scale, pack, quantize
 
@@ -30,30 +29,29 @@ class Backbone(nn.Module):
         return forward(Float({name: conv._replace(weight=weight) for (name, conv), weight in named}), crops)
 
 
-class Network(nn.Module):
-    """What is saved. Call `prepare` once after loading, then the module."""
+class EmbeddingScript(nn.Module):
+    """The saved module: (uint8 crops) -> (generic, tuned), each [N, 512]. Call `prepare` once after loading."""
 
     weights: List[torch.Tensor]
     biases: List[torch.Tensor]
     strides: List[List[int]]
     paddings: List[List[int]]
     ready: List[torch.Tensor]
-    embedding: torch.Tensor
-    means: torch.Tensor
-    hubness: torch.Tensor
-    units: torch.Tensor
+    generic: torch.Tensor
+    generic_bias: torch.Tensor
+    tuned: torch.Tensor
 
     def __init__(
         self,
         convs: Dict[str, Conv],
         scales: Optional[Dict[str, Scale]],
-        embedding: torch.Tensor,
-        gallery: Gallery,
-        slope: float,
-        intercept: float,
+        generic: Tuple[torch.Tensor, torch.Tensor],
+        tuned: torch.Tensor,
         size: int,
     ) -> None:
-        """embedding: [512, 1792]; scales: None for fp32; size: of a crop's side, pixels."""
+        """scales: None for fp32; generic: weight [512, 1792] and bias [512]; tuned: weight [512, 1792]; size: of a
+        crop's side in pixels.
+        """
         super().__init__()
         self.int8 = scales is not None
         self.weights = quantize(convs) if self.int8 else [conv.weight for conv in convs.values()]
@@ -61,16 +59,12 @@ class Network(nn.Module):
         self.strides = [list(conv.stride) for conv in convs.values()]
         self.paddings = [list(conv.padding) for conv in convs.values()]
         self.ready = []
-        self.register_buffer("embedding", embedding.half())
-        self.register_buffer("means", torch.from_numpy(gallery.means))
-        self.register_buffer("hubness", torch.from_numpy(gallery.hubness))
-        self.register_buffer("units", torch.zeros(0))  # the means, of length 1
-        self.slope, self.intercept = slope, intercept
-        norm = gallery.normalisation
-        self.cohort, self.probe_weight, self.person_weight = norm.cohort, norm.probe, norm.person
+        self.register_buffer("generic", generic[0].half())
+        self.register_buffer("generic_bias", generic[1])
+        self.register_buffer("tuned", tuned.half())
         example = torch.zeros(1, 3, size, size, dtype=torch.uint8)
         weights = pack(convs, self.weights) if self.int8 else self.weights
-        self.trunk = torch.jit.trace(Backbone(convs, scales), (example, weights), check_trace=False)
+        self.backbone = torch.jit.trace(Backbone(convs, scales), (example, weights), check_trace=False)
 
     @torch.jit.export
     def prepare(self) -> None:
@@ -83,17 +77,11 @@ class Network(nn.Module):
                 )
             else:
                 self.ready.append(self.weights[i])
-        self.embedding = self.embedding.float()
-        self.units = nn.functional.normalize(self.means, p=2.0, dim=1)
+        self.generic = self.generic.float()
+        self.tuned = self.tuned.float()
 
     def forward(self, crops: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        features = self.trunk(crops, self.ready)
-        embeddings = nn.functional.normalize(nn.functional.linear(features, self.embedding), p=2.0, dim=1)
-        scores = nn.functional.linear(embeddings, self.units)
-        # As `training.evaluation.gallery.Gallery.scores` says.
-        cohort = min(self.cohort, scores.size(1) - 1)
-        if cohort > 0:
-            best = torch.topk(scores, cohort + 1, dim=1)[0]
-            scores = scores - self.probe_weight * best[:, 1:].mean(dim=1, keepdim=True)
-        scores = scores - self.person_weight * self.hubness
-        return self.slope * scores + self.intercept, embeddings
+        features = self.backbone(crops, self.ready)
+        generic = nn.functional.linear(features, self.generic, self.generic_bias)
+        tuned = nn.functional.linear(features, self.tuned)
+        return nn.functional.normalize(generic, p=2.0, dim=1), nn.functional.normalize(tuned, p=2.0, dim=1)

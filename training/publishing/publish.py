@@ -1,87 +1,65 @@
-"""publish, versions, rollback: a model into S3, what is there, and serving an older one again."""
+"""publish: a version with its network and gallery, into a folder or S3."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from model.errors import ModelUnavailable
-from model.store import FILE, POINTER, Pointer, fetch
-from training.errors import TrainingError, log
-from training.publishing.store import Version, megabytes, open_s3, open_store
+from tqdm import tqdm
+
+from storage.blobs import BlobStore
+from storage.cache import CachedStore
+from storage.networks import OWN_POINTER, POINTER, Pointer, check_version, read_pointer
+from training.errors import log
+from training.store import latest, megabytes, open_store, point
 
 
 def publish(models: Path, to: str, dry_run: bool = False) -> Pointer:
-    """Upload what `models`/latest.json points to, to s3://bucket/prefix, and point to it. Raises TrainingError.
+    """Copy the version that `models`/latest.json points to, to s3://bucket/prefix, and point to it. Raises
+    TrainingError.
 
     dry_run: check all that can be checked without writing, and say what would be done. The version is written first and
-    the pointer last: unless it is the writing itself that fails, an error leaves the pointer as it was.
+    the pointer last: any earlier error leaves the pointer as it was. Of two processes that publish at the same time one
+    is told that the other was first.
     """
-    try:
-        path, pointer = fetch(str(models))
-    except ModelUnavailable as error:
-        raise TrainingError(f"{error}") from error
-    with open_s3(to) as store:
-        there = store.holds(pointer)
-        current = store.current()
-        before = current.version if current else "nothing"
-        if there:
-            log(f"{pointer.version} is there already")
-        elif dry_run:
-            log(f"would upload {megabytes(pointer.bytes)} to {store.url(pointer.file)}")
-        else:
-            store.upload(path, pointer)
-        if current == pointer:
-            log(f"{to} serves {pointer.version} already")
-        elif dry_run:
-            log(f"would point {store.url(POINTER)} from {before} to {pointer.version}")
-        else:
-            store.point(pointer)
-            log(f"{to} now serves {pointer.version}, before it was {before}")
+    with open_store(str(models)) as source:
+        store = CachedStore(source)
+        pointer = read_pointer(store)
+        check_version(store, pointer)
+        with open_store(to) as target:
+            current, etag = latest(target)
+            _copy(source, target, pointer, dry_run)
+            _serve(target, pointer, current, etag, dry_run)
     if dry_run:
         log("dry run: nothing was written")
     return pointer
 
 
-def versions(uri: str) -> list[Version]:
-    """Those in a folder or s3://bucket/prefix, oldest first. Raises TrainingError."""
-    with open_store(uri) as store:
-        return store.versions()
+def _copy(source: BlobStore, target: BlobStore, pointer: Pointer, dry_run: bool) -> None:
+    """Copy the objects that are not there yet, the version's own pointer last."""
+    prefix = f"{pointer.version}/"
+    there = {entry.key: entry.bytes for entry in target.list(prefix)}
+    missing = [entry for entry in source.list(prefix) if there.get(entry.key) != entry.bytes]
+    if not missing:
+        log(f"{pointer.version} is there already")
+        return
+    size = sum(entry.bytes for entry in missing)
+    if dry_run:
+        log(f"would upload {megabytes(size)} to {target.uri}/{prefix}")
+        return
+    with tqdm(total=size, unit="B", unit_scale=True, desc=f"upload {pointer.version}") as bar:
+        for entry in sorted(missing, key=lambda entry: entry.key == prefix + OWN_POINTER):
+            path = source.local_path(entry.key)
+            if path is None:
+                raise AssertionError("versions are published from a folder")
+            target.put_file(entry.key, path, bar.update)
 
 
-def table(found: Sequence[Version]) -> str:
-    """To print, without a newline at its end; `*` marks the current version."""
-    if not found:
-        return "There are no versions."
-    sizes = [megabytes(one.bytes) for one in found]
-    width = max(map(len, sizes))
-    head = f"  {'version':17}  {'size':>{width}}  created"
-    rows = [
-        f"{'*' if one.current else ' '} {one.version:17}  {size:>{width}}  {one.created.isoformat(timespec='seconds')}"
-        for one, size in zip(found, sizes)
-    ]
-    return "\n".join([head, *rows])
-
-
-def rollback(uri: str, version: str) -> None:
-    """Point latest.json of a folder or s3://bucket/prefix at a version that is there. Raises TrainingError.
-
-    The pointer is written last: unless it is the writing itself that fails, an error leaves it as it was.
-    """
-    with open_store(uri) as store:
-        found = {one.version: one for one in store.versions()}
-        if version not in found:
-            there = f"there are {', '.join(found)}" if found else "there are none at all"
-            raise TrainingError(f"{uri} has no version {version}: {there}.")
-        if found[version].current:
-            log(f"{uri} serves {version} already, nothing is changed")
-            return
-        digest = store.sha256(version)
-        if not version.endswith(f"-{digest[:8]}"):
-            raise TrainingError(
-                f"{version}/{FILE} in {uri} is not the file that was published: its checksum starts with {digest[:8]}. "
-                f"{POINTER} is as it was."
-            )
-        store.point(Pointer.to(version, digest, found[version].bytes, found[version].created))
-    before = next((one.version for one in found.values() if one.current), "nothing that is there")
-    log(f"{uri} now serves {version}, before it was {before}")
+def _serve(target: BlobStore, pointer: Pointer, current: Pointer | None, etag: str | None, dry_run: bool) -> None:
+    before = current.version if current else "nothing"
+    if current == pointer:
+        log(f"{target.uri} serves {pointer.version} already")
+    elif dry_run:
+        log(f"would point {target.uri}/{POINTER} from {before} to {pointer.version}")
+    else:
+        point(target, pointer, etag)
+        log(f"{target.uri} now serves {pointer.version}, before it was {before}")

@@ -1,0 +1,103 @@
+"""The app: builds the Lambda functions from settings, service and wire format. Only this module knows all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from api.bulk import BulkRecognition, OpenBucket
+from api.cors import Cors
+from api.dialects import native
+from api.errors import BadRequest
+from api.lambda_events import EventAdapter, RestApiAdapter, adapter_for
+from api.router import Router
+from api.routes import native_routes
+from api.telemetry import Telemetry
+from model.detection.detector import Detector
+from model.processor import use_threads
+from service.errors import ModelUnavailable
+from service.faces import FaceService
+from settings import Settings, limit_convolution_cache, s3_settings_from_env
+from storage.blobs import BlobStore, open_blobs
+from storage.live import LiveModel
+from storage.networks import BUNDLED
+from storage.s3_settings import BULK_POLICY, SERVING_POLICY
+
+
+@dataclass(frozen=True)
+class App:
+    """The Lambda functions: `handle` for requests, `on_upload` for photos that are uploaded to a bucket."""
+
+    service: FaceService
+    router: Router
+    bulk: BulkRecognition
+    telemetry: Telemetry
+
+    def handle(self, event: Any, context: Any) -> dict[str, Any]:
+        """Respond to an event of any event source in its own format. Errors become responses too."""
+        started, request_id = perf_counter(), context.aws_request_id
+        adapter: EventAdapter = RestApiAdapter()  # for events of an unknown source
+        try:
+            adapter = adapter_for(event)
+            request = adapter.parse(event, request_id)
+        except BadRequest as error:
+            reply = self.router.refuse(error, request_id)
+        else:
+            reply = self.router.answer(request)
+        rendered = adapter.render(reply.response)
+        ms = (perf_counter() - started) * 1000
+        self.telemetry.request(request_id, reply.response.status, reply.outcome, ms)
+        return rendered
+
+    def on_upload(self, event: Any, context: Any) -> dict[str, int]:
+        """Process the photos of an S3 notification. -> number of photos by outcome, see api/bulk.py."""
+        return self.bulk.process_event(event, context.aws_request_id)
+
+
+def create_app(settings: Settings, live: LiveModel | None = None) -> App:
+    """Prepare the process and load the model. live: None for the model that the settings name.
+
+    If the model cannot be loaded, the app is created anyway: requests get 503 until loading succeeds.
+    """
+    limit_convolution_cache()
+    if settings.memory_mb and not settings.threads_set:
+        use_threads(settings.memory_mb)
+    app = compose(settings, FaceService(live or _live_model(settings), Detector()))
+    try:
+        app.telemetry.log.info("model loaded", model_version=app.service.model().version)
+    except ModelUnavailable as error:
+        app.telemetry.log.error("no model at start", reason=str(error))
+    return app
+
+
+def open_bucket(name: str) -> BlobStore:
+    """Open the bucket that photos are uploaded to."""
+    return open_blobs(f"s3://{name}", s3_settings_from_env(), BULK_POLICY)
+
+
+def compose(
+    settings: Settings, service: FaceService, open_bucket: OpenBucket = open_bucket, log: Logger | None = None
+) -> App:
+    """Build an app around a service. log: None for the default logger."""
+    telemetry = Telemetry(service.version, settings.metrics, log)
+    return App(
+        service=service,
+        router=Router(
+            native_routes(service),
+            native.encode_problem,
+            telemetry.bug,
+            Cors(settings.cors_origins),
+            settings.api_key,
+        ),
+        bulk=BulkRecognition(service, telemetry, open_bucket),
+        telemetry=telemetry,
+    )
+
+
+def _live_model(settings: Settings) -> LiveModel:
+    uri = settings.model_uri or BUNDLED
+    # The environment is read again each time: Lambda renews the credentials in it.
+    return LiveModel(lambda: open_blobs(uri, s3_settings_from_env(), SERVING_POLICY), refresh=uri != BUNDLED)

@@ -1,0 +1,101 @@
+"""Settings from environment variables. No other module of the service or the training reads the environment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Mapping, MutableMapping
+
+from storage.s3_settings import S3Settings
+
+TRUE = ("1", "y", "yes", "t", "true", "on")
+FALSE = ("0", "n", "no", "f", "false", "off")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one app, which serves the bundled model to any page unless told otherwise.
+
+    model_uri: folder or s3://bucket/prefix, empty for the bundled model; cors_origins: of the pages that may read
+    responses, "*" for any; api_key: requests must send it, unless it is empty; metrics: publish them; memory_mb: of the
+    Lambda function, None elsewhere; threads_set: the number of threads is set by OMP_NUM_THREADS.
+    """
+
+    model_uri: str = ""
+    cors_origins: tuple[str, ...] = ("*",)
+    api_key: str = ""
+    metrics: bool = True
+    memory_mb: int | None = None
+    threads_set: bool = False
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        """Read the environment. An empty variable counts as unset. Raises ValueError."""
+        memory = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        return cls(
+            model_uri=environ.get("MODEL_URI") or "",
+            cors_origins=_origins(environ.get("CORS_ORIGIN") or "*"),
+            api_key=environ.get("API_KEY") or "",
+            metrics=not _flag(environ, "POWERTOOLS_METRICS_DISABLED"),
+            memory_mb=int(memory) if memory else None,
+            threads_set=bool(environ.get("OMP_NUM_THREADS")),
+        )
+
+
+def limit_convolution_cache(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Let torch keep 64 prepared convolutions, unless the environment sets another number.
+
+    torch 1.5 keeps what it has prepared for each input shape of a convolution, up to 1,024 of them, and photos and
+    groups of faces come in all shapes: half a gigabyte after a few hundred photos. torch reads the variable when it
+    runs its first convolution, so call this before.
+    """
+    environ.setdefault("LRU_CACHE_CAPACITY", "64")
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    """Split at commas. A star among the origins stands for all of them."""
+    origins = tuple(origin.strip().rstrip("/") for origin in text.split(","))
+    return ("*",) if "*" in origins else origins
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    value = (environ.get(name) or "false").lower()
+    if value not in TRUE + FALSE:
+        raise ValueError(f"{name} is neither true nor false.")
+    return value in TRUE
+
+
+def s3_settings_from_env() -> S3Settings:
+    """Read AWS's own variables. An empty one counts as not set."""
+    return S3Settings(
+        region=_first("AWS_REGION", "AWS_DEFAULT_REGION"),
+        access_key=_first("AWS_ACCESS_KEY_ID"),
+        secret_key=_first("AWS_SECRET_ACCESS_KEY"),
+        session_token=_first("AWS_SESSION_TOKEN"),
+        endpoint=_first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    )
+
+
+def _first(*names: str) -> str | None:
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
+
+
+def model_uri_from_env() -> str | None:
+    """Read where models are published, None if it is not set."""
+    return _first("MODEL_URI")
+
+
+def torch_home_from_env() -> Path:
+    """Read the folder in which torch keeps pretrained weights."""
+    home = _first("TORCH_HOME")
+    return Path(home).expanduser() if home else _cache_home() / "torch"
+
+
+def download_folder_from_env() -> Path:
+    """Read the folder for downloads: $XDG_CACHE_HOME/face-recognition, or ~/.cache/face-recognition."""
+    return _cache_home() / "face-recognition"
+
+
+def _cache_home() -> Path:
+    return Path(_first("XDG_CACHE_HOME") or "~/.cache").expanduser()

@@ -1,0 +1,182 @@
+"""Published versions: `latest.json` beside `<version>/`, in a folder or below an S3 prefix.
+
+    latest.json                             the pointer: which version is served
+    <version>/model.pt                      the network
+    <version>/galleries/<collection>/       the people it was published with, read-only (storage/galleries.py)
+    <version>/probes.safetensors            embeddings that show what enrolling costs; not served
+    <version>/version.json                  the version's own pointer, written last
+
+Versions never change once they are complete, and the pointer is written last. So a reader sees the old version or the
+new one, never half of one.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import json
+import re
+import zipfile
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from model.calibration import Calibration
+from model.errors import EmbeddingMismatch, NetworkFormatError
+from model.gallery import Gallery
+from model.networks import CONFIG, EmbeddingNetwork, NetworkConfig
+from storage.blobs import BlobStore
+from storage.cache import CachedStore, Item
+from storage.errors import CorruptData
+from storage.fields import describe, pick
+from storage.galleries import Manifest, read_gallery, read_manifest
+
+BUNDLED = str(Path(__file__).resolve().parent.parent / "model" / "bundled")
+POINTER, OWN_POINTER = "latest.json", "version.json"
+FILE, PROBES = "model.pt", "probes.safetensors"
+POINTER_BYTES = 1 << 16  # at most; it has about 400
+VERSION = re.compile(r"[0-9]{8}-[0-9a-f]{8}")  # day, and the start of a checksum
+COLLECTION = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The content of latest.json.
+
+    file: key of the network; sha256, bytes: of it; created: ISO 8601, UTC; collection: the people it was published
+    with; manifest_sha256: of that collection's manifest.
+    """
+
+    version: str
+    file: str
+    sha256: str
+    bytes: int
+    created: str
+    collection: str
+    manifest_sha256: str
+
+    @classmethod
+    def parse(cls, text: builtins.bytes | str, name: str = POINTER) -> Pointer:
+        """Fields that it does not know are ignored. name: of the file, for messages. Raises CorruptData."""
+        try:
+            content = json.loads(text)
+            if isinstance(content, dict) and "file" in content and "collection" not in content:
+                raise CorruptData(
+                    f"{name} names a model of an earlier release, which held network and people in one file: export it "
+                    "again with `python -m training export`.",
+                    "the published model is of an earlier release: export it again",
+                )
+            pointer = cls(**pick(cls, content))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise _broken(name, f"it cannot be read: {describe(error)}") from error
+        # Version and collection become parts of keys, so nothing else may stand in them.
+        if not (VERSION.fullmatch(pointer.version) and COLLECTION.fullmatch(pointer.collection)):
+            raise _broken(name, "version or collection have an unknown form")
+        if pointer.collection.strip(".") == "" or pointer.file != f"{pointer.version}/{FILE}":
+            raise _broken(name, "it names another file than its version's")
+        return pointer
+
+    @classmethod
+    def to(cls, sha256: str, bytes: int, collection: str, manifest_sha256: str, created: datetime) -> Pointer:
+        """Point to a network and its collection. The version is named after the day and both checksums."""
+        version = f"{created:%Y%m%d}-{_digest(sha256, manifest_sha256)}"
+        file = f"{version}/{FILE}"
+        return cls(version, file, sha256, bytes, created.isoformat(timespec="seconds"), collection, manifest_sha256)
+
+    @property
+    def gallery(self) -> str:
+        """Prefix of the collection's keys."""
+        return f"{self.version}/galleries/{self.collection}/"
+
+    @property
+    def network(self) -> Item:
+        return Item(self.file, self.sha256, self.bytes)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
+
+
+def _broken(name: str, why: str) -> CorruptData:
+    return CorruptData(f"{name} is not a pointer to a model: {why}.", f"{name} is not a pointer to a model")
+
+
+class Snapshot(NamedTuple):
+    """A version that is loaded. path: of the network's file; digests: SHA-256 of the objects it consists of."""
+
+    pointer: Pointer
+    path: Path
+    network: EmbeddingNetwork
+    gallery: Gallery
+    digests: frozenset[str]
+
+    @property
+    def version(self) -> str:
+        return self.pointer.version
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration of the embedding that the gallery holds."""
+        return self.network.config.calibrations[self.gallery.spec.name]
+
+    def embed(self, crops: np.ndarray) -> np.ndarray:
+        """uint8 crops [N, size, size, 3] RGB -> the embedding that the gallery holds, float32 [N, size]."""
+        return self.network.embed(crops, self.gallery.spec.name)
+
+
+def read_pointer(store: CachedStore) -> Pointer:
+    """Read which version is the current one. Raises StorageError."""
+    return Pointer.parse(store.read(POINTER, POINTER_BYTES))
+
+
+def load_version(store: CachedStore, pointer: Pointer) -> Snapshot:
+    """Fetch, verify and load a version. Raises StorageError, FormatError."""
+    path = store.fetch(pointer.network)
+    manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
+    network = EmbeddingNetwork(path)
+    gallery = _read_gallery(store, pointer, manifest, network.config)
+    digests = {pointer.sha256, pointer.manifest_sha256, *(segment.sha256 for segment in manifest.segments)}
+    return Snapshot(pointer, path, network, gallery, frozenset(digests))
+
+
+def check_version(store: CachedStore, pointer: Pointer) -> None:
+    """Fetch and verify all that is served of a version, as `load_version` does but without running the network.
+
+    So this works with every version of torch. Raises StorageError, FormatError.
+    """
+    config = read_config(store.fetch(pointer.network))
+    manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
+    _read_gallery(store, pointer, manifest, config)
+
+
+def _read_gallery(store: CachedStore, pointer: Pointer, manifest: Manifest, config: NetworkConfig) -> Gallery:
+    """Raises StorageError; EmbeddingMismatch where it holds other embeddings than the network's."""
+    spec = manifest.embedding
+    if config.specs.get(spec.name) != spec:
+        raise EmbeddingMismatch(
+            f"The collection {manifest.collection} holds embeddings `{spec.name}` of another network ({spec.digest}): "
+            "they cannot be compared with this one's."
+        )
+    return read_gallery(store, pointer.gallery, manifest, config.calibrations[spec.name].normalization)
+
+
+def read_config(path: Path) -> NetworkConfig:
+    """Read a network's configuration without loading the network. Raises NetworkFormatError."""
+    try:
+        with zipfile.ZipFile(path) as archive:  # TorchScript is one
+            name = next(name for name in archive.namelist() if name.endswith(f"/extra/{CONFIG}"))
+            return NetworkConfig.parse(archive.read(name).decode())
+    except (OSError, zipfile.BadZipFile, StopIteration, ValueError, RuntimeError) as error:
+        raise NetworkFormatError("The model file is not one that this project wrote.") from error
+
+
+def load_current(blobs: BlobStore) -> Snapshot:
+    """Load the current version of a store. Raises StorageError, FormatError."""
+    store = CachedStore(blobs)
+    return load_version(store, read_pointer(store))

@@ -1,0 +1,150 @@
+"""Errors in responses, and bugs, which are described in the log only."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import logging
+from typing import Any
+
+import pytest
+
+import api.errors
+import model.errors
+import service.errors
+from api.problems import INTERNAL, TABLE, Problem, attempt, describe_error
+from app import App, compose
+from service.results import Identification, IdentifyOptions
+from settings import Settings
+from testing.events import recorded, upload
+from testing.paths import SAMPLES
+from tests.services import FailingService, FixedService
+
+PHOTO = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
+PRIVATE = ["Kofi", "Annan", "secret-name", base64.b64encode(PHOTO).decode()[100:160]]
+INTERNALS = ["Traceback", ".py", "site-packages", "/work", "/tmp", "ZeroDivision", "line "]
+SERVICE_ERRORS = (service.errors.NoFace, service.errors.ModelUnavailable)
+
+
+def app(error: Exception) -> App:
+    return compose(Settings(metrics=False), FailingService(error))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (api.errors.BadParameter("`top` is too large."), Problem(400, "bad_parameter", "`top` is too large.")),
+        (
+            api.errors.Unauthorized("No key."),
+            Problem(401, "unauthorized", "No key.", {"WWW-Authenticate": "ApiKey"}),
+        ),
+        (
+            api.errors.MethodNotAllowed("GET, HEAD"),
+            Problem(405, "method_not_allowed", "This path takes GET, HEAD.", {"Allow": "GET, HEAD"}),
+        ),
+        (model.errors.ImageTooLarge("Too many pixels."), Problem(413, "too_large", "Too many pixels.")),
+        (service.errors.NoFace("No face."), Problem(422, "no_face", "No face.")),
+        (
+            service.errors.ModelUnavailable("No model."),
+            Problem(503, "model_unavailable", "No model.", {"Retry-After": "5"}),
+        ),
+    ],
+    ids=lambda value: value.code if isinstance(value, Problem) else "",
+)
+def test_errors_with_a_status_and_a_code(error: Exception, expected: Problem) -> None:
+    assert describe_error(error) == expected
+
+
+def test_every_error_of_the_wire_format_has_a_status() -> None:
+    classes = [found for _, found in inspect.getmembers(api.errors, inspect.isclass)]
+    classes.remove(api.errors.ApiError)
+    assert len(classes) == 7
+    assert set(classes) <= set(TABLE)
+    assert set(SERVICE_ERRORS) <= set(TABLE)
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, KeyError, service.errors.ServiceError])
+def test_everything_else_is_a_bug(kind: type[Exception]) -> None:
+    problem = describe_error(kind("secret"))
+    assert (problem.status, problem.code, problem.headers) == (500, INTERNAL, {})
+    assert "secret" not in problem.message
+
+
+def test_subclass_is_treated_as_its_base_class() -> None:
+    class Throttled(service.errors.ModelUnavailable):
+        retry_after = 30
+
+    assert describe_error(Throttled("Later.")) == Problem(503, "model_unavailable", "Later.", {"Retry-After": "30"})
+
+
+def test_attempt() -> None:
+    bugs: list[Exception] = []
+
+    def fail(error: Exception) -> Any:
+        raise error
+
+    assert attempt(lambda: 7, bugs.append) == 7
+    found = attempt(lambda: fail(service.errors.NoFace("No face.")), bugs.append)
+    assert isinstance(found, Problem)
+    assert (found.code, bugs) == ("no_face", [])
+    bug = ZeroDivisionError()
+    assert attempt(lambda: fail(bug), bugs.append) == describe_error(bug)
+    assert bugs == [bug]
+    with pytest.raises(KeyError):
+        attempt(lambda: fail(KeyError()), bugs.append, let_through=(KeyError,))
+    assert bugs == [bug]
+
+
+class ChainedBug(FixedService):
+    """Raises an error that quotes the request, in its message and in that of its cause."""
+
+    def identify(self, image: bytes, options: IdentifyOptions) -> Identification:
+        try:
+            raise KeyError(f"secret-name.jpg {base64.b64encode(image).decode()}")
+        except KeyError as error:
+            raise ZeroDivisionError("Kofi Annan in secret-name.jpg") from error
+
+
+def test_bug_is_described_in_the_log_only(context: Any, lines: Any) -> None:
+    answer = compose(Settings(), ChainedBug()).handle(upload(PHOTO, "secret-name.jpg"), context)
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, INTERNAL)
+    for inside in INTERNALS + PRIVATE:
+        assert inside not in answer["body"]
+    bug, answered = (line for line in lines() if "_aws" not in line)
+    assert (bug["message"], bug["error"], bug["request_id"]) == ("bug", "ZeroDivisionError", "request-1")
+    assert "test_problems.py" in bug["stack"][-1]
+    assert any("routes.py" in frame for frame in bug["stack"])
+    assert answered["status"] == 500
+    for private in PRIVATE:
+        assert private not in json.dumps(bug, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(("level", "there"), [(logging.INFO, False), (logging.DEBUG, True)])
+def test_message_of_a_bug_is_logged_at_debug_level(level: int, there: bool, context: Any, lines: Any) -> None:
+    broken = app(ZeroDivisionError("division by zero"))
+    before = broken.telemetry.log.log_level
+    broken.telemetry.log.setLevel(level)
+    try:
+        broken.handle(upload(PHOTO), context)
+    finally:
+        broken.telemetry.log.setLevel(before)
+    assert ("division by zero" in json.dumps(lines())) is there
+
+
+def test_bug_has_no_retry_after(context: Any) -> None:
+    """Errors of other libraries may have a `retry_after` that is meant for their own servers."""
+    error = ZeroDivisionError()
+    error.retry_after = 5  # type: ignore[attr-defined]
+    answer = app(error).handle(upload(PHOTO), context)
+    assert answer["statusCode"] == 500
+    assert "Retry-After" not in answer["multiValueHeaders"]
+
+
+def test_debugging_switches_do_not_print_the_photo(
+    context: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("POWERTOOLS_DEV", "POWERTOOLS_DEBUG", "POWERTOOLS_LOGGER_LOG_EVENT"):
+        monkeypatch.setenv(name, "true")
+    compose(Settings(), FixedService()).handle(recorded("rest-known-person"), context)
+    assert recorded("rest-known-person")["body"][:60] not in "".join(capsys.readouterr())

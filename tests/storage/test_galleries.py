@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from model.calibration import ScoreNormalization
+from model.gallery import Gallery, Person
+from storage.blobs import BlobStore
+from storage.cache import CachedStore
+from storage.errors import BlobConflict, CorruptData
+from storage.folder import FolderBlobs
+from storage.galleries import MANIFEST, SEGMENT_ROWS, Manifest, read_gallery, read_manifest, write_gallery
+from tests.versions import SIZE, gallery
+
+PREFIX = "v/galleries/people/"
+NORMALIZATION = ScoreNormalization()
+
+
+@pytest.fixture(autouse=True)
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temp"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def written(blobs: BlobStore, found: Gallery) -> Manifest:
+    """Write a gallery, and read its manifest as one that a pointer names."""
+    data = write_gallery(blobs, PREFIX, "people", found)
+    assert blobs.get(PREFIX + MANIFEST).data == data
+    return read_manifest(CachedStore(blobs), PREFIX, hashlib.sha256(data).hexdigest())
+
+
+def read(blobs: BlobStore, manifest: Manifest) -> Gallery:
+    return read_gallery(CachedStore(blobs), PREFIX, manifest, NORMALIZATION)
+
+
+def assert_same(found: Gallery, expected: Gallery) -> None:
+    assert found.spec == expected.spec
+    assert (found.people, found.faces, found.next_id) == (expected.people, expected.faces, expected.next_id)
+    assert found.embeddings.dtype == found.hubness.dtype == np.float32
+    assert (found.embeddings == expected.embeddings).all()  # they were float16 before
+    assert (found.hubness == expected.hubness).all()
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        gallery(),
+        gallery(faces=1),
+        gallery(faces=0),
+        gallery(names=()),
+        gallery(names=["\U0001f642 " * 100, '"\\\n', ""], faces=5),
+    ],
+)
+def test_round_trip(store: BlobStore, expected: Gallery) -> None:
+    manifest = written(store, expected)
+    assert (manifest.people, manifest.faces) == (len(expected.people), len(expected.faces))
+    assert_same(read(store, manifest), expected)
+    keys = [PREFIX + MANIFEST, *(PREFIX + segment.file for segment in manifest.segments)]
+    assert [found.key for found in store.list()] == keys
+
+
+@pytest.mark.parametrize(
+    ("people", "faces", "segments"),
+    [
+        (SEGMENT_ROWS, 1, [(SEGMENT_ROWS, SEGMENT_ROWS)]),
+        (SEGMENT_ROWS + 1, 1, [(SEGMENT_ROWS, SEGMENT_ROWS), (1, 1)]),
+        (3000, 3, [(3000, SEGMENT_ROWS), (0, SEGMENT_ROWS), (0, 9000 - 2 * SEGMENT_ROWS)]),
+        (SEGMENT_ROWS + 5, 0, [(SEGMENT_ROWS, 0), (5, 0)]),
+    ],
+)
+def test_segments_are_of_bounded_size(tmp_path: Path, people: int, faces: int, segments: list[tuple[int, int]]) -> None:
+    blobs = FolderBlobs(tmp_path / "blobs")
+    expected = gallery([f"Person {i}" for i in range(people)], faces)
+    manifest = written(blobs, expected)
+    assert [(segment.people, segment.faces) for segment in manifest.segments] == segments
+    for segment in manifest.segments:
+        assert segment.bytes == len(blobs.get(PREFIX + segment.file).data) < SEGMENT_ROWS * 200
+    assert_same(read(blobs, manifest), expected)
+
+
+def test_hubness_is_kept(tmp_path: Path) -> None:
+    """Computing it takes people x people, and the reader need not."""
+    blobs = FolderBlobs(tmp_path / "blobs")
+    made = gallery()
+    odd = Gallery(made.spec, NORMALIZATION, made.people, made.faces, made.embeddings, hubness=np.array([1.5, -2, 0]))
+    found = read(blobs, written(blobs, odd))
+    assert found.hubness.tolist() == [1.5, -2, 0]
+    # A gallery that changes has to compute it again.
+    changed = found.add(Person(found.next_id, "Somebody"), [], np.zeros((0, SIZE)))
+    assert changed.hubness.shape == (4,)
+
+
+def test_a_search_in_what_was_read(tmp_path: Path) -> None:
+    blobs = FolderBlobs(tmp_path / "blobs")
+    expected = gallery()
+    found = read(blobs, written(blobs, expected))
+    probes = expected.means / np.linalg.norm(expected.means, axis=1, keepdims=True)
+    for one, other in zip(found.search(probes, 3), expected.search(probes, 3)):
+        assert np.abs(one - other).max() < 1e-6
+    assert found.search(probes, 1).ids[:, 0].tolist() == [0, 2, 4]
+
+
+def test_a_segment_with_the_safetensors_library_alone(tmp_path: Path) -> None:
+    blobs = FolderBlobs(tmp_path / "blobs")
+    expected = gallery()
+    (segment,) = written(blobs, expected).segments
+    path = tmp_path / "blobs" / PREFIX / segment.file
+    assert path.stem == hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    arrays = safetensors.numpy.load_file(str(path))
+    assert sorted(arrays) == ["embeddings", "hubness", "records"]
+    embeddings, hubness, records = (arrays[name] for name in ("embeddings", "hubness", "records"))
+    assert (embeddings.dtype, embeddings.shape) == (np.float16, (6, SIZE))
+    assert (hubness.dtype, hubness.shape) == (np.float32, (3,))
+    assert records.dtype == np.uint8
+    assert json.loads(records.tobytes().decode()) == {
+        "people": {
+            "id": [0, 2, 4],
+            "name": ["Ada Lovelace", "Zo\u00eb M\u00fcller", "\u5c71\u7530 \u592a\u90ce"],
+            "external_id": [None, "external-1", None],
+        },
+        "faces": {
+            "id": [f"face-{i}" for i in range(6)],
+            "person": [0, 0, 2, 2, 4, 4],
+            "photos": [[f"{i:016x}"] for i in range(6)],
+            "added": ["2026-01-01"] * 6,
+        },
+    }
+
+
+def test_a_collection_is_written_once(tmp_path: Path) -> None:
+    blobs = FolderBlobs(tmp_path)
+    written(blobs, gallery())
+    before = blobs.get(PREFIX + MANIFEST)
+    with pytest.raises(BlobConflict):
+        write_gallery(blobs, PREFIX, "people", gallery(seed=1))
+    assert blobs.get(PREFIX + MANIFEST) == before
+
+
+# What a manifest must be. Damaged files as commands and the service meet them are in test_bad_input.py.
+
+
+@pytest.fixture()
+def manifest(tmp_path: Path) -> dict[str, Any]:
+    return json.loads(write_gallery(FolderBlobs(tmp_path / "some"), "", "people", gallery()))
+
+
+def parse(content: object) -> Manifest:
+    return Manifest.parse(json.dumps(content).encode())
+
+
+def test_fields_of_a_later_release_are_ignored(manifest: dict[str, Any]) -> None:
+    found = parse(manifest)
+    for part in (manifest, manifest["embedding"], manifest["segments"][0]):
+        part["more"] = {"than": "today"}
+    assert parse(manifest) == found
+    assert Manifest.parse(found.to_json()) == found
+
+
+def test_a_newer_format(manifest: dict[str, Any]) -> None:
+    with pytest.raises(CorruptData, match=r"The manifest has format 2 and this release reads up to 1: update it\."):
+        parse({"format": 2})
+
+
+@pytest.mark.parametrize("name", Manifest.__dataclass_fields__)
+def test_a_field_that_is_missing_or_of_another_type(manifest: dict[str, Any], name: str) -> None:
+    for content in ({**manifest, name: None}, {key: value for key, value in manifest.items() if key != name}):
+        with pytest.raises(CorruptData, match="The manifest cannot be read: ") as caught:
+            parse(content)
+        assert caught.value.reason == "a manifest cannot be read"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"file": 1},
+        {"bytes": "787"},
+        {"people": 1.5},
+        {"faces": None},
+        {"sha256": "../secret"},
+        {"sha256": "a" * 63 + "\0"},
+        {"sha256": "A" * 64},
+    ],
+)
+def test_a_segment_of_another_form(manifest: dict[str, Any], change: dict[str, Any]) -> None:
+    manifest["segments"][0].update(change)
+    with pytest.raises(CorruptData, match="cannot be read"):
+        parse(manifest)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'"format"', b"\xff", b"[" * 100_000, b'{"format": "1"}'])
+def test_something_else(text: bytes) -> None:
+    with pytest.raises(CorruptData, match="The manifest cannot be read"):
+        Manifest.parse(text)
+
+
+# What a segment must be
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda arrays, records: arrays.pop("records"),
+        lambda arrays, records: arrays.pop("hubness"),
+        lambda arrays, records: arrays.update(embeddings=arrays["embeddings"][1:]),
+        lambda arrays, records: arrays.update(embeddings=arrays["embeddings"].ravel()),
+        lambda arrays, records: arrays.update(embeddings=np.zeros((6, SIZE + 1), np.float16)),
+        lambda arrays, records: arrays.update(hubness=np.zeros(4, np.float32)),
+        lambda arrays, records: records["people"].pop("name"),
+        lambda arrays, records: records["people"].update(id=[0, 2]),
+        lambda arrays, records: records["people"].update(id=["0", "2", "4"]),
+        lambda arrays, records: records["faces"].update(person=[0.5] * 6),
+        lambda arrays, records: records["faces"].update(photos=[1] * 6),
+        lambda arrays, records: records.update(people=[]),
+        lambda arrays, records: records.clear(),
+    ],
+)
+def test_a_segment_whose_content_does_not_fit(tmp_path: Path, damage: Callable[[Any, Any], object]) -> None:
+    with pytest.raises(CorruptData, match=r"The segment .* cannot be read: ") as caught:
+        damaged(tmp_path, damage)
+    assert caught.value.reason == "a segment cannot be read"
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda _, records: records["people"].update(id=[0, 4, 2]), "people whose ids do not ascend"),
+        (lambda _, records: records["people"].update(id=[0, 2, 2]), "people whose ids do not ascend"),
+        (lambda _, records: records["people"].update(id=[0, 2, 11]), "people whose ids do not ascend"),
+        (lambda _, records: records["faces"].update(person=[0, 0, 2, 2, 4, 5]), "faces of people who are not there"),
+    ],
+)
+def test_people_who_do_not_fit_together(tmp_path: Path, damage: Callable[[Any, Any], object], sentence: str) -> None:
+    with pytest.raises(CorruptData, match=sentence) as caught:
+        damaged(tmp_path, damage)
+    assert caught.value.reason == "a manifest is wrong"
+
+
+def damaged(folder: Path, damage: Callable[[Any, Any], object]) -> Gallery:
+    """Read a gallery whose segment was damaged before its checksum was taken. damage: of its arrays and records."""
+    blobs = FolderBlobs(folder / "blobs")
+    manifest = written(blobs, gallery())
+    (segment,) = manifest.segments
+    arrays = safetensors.numpy.load(blobs.get(PREFIX + segment.file).data)
+    records = json.loads(arrays["records"].tobytes())
+    damage(arrays, records)
+    if "records" in arrays:
+        arrays["records"] = np.frombuffer(json.dumps(records).encode(), np.uint8)
+    data = safetensors.numpy.save(arrays)
+    blobs.put(PREFIX + segment.file, data)
+    sealed = replace(segment, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    return read(blobs, replace(manifest, segments=(sealed,)))
+
+
+@pytest.mark.parametrize(("people", "faces"), [(2, 6), (4, 6), (3, 5), (3, 7)])
+def test_a_manifest_that_counts_wrongly(tmp_path: Path, people: int, faces: int) -> None:
+    blobs = FolderBlobs(tmp_path / "blobs")
+    manifest = written(blobs, gallery())
+    with pytest.raises(CorruptData, match="people lists other people and faces than its segments hold") as caught:
+        read(blobs, replace(manifest, people=people, faces=faces))
+    assert caught.value.reason == "a manifest is wrong"
+    with pytest.raises(CorruptData, match=r"The segment .* cannot be read"):
+        read(blobs, replace(manifest, segments=(replace(manifest.segments[0], people=people, faces=faces),)))

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.embedding import GENERIC, TUNED
+from model.errors import NetworkFormatError
+from model.networks import EmbeddingNetwork
+from storage.blobs import BlobStore, open_blobs
+from storage.cache import CachedStore
+from storage.errors import BlobNotFound, CorruptData
+from storage.folder import FolderBlobs
+from storage.networks import (
+    BUNDLED,
+    FILE,
+    OWN_POINTER,
+    POINTER,
+    PROBES,
+    Pointer,
+    check_version,
+    load_current,
+    read_config,
+    read_pointer,
+)
+from storage.s3_settings import S3Settings
+from tests import versions
+
+POINTED = Pointer.to("a" * 64, 7, "people", "b" * 64, datetime(2026, 11, 25, 10, 0, 0, 5, timezone.utc))
+
+
+@pytest.fixture(autouse=True)
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temp"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+# The pointer
+
+
+def test_a_pointer() -> None:
+    assert POINTED.version.startswith("20261125-")
+    assert POINTED.file == f"{POINTED.version}/model.pt"
+    assert POINTED.gallery == f"{POINTED.version}/galleries/people/"
+    assert POINTED.created == "2026-11-25T10:00:00+00:00"
+    assert Pointer.parse(POINTED.to_json()) == POINTED
+    assert Pointer.parse(POINTED.to_json().encode()) == POINTED
+    more = {**asdict(POINTED), "format": 2, "signed": True}
+    assert Pointer.parse(json.dumps(more)) == POINTED
+
+
+def test_the_name_of_a_version_follows_from_its_content() -> None:
+    day = datetime(2026, 11, 25, tzinfo=timezone.utc)
+    same = Pointer.to("a" * 64, 8, "others", "b" * 64, day)
+    assert same.version == POINTED.version
+    for sha256, manifest_sha256 in (("c" * 64, "b" * 64), ("a" * 64, "c" * 64)):
+        assert Pointer.to(sha256, 7, "people", manifest_sha256, day).version != POINTED.version
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": "../../etc"},
+        {"version": "20260101-0000000"},
+        {"version": "20260101-00000000", "file": POINTED.file},
+        {"version": None},
+        {"file": "/etc/passwd"},
+        {"file": None},
+        {"file": f"{POINTED.version}/../model.pt"},
+        {"sha256": 5},
+        {"sha256": "../etc/passwd"},
+        {"bytes": "7"},
+        {"created": 5},
+        {"collection": ""},
+        {"collection": "."},
+        {"collection": ".."},
+        {"collection": "a/b"},
+        {"collection": "a" * 256},
+        {"collection": ["people"]},
+        {"manifest_sha256": None},
+        {"manifest_sha256": "b" * 63},
+    ],
+)
+def test_a_pointer_to_elsewhere_is_refused(change: dict[str, object]) -> None:
+    text = json.dumps({**asdict(POINTED), **change})
+    with pytest.raises(CorruptData, match=r"latest\.json is not a pointer to a model") as caught:
+        Pointer.parse(text)
+    assert caught.value.reason == "latest.json is not a pointer to a model"
+    with pytest.raises(CorruptData, match=r"^version\.json is not a pointer"):
+        Pointer.parse(text, OWN_POINTER)
+
+
+@pytest.mark.parametrize("name", Pointer.__dataclass_fields__)
+def test_a_pointer_without_a_field_is_refused(name: str) -> None:
+    with pytest.raises(CorruptData):
+        Pointer.parse(json.dumps({key: value for key, value in asdict(POINTED).items() if key != name}))
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b"null", b'"file"', b'{"version": 1}', b"\xffsecret", b"[" * 60_000]
+)
+def test_something_else_is_refused(text: bytes) -> None:
+    with pytest.raises(CorruptData, match="not a pointer") as caught:
+        Pointer.parse(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_pointer_of_an_earlier_release() -> None:
+    old = {"version": "20261124-f6b69ad5", "file": "20261124-f6b69ad5/model.pt", "sha256": "f" * 64, "bytes": 7}
+    with pytest.raises(CorruptData, match=r"of an earlier release.*: export it again with `python -m training export`"):
+        Pointer.parse(json.dumps({**old, "created": "2026-11-24T10:00:00+00:00"}))
+
+
+def test_no_version(store: BlobStore) -> None:
+    with pytest.raises(BlobNotFound, match=r"latest\.json"):
+        load_current(store)
+
+
+# Versions
+
+
+def test_a_version_in_a_folder(tmp_path: Path, temp: Path) -> None:
+    pointer = versions.write(tmp_path / "models")
+    found = load_current(FolderBlobs(tmp_path / "models"))
+    assert (found.pointer, found.version) == (pointer, pointer.version)
+    assert found.path == tmp_path / "models" / pointer.file
+    assert [person.name for person in found.gallery.people] == list(versions.NAMES)
+    assert found.calibration.threshold == 0.5
+    assert len(found.digests) == 3
+    crops = np.random.RandomState(0).randint(0, 256, (2, 160, 160, 3)).astype(np.uint8)
+    matches = found.gallery.search(found.embed(crops), 5)
+    assert matches.ids.shape == (2, 3)
+    assert list(temp.iterdir()) == []
+    check_version(CachedStore(FolderBlobs(tmp_path / "models")), pointer)
+
+
+def test_a_version_in_s3(bucket: str, settings: S3Settings, tmp_path: Path, temp: Path) -> None:
+    models = FolderBlobs(tmp_path / "models")
+    pointer = versions.write(tmp_path / "models")
+    with open_blobs(f"s3://{bucket}/faces", settings) as blobs:
+        for entry in models.list():
+            blobs.put(entry.key, models.get(entry.key).data)
+        found = load_current(blobs)
+        assert found.pointer == pointer
+        assert found.path.parent == temp
+        assert len(list(temp.iterdir())) == 3  # network, manifest, segment
+        assert found.gallery.people == load_current(models).gallery.people
+        # Later everything but the pointer is read from the copies.
+        for entry in list(blobs.list(pointer.version)):
+            blobs.delete(entry.key)
+        assert load_current(blobs).pointer == pointer
+        check_version(CachedStore(blobs), pointer)
+        with pytest.raises(BlobNotFound):
+            check_version(CachedStore(blobs, folder=tmp_path), pointer)
+
+
+def test_the_configuration_without_the_network(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    path.write_bytes(versions.network())
+    assert read_config(path) == EmbeddingNetwork(path).config
+    for data in (b"", b"weights", b"PK\5\6" + bytes(18), versions.network()[:-100]):
+        path.write_bytes(data)
+        with pytest.raises(NetworkFormatError, match="not one that this project wrote"):
+            read_config(path)
+    path.write_bytes(versions.network(format=1))
+    with pytest.raises(NetworkFormatError, match=r"format 1, which held network and people .*: export it again"):
+        read_config(path)
+
+
+# The version in the repository
+
+
+def test_the_bundled_version() -> None:
+    found = load_current(FolderBlobs(Path(BUNDLED)))
+    assert found.pointer.collection == "lfw"
+    assert found.gallery.spec.name == TUNED
+    assert len(found.gallery.people) == 610 == len({person.name for person in found.gallery.people})
+    assert found.gallery.next_id == 610
+    assert set(found.network.config.specs) == {GENERIC, TUNED}
+    assert read_config(found.path) == found.network.config
+
+
+def test_the_bundled_files_are_one_version_and_small_enough_for_the_repository() -> None:
+    blobs = FolderBlobs(Path(BUNDLED))
+    version = read_pointer(CachedStore(blobs)).version
+    found = {entry.key: entry.bytes for entry in blobs.list()}
+    assert {key.partition("/")[0] for key in found} == {"README.md", POINTER, version}
+    inside = [key[len(version) + 1 :] for key in found if key.startswith(version)]
+    segments = [key for key in inside if key.startswith("galleries/lfw/segments/")]
+    assert sorted(inside) == sorted([*segments, "galleries/lfw/manifest.json", FILE, PROBES, OWN_POINTER])
+    assert blobs.get(f"{version}/{OWN_POINTER}") == blobs.get(POINTER)
+    assert sum(found.values()) <= 33_000_000

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from pathlib import Path
+from typing import Any, Iterator
+
+import boto3
+import pytest
+
+from testing.paths import ROOT
+from testing.servers import moto
+from tests.training.download_server import Handler, Server, Site
+
+
+@pytest.fixture()
+def sites(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Site, Site]]:
+    """The official URL and its mirror."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server(("127.0.0.1", 0), Handler) as server:
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        server.sites = {path: Site(url + path) for path in ("/official.tgz", "/mirror.tgz")}
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.sites["/official.tgz"], server.sites["/mirror.tgz"]
+        finally:
+            for site in server.sites.values():
+                site.stopped.set()
+            server.shutdown()
+            thread.join()
+
+
+# What a shell may have set that would decide how S3 is reached.
+ELSEWHERE = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE")
+
+
+@pytest.fixture()
+def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """None of those of the machine."""
+    for name in ELSEWHERE:
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3 that makes conditional writes."""
+    with moto(str(ROOT / ".venv-notebook/bin/python"), str(ROOT / "tests/storage/moto_s3.py")) as url:
+        yield url
+
+
+@pytest.fixture()
+def s3(no_aws_settings: None, s3_environment: dict[str, str]) -> Iterator[Any]:
+    with contextlib.closing(boto3.client("s3")) as client:
+        yield client
+
+
+@pytest.fixture()
+def bucket(s3: Any) -> str:
+    """An empty one of its own."""
+    name = f"versions-{uuid.uuid4()}"
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture()
+def uri(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A prefix in that bucket. Copies of what is read from it lie in a temp folder of its own."""
+    (tmp_path / "temp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
+    return f"s3://{bucket}/faces"
