@@ -138,15 +138,32 @@ def sls(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+# What a shell may have set that would decide how S3 is reached.
+AWS_SETTINGS = (
+    *("AWS_PROFILE", "AWS_CA_BUNDLE", "AWS_MAX_ATTEMPTS", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"),
+)
+
+
+@pytest.fixture()
+def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Remove this machine's AWS settings for the test."""
+    for name in AWS_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """URL of a local S3."""
-    with moto() as url:
+    """URL of a local S3 that makes conditional writes."""
+    with moto(str(ROOT / ".venv-notebook/bin/python"), str(ROOT / "tests/moto_s3.py")) as url:
         yield url
 
 
 @pytest.fixture()
-def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def s3_environment(no_aws_settings: None, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Variables that direct every S3 client to the local S3, set for this process and returned for others."""
     environment = {
         "AWS_ENDPOINT_URL": s3_server,

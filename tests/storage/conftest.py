@@ -10,26 +10,11 @@ import pytest
 
 from storage.blobs import BlobStore, open_blobs
 from storage.s3_settings import S3Settings
-from testing.paths import ROOT
-from testing.servers import moto
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AWS_PROFILE", "AWS_CA_BUNDLE", "AWS_MAX_ATTEMPTS", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """An S3 that makes conditional writes."""
-    with moto(str(ROOT / ".venv-notebook/bin/python"), str(ROOT / "tests/storage/moto_s3.py")) as url:
-        yield url
+def _no_settings_of_the_machine(no_aws_settings: None) -> None:
+    """Settings of the machine must not decide how S3 is reached."""
 
 
 @pytest.fixture()
@@ -66,3 +51,12 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def store(uri: str, settings: S3Settings) -> Iterator[BlobStore]:
     with open_blobs(uri, settings) as found:
         yield found
+
+
+@pytest.fixture()
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Create a temp folder for the test alone."""
+    folder = tmp_path / "temp"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder

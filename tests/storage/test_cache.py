@@ -34,15 +34,6 @@ WEIGHTS = item(b"weights")
 
 
 @pytest.fixture()
-def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty temp folder."""
-    folder = tmp_path / "temp"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture()
 def blobs(bucket: str, settings: S3Settings, temp: Path) -> Iterator[BlobStore]:
     """An S3 prefix with one object."""
     with open_blobs(f"s3://{bucket}/faces", settings) as found:
@@ -222,7 +213,7 @@ def test_a_damaged_note(good: CachedStore, happens: Callable[[Path], object]) ->
 
 
 def test_files_of_another_user(good: CachedStore, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who can write a copy can exchange it between its verification and its use."""
+    """A copy can be exchanged between its verification and its use by anybody who may write to it."""
     blobs.delete(WEIGHTS.key)
     monkeypatch.setattr("os.getuid", lambda: -1)
     assert good.last_good() is None

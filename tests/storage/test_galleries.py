@@ -23,12 +23,7 @@ PREFIX = "v/galleries/people/"
 NORMALIZATION = ScoreNormalization()
 
 
-@pytest.fixture(autouse=True)
-def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "temp"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("temp")
 
 
 def written(blobs: BlobStore, found: Gallery) -> Manifest:

@@ -33,12 +33,7 @@ from tests import versions
 POINTED = Pointer.to("a" * 64, 7, "people", "b" * 64, datetime(2026, 11, 25, 10, 0, 0, 5, timezone.utc))
 
 
-@pytest.fixture(autouse=True)
-def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "temp"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
+pytestmark = pytest.mark.usefixtures("temp")
 
 
 # The pointer

@@ -9,8 +9,6 @@ from typing import Any, Iterator
 import boto3
 import pytest
 
-from testing.paths import ROOT
-from testing.servers import moto
 from tests.training.download_server import Handler, Server, Site
 
 
@@ -30,27 +28,6 @@ def sites(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Site, Site]]:
                 site.stopped.set()
             server.shutdown()
             thread.join()
-
-
-# What a shell may have set that would decide how S3 is reached.
-ELSEWHERE = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE")
-
-
-@pytest.fixture()
-def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """None of those of the machine."""
-    for name in ELSEWHERE:
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """An S3 that makes conditional writes."""
-    with moto(str(ROOT / ".venv-notebook/bin/python"), str(ROOT / "tests/storage/moto_s3.py")) as url:
-        yield url
 
 
 @pytest.fixture()
