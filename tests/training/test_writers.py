@@ -289,7 +289,7 @@ def test_enrol_is_interrupted_and_goes_on(models: Path, photos: Path) -> None:
     command = [sys.executable, "-c", ENROL, *enrol]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 130, run.stderr
-    assert "interrupted. What is finished is kept; the next run goes on from there." in run.stderr
+    assert "interrupted. Finished work is kept; the next run continues from there." in run.stderr
     assert "Traceback" not in run.stderr
     assert current(models) == old
     assert main(enrol) == 0
