@@ -213,7 +213,8 @@ def test_a_bucket_that_drips_is_given_up_in_time(place: Place, total: float, sta
     found = Runtime(URI, policy=RetryPolicy(connect=1, read=1, attempts=2, total=total)).health()
     assert found[0] == status, found
     if status == 503:
-        assert found[1] == "The model cannot be loaded: S3 sends it too slowly."
+        # The last request may have too little time left for any response.
+        assert re.match(r"The model cannot be loaded: S3 (sends it too slowly|cannot be reached)", found[1]), found
         assert time.monotonic() - started < total + 1
 
 

@@ -292,6 +292,23 @@ def test_full_disk(trained: Path, weights: Path, tmp_path: Path) -> None:
     assert np.abs(whole() - continued).max() < 1e-4
 
 
+def test_full_disk_during_export(trained: Path, weights: Path, tmp_path: Path) -> None:
+    """The published version stays in place. torch's own function for saving would abort the process."""
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    before = load_model(str(out / "model")).pointer
+    (out / "export.json").unlink()
+    limited = f"ulimit -f 10000; exec {sys.executable} -m training export --out {out}"
+    environment = {**os.environ, "TORCH_HOME": str(weights)}
+    done = subprocess.run(
+        ["bash", "-c", limited], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "error: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert load_model(str(out / "model")).pointer == before
+
+
 def test_enrol(checkout: Path) -> None:
     people, models = checkout / "photos", checkout / "models"
     for person, photo in (("Eileen_Collins", "astronaut"), ("Kofi_Annan", "Kofi_Annan_0006")):
