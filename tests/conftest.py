@@ -22,12 +22,28 @@ from tests.commands import clone
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+# A file's tests run in one process, and all tests in which Serverless writes to .serverless in the same one. xdist starts
+# with the groups that have most tests, so files with few slow tests join a file with many fast ones: otherwise they would
+# run last, and one process would wait for the other.
+GROUPS = {
+    "test_pipeline.py": "test_uploads.py",
+    "test_deploy.py": "test_router.py",
+    "test_run.py": "test_router.py",
+    "web": "test_router.py",
+    "test_notebook.py": "test_lambda_events.py",
+    "test_ship.py": "test_photo.py",
+    "test_complaints.py": "test_photo_damage.py",
+    "test_backbone.py": "test_photo_damage.py",
+    "test_soak.py": "test_docs.py",
+}
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run each file's tests in one process, and all tests in which Serverless writes to .serverless in the same one."""
+    """Assign tests to the groups that run in one process."""
     for item in items:
-        shared = item.path.parent.name == "web" or item.path.name in ("test_deploy.py", "test_run.py")
-        item.add_marker(pytest.mark.xdist_group("serverless" if shared else item.path.name))
+        name = "web" if item.path.parent.name == "web" else item.path.name
+        item.add_marker(pytest.mark.xdist_group(GROUPS.get(name, name)))
 
 
 @pytest.fixture()
