@@ -23,8 +23,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 # A file's tests run in one process, and all tests in which Serverless writes to .serverless in the same one. xdist
-# starts with the groups that have most tests, so a file with few slow tests joins one with many fast tests. Otherwise it
-# would run last, and one process would wait for the other.
+# starts with the groups that have most tests, so a file with few slow tests joins one with many fast tests.
+# Otherwise it would run last, and one process would wait for the other.
 GROUPS = {
     "test_pipeline.py": "test_uploads.py",
     "test_deploy.py": "test_router.py",
