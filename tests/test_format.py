@@ -69,9 +69,11 @@ def test_every_array_and_column_is_described() -> None:
 
 def test_entries_of_the_network() -> None:
     with zipfile.ZipFile(VERSION / FILE) as archive:
-        kinds = {"/".join(name.split("/")[:2]) for name in archive.namelist()}
-    described = set(re.findall(r"model/[\w.]+", section(FILE).split("torch 1.5.0 loads")[0]))
-    assert {name.split("/")[1] for name in described} == {name.split("/")[1] for name in kinds}
+        kinds = {name.split("/")[1] for name in archive.namelist()}
+        assert archive.read("model/version") == b"2\n"
+    table = section(FILE).split("| entry |")[1].split("\n\n")[0]
+    described = "".join(line.split(" | ")[0] for line in table.splitlines())
+    assert {name.split("/")[0] for name in re.findall("`(.*?)`", described)} == kinds
 
 
 def test_limits() -> None:
