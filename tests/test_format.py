@@ -1,4 +1,4 @@
-"""docs/format.md: its example runs, and its bytes, fields and limits are those of the bundled model."""
+"""docs/format.md: its examples print what it shows, and its fields and limits are those of the code."""
 
 from __future__ import annotations
 
@@ -6,56 +6,103 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import fields
+import zipfile
+from dataclasses import asdict, fields
 from pathlib import Path
 
+import pytest
+
+from model.calibration import Calibration, ScoreNormalization
+from model.crop import CropSpec
+from model.embedding import EmbeddingSpec
+from model.errors import NetworkFormatError
 from model.gallery import EnrolledFace, Person
-from model.networks import NetworkConfig
-from storage.galleries import SEGMENT_ROWS, Manifest
-from storage.networks import BUNDLED, Pointer
+from model.networks import FORMAT, NetworkConfig
+from storage import galleries
+from storage.galleries import MANIFEST, MANIFEST_BYTES, SEGMENT_ROWS, Manifest, Segment
+from storage.networks import BUNDLED, FILE, POINTER_BYTES, PROBES, Pointer, read_config
 from testing.paths import ROOT
+from training.publishing.enrol import PROBES_BYTES
+from training.publishing.probes import KEPT
 
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
-(SEGMENT,) = Path(BUNDLED).rglob("segments/*.safetensors")
+EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", TEXT, re.DOTALL)
+POINTER = Pointer.parse(Path(BUNDLED, "latest.json").read_bytes())
+VERSION = Path(BUNDLED, POINTER.version)
+COLLECTION = Path(BUNDLED, POINTER.gallery)
+DESCRIBED = {
+    "latest.json and version.json": (Pointer,),
+    "model.pt": (NetworkConfig, CropSpec, EmbeddingSpec, Calibration, ScoreNormalization),
+    "manifest.json": (Manifest, Segment),
+}
 
 
 def section(heading: str) -> str:
     return TEXT.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
-def test_example_prints_what_the_page_shows() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+def test_every_code_block_is_an_example() -> None:
+    assert len(EXAMPLES) == TEXT.count("```python") > 0
+
+
+@pytest.mark.parametrize(("code", "printed"), EXAMPLES, ids=range(len(EXAMPLES)))
+def test_example_prints_what_the_page_shows(code: str, printed: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert f"prints `{done.stdout.strip()}`" in TEXT
+    assert done.stdout == printed
 
 
-def test_header_of_the_bundled_segment() -> None:
-    data = SEGMENT.read_bytes()
-    length = int.from_bytes(data[:8], "little")
-    assert f"{data[:8].hex(' ')}" in TEXT
-    assert f"N = {length}" in TEXT
-    (shown,) = re.findall(r"N = \d+\n(\{.*?\}\})\n", TEXT, re.DOTALL)
-    assert json.loads(shown) == json.loads(data[8 : 8 + length])
+@pytest.mark.parametrize("heading", DESCRIBED)
+def test_every_field_is_described(heading: str) -> None:
+    missing = [
+        field.name for kind in DESCRIBED[heading] for field in fields(kind) if f"`{field.name}`" not in section(heading)
+    ]
+    assert missing == []
 
 
-def test_every_field_is_described() -> None:
-    described = {
-        "latest.json": [field.name for field in fields(Pointer)],
-        "model.pt": [field.name for field in fields(NetworkConfig)],
-        "manifest.json": [field.name for field in fields(Manifest)],
-        "Segments": [*Person._fields, *EnrolledFace._fields],
-    }
-    for heading, names in described.items():
-        for name in names:
-            assert f"`{name}`" in section(heading), (heading, name)
+def test_every_array_and_column_is_described() -> None:
+    segment, probes = section("Segments"), section(PROBES)
+    for name in ("embeddings", "hubness", "records", *Person._fields, *EnrolledFace._fields):
+        assert f"| `{name}` |" in segment
+    for name in ("labels", "embeddings"):
+        assert f"| `{name}` |" in probes
 
 
-def test_limits_and_tree() -> None:
-    assert f"at most {SEGMENT_ROWS:,} people and {SEGMENT_ROWS:,} faces" in TEXT
+def test_entries_of_the_network() -> None:
+    with zipfile.ZipFile(VERSION / FILE) as archive:
+        kinds = {name.split("/")[1] for name in archive.namelist()}
+        assert archive.read("model/version") == b"2\n"
+    table = section(FILE).split("| entry |")[1].split("\n\n")[0]
+    described = "".join(line.split(" | ")[0] for line in table.splitlines())
+    assert {name.split("/")[0] for name in re.findall("`(.*?)`", described)} == kinds
+
+
+def test_limits() -> None:
+    for size in (POINTER_BYTES, MANIFEST_BYTES, PROBES_BYTES):
+        assert f"| {size:,} bytes |" in section("Reading")
+    assert f"at most {SEGMENT_ROWS:,} people and {SEGMENT_ROWS:,} faces" in section("Reading")
+    assert f"at most {KEPT:,} validation photos and {KEPT:,} strangers" in section(PROBES)
+
+
+def test_formats() -> None:
+    assert f"| `{FILE}` | `format` {FORMAT} |" in section("Versions of the formats")
+    assert f"| `{MANIFEST}` | `format` {galleries.FORMAT} |" in section("Versions of the formats")
+
+
+def test_unknown_fields() -> None:
+    """Ignored in a pointer and a manifest, refused in a network's configuration."""
+    manifest = (COLLECTION / MANIFEST).read_bytes()
+    assert Pointer.parse(json.dumps({**asdict(POINTER), "later": 1})) == POINTER
+    assert Manifest.parse(json.dumps({**json.loads(manifest), "later": 1}).encode()) == Manifest.parse(manifest)
+    config = json.loads(read_config(VERSION / FILE).to_json())
+    with pytest.raises(NetworkFormatError, match="later"):
+        NetworkConfig.parse(json.dumps({**config, "later": 1}))
+
+
+def test_tree() -> None:
     files = {path.relative_to(BUNDLED).as_posix() for path in Path(BUNDLED).rglob("*") if path.is_file()}
-    version = json.loads(Path(BUNDLED, "latest.json").read_text())["version"]
+    (segment,) = (COLLECTION / "segments").iterdir()
     for name in files - {"README.md"}:
-        shown = name.replace(f"{version}/", "").replace(SEGMENT.name, f"{SEGMENT.name[:8]}....safetensors")
+        shown = name.replace(f"{POINTER.version}/", "").replace(segment.name, f"{segment.name[:8]}....safetensors")
         assert shown in TEXT, name
-    assert f"{version}/" in TEXT
+    assert f"{POINTER.version}/" in TEXT
     assert sum(Path(BUNDLED, name).stat().st_size for name in files) <= 33_000_000
