@@ -18,11 +18,12 @@ from gender_guesser.detector import Detector
 
 from benchmarks.bundled import percent
 from benchmarks.functions import table
+from model.calibration import confidence_of
 from training.data.dataset import Dataset, dataset
 from training.data.prepare import STRANGER, TRAIN, examples
 from training.data.sources import display_name
 from training.evaluation.evaluate import load_assessment
-from training.evaluation.metrics import Probes, confidence_of
+from training.evaluation.metrics import Probes
 from training.records import Run
 
 GENDERS = {"male": "male", "mostly_male": "male", "female": "female", "mostly_female": "female"}

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+
+def confidence_of(scores: Any, slope: float, intercept: float) -> Any:
+    """Convert a score or an array of scores to confidences in [0, 1]. slope, intercept: see `Calibration`."""
+    return 1 / (1 + np.exp(-(slope * scores + intercept)))
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Calibration:
 
     def confidence(self, scores: np.ndarray) -> np.ndarray:
         """Scores of any shape -> confidences in [0, 1], the same shape: each is the probability of a correct match."""
-        return 1 / (1 + np.exp(-(self.slope * scores + self.intercept)))
+        return confidence_of(scores, self.slope, self.intercept)
 
     def score(self, confidence: float) -> float:
         """Convert a confidence in (0, 1) to a score: the inverse of `confidence`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from model.gallery import Matches
+from training.evaluation.gallery import probes_of
 from training.evaluation.metrics import (
     Probes,
     cross_validated,
-    evaluate_scores,
     fit_confidence,
     measure,
     reliability,
@@ -20,6 +21,12 @@ SCORES = np.array([[0.9, 0.1, 0.2], [0.3, 0.4, 0.8], [0.1, 0.6, 0.5]])
 LABELS = np.array([0, 1, 1])
 
 
+def probes(scores: np.ndarray, labels: np.ndarray) -> Probes:
+    """Probes of a search that returns all people. scores: [N, people]; labels: [N], -1 for strangers."""
+    ids = np.argsort(-scores, axis=1)
+    return probes_of(Matches(ids, np.take_along_axis(scores, ids, axis=1)), labels)
+
+
 def strangers(top_score: np.ndarray) -> Probes:
     """Strangers' probes against a gallery of nine people. top_score: [N]."""
     n = len(top_score)
@@ -27,21 +34,21 @@ def strangers(top_score: np.ndarray) -> Probes:
 
 
 def test_probes_from_scores() -> None:
-    found = evaluate_scores(SCORES, LABELS)
+    found = probes(SCORES, LABELS)
     assert found.predicted.tolist() == [0, 2, 1]
     assert found.correct.tolist() == [True, False, True]
     assert found.rank.tolist() == [0, 1, 0]
-    assert evaluate_scores(SCORES, np.full(3, -1)).rank.tolist() == [3, 3, 3]
+    assert probes(SCORES, np.full(3, -1)).rank.tolist() == [3, 3, 3]
 
 
 def test_top1_and_top5() -> None:
-    found = measure(evaluate_scores(SCORES, LABELS), Probes.none(), len(LABELS))
+    found = measure(probes(SCORES, LABELS), Probes.none(), len(LABELS))
     assert abs(found["top1"] - 2 / 3) < 1e-9
     assert found["top5"] == 1
 
 
 def test_a_photo_without_a_face_counts_as_wrong() -> None:
-    found = measure(evaluate_scores(SCORES, LABELS), evaluate_scores(SCORES, np.full(3, -1)), 2 * len(LABELS))
+    found = measure(probes(SCORES, LABELS), probes(SCORES, np.full(3, -1)), 2 * len(LABELS))
     assert abs(found["top1"] - 1 / 3) < 1e-9
     assert max(found["named_at_strangers_accepted"].values()) <= 1 / 3
 
@@ -54,7 +61,7 @@ def test_threshold_keeps_the_fpir() -> None:
 
 
 def test_tpir_counts_correct_predictions_above_the_threshold() -> None:
-    known = evaluate_scores(SCORES, LABELS)
+    known = probes(SCORES, LABELS)
     assert abs(tpir_at(known, 0.7) - 1 / 3) < 1e-9
     assert abs(tpir_at(known, 0.0) - 2 / 3) < 1e-9
 

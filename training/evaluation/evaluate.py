@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model.calibration import Calibration, ScoreNormalization
+from model.calibration import Calibration, ScoreNormalization, confidence_of
 from model.embedding import GENERIC, TUNED
 from model.gallery import Gallery
 from training.data.dataset import Dataset, dataset
@@ -67,7 +67,7 @@ def calibrate(found: Assessment) -> Calibration:
     """Choose confidence and threshold on the probes."""
     slope, intercept = metrics.fit_confidence(found.known, found.strangers)
     score = metrics.threshold_at_fpir(found.strangers, metrics.DEFAULT_FPIR)
-    threshold = float(metrics.confidence_of(score, slope, intercept))
+    threshold = float(confidence_of(score, slope, intercept))
     return Calibration(found.gallery.normalization, slope, intercept, threshold)
 
 

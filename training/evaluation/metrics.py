@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from model.calibration import confidence_of
+
 FPIR_LEVELS = (0.1, 0.01, 0.001)
 DEFAULT_FPIR = 0.01
 
@@ -55,12 +57,6 @@ class Probes:
         return Probes(*(getattr(self, name)[selection] for name in self.__annotations__))
 
 
-def evaluate_scores(scores: np.ndarray, labels: np.ndarray) -> Probes:
-    """Compare scores with labels. scores: float [N, people]; labels: int64 [N], -1 for strangers."""
-    own = np.where(labels >= 0, scores[np.arange(len(labels)), labels], -np.inf)
-    return Probes(labels, scores.argmax(axis=1), scores.max(axis=1), (scores > own[:, None]).sum(axis=1))
-
-
 def threshold_at_fpir(strangers: Probes, fpir: float) -> float:
     """The lowest score threshold whose FPIR on `strangers` is at most `fpir`. strangers: at least one."""
     ranked = np.sort(strangers.top_score)[::-1]
@@ -89,11 +85,6 @@ def measure(known: Probes, strangers: Probes, images: int) -> dict[str, Any]:
             str(fpir): tpir_at(known, threshold_at_fpir(strangers, fpir)) * share for fpir in FPIR_LEVELS
         }
     return found
-
-
-def confidence_of(scores: Any, slope: float, intercept: float) -> Any:
-    """Convert a score or an array of scores to confidences in [0, 1], as fitted by `fit_confidence`."""
-    return 1 / (1 + np.exp(-(slope * scores + intercept)))
 
 
 def split_people(known: Probes, strangers: Probes) -> list[tuple[Probes, Probes]]:

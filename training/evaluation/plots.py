@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from training.evaluation.metrics import FPIR_LEVELS, Probes, confidence_of, threshold_at_fpir, tpir_at
+from model.calibration import confidence_of
+from training.evaluation.metrics import FPIR_LEVELS, Probes, threshold_at_fpir, tpir_at
 
 POINTS = 200  # of a curve
 

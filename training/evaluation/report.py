@@ -11,12 +11,12 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
+from model.calibration import confidence_of
 from training.atomic_files import atomic_write, write_json
 from training.data.dataset import CROPS, Dataset, dataset
 from training.data.prepare import TRAIN, VAL, examples
 from training.evaluation import plots
 from training.evaluation.evaluate import Assessment, load_assessment
-from training.evaluation.metrics import confidence_of
 from training.evaluation.repeat import spread
 from training.records import Record, Run, packages
 

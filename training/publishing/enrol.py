@@ -18,7 +18,7 @@ import numpy as np
 from model.gallery import EnrolledFace, Gallery, Person
 from storage.errors import BlobNotFound
 from storage.galleries import now
-from storage.networks import PROBES, Pointer, Snapshot
+from storage.networks import PROBES, Pointer, Snapshot, load_current
 from training.data.align import align_all
 from training.data.dataset import ALIGNED, FACELESS
 from training.data.sources import merged_folders
@@ -27,7 +27,7 @@ from training.evaluation.gallery import Batches
 from training.publishing.export import require_serving_torch
 from training.publishing.probes import measure_cost, read_probes
 from training.publishing.versions import write_version
-from training.store import latest, load_model, open_store
+from training.store import latest, open_store
 
 COLLECTION = "people"  # of the new version
 PROBES_BYTES = 1 << 24  # at most
@@ -75,8 +75,8 @@ def enrol(folders: Sequence[Path], model: str, models: Path) -> Enrolment:
 
 def _load(model: str) -> tuple[Snapshot, bytes | None]:
     """Load the current version, and its published probes, if any. Raises TrainingError."""
-    snapshot = load_model(model)
     with open_store(model) as blobs:
+        snapshot = load_current(blobs)
         try:
             return snapshot, blobs.get(f"{snapshot.version}/{PROBES}", PROBES_BYTES).data
         except BlobNotFound:

@@ -21,7 +21,7 @@ from training.data.prepare import STRANGER, TRAIN, VAL
 from training.errors import TrainingError, log
 from training.evaluation.evaluate import embed, load_assessment, load_calibrations
 from training.evaluation.gallery import mean_gallery, probes_of
-from training.network.backbone import Conv, fold, forward, load_pretrained, pretrained_layer
+from training.network.backbone import Conv, State, fold, forward, load_pretrained, pretrained_layer
 from training.network.embeddings import Embedding, load_embeddings
 from training.network.features import INT8, SERVING_TORCH, load_features, select_backend
 from training.network.finetune import load_head
@@ -59,7 +59,8 @@ def export(run: Run, precision: str, collection: str) -> None:
         data, features = dataset(run), load_features(run, precision)
         embeddings, calibrations = load_embeddings(run, precision), load_calibrations(run)
         gallery = _gallery(run, data)
-        convs, tuned = fold(load_pretrained()), embeddings[TUNED]
+        pretrained = load_pretrained()
+        convs, tuned = fold(pretrained), embeddings[TUNED]
         facts = {}
         if precision == INT8:
             facts = _against_fp32(run, data, convs, tuned, gallery, features)
@@ -68,7 +69,12 @@ def export(run: Run, precision: str, collection: str) -> None:
         with open_store(str(models)) as blobs:
             _, etag = latest(blobs)
             pointer = write_version(
-                models, lambda path: _save(run, precision, convs, config, path), gallery, collection, probes, etag
+                models,
+                lambda path: _save(run, precision, pretrained, convs, config, path),
+                gallery,
+                collection,
+                probes,
+                etag,
             )
             facts.update(_as_exported(run, load_current(blobs), data))
         return {**facts, "version": pointer.version, "bytes": pointer.bytes}
@@ -97,12 +103,14 @@ def _config(
     return NetworkConfig(crop, specs, calibrations, precision, metrics, packages())
 
 
-def _save(run: Run, precision: str, convs: dict[str, Conv], config: NetworkConfig, path: Path) -> None:
-    """Write the TorchScript file."""
+def _save(
+    run: Run, precision: str, pretrained: State, convs: dict[str, Conv], config: NetworkConfig, path: Path
+) -> None:
+    """Write the TorchScript file. convs: `pretrained`, folded."""
     scales = run.record(f"features-{precision}")["facts"]["scales"]
     with torch.no_grad():
         tuned = load_head(run).embedding.weight.data
-        network = EmbeddingScript(convs, scales, pretrained_layer(load_pretrained()), tuned, config.crop.size)
+        network = EmbeddingScript(convs, scales, pretrained_layer(pretrained), tuned, config.crop.size)
         script = torch.jit.script(network)
     extra = torch._C.ExtraFilesMap()
     extra[CONFIG] = config.to_json()
@@ -138,11 +146,11 @@ def _against_fp32(
 
 def _as_exported(run: Run, snapshot: Snapshot, data: Dataset) -> dict[str, float]:
     """Measure the accuracy of the exported files on the val photos, loaded as by the service."""
-    calibration = snapshot.network.config.calibrations[TUNED]
+    calibration = snapshot.calibration
     val = np.flatnonzero(data.splits == VAL)
     correct = accepted = 0
     for start, crops in zip(range(0, len(val), BATCH), read_crops(run, data.rows[val])):
-        matches = snapshot.gallery.search(snapshot.network.embed(crops, TUNED), 1)
+        matches = snapshot.gallery.search(snapshot.embed(crops), 1)
         found = probes_of(matches, data.labels[val[start : start + BATCH]])
         correct += int(found.correct.sum())
         accepted += int((found.correct & (calibration.confidence(found.top_score) >= calibration.threshold)).sum())
