@@ -65,7 +65,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
     limit_convolution_cache()
     if settings.memory_mb and not settings.threads_set:
         use_threads(settings.memory_mb)
-    app = compose(settings, FaceService(live or _live_model(settings), Detector()))
+    app = compose(settings, FaceService(live or _live_model(settings), Detector(), settings.strictness))
     try:
         app.telemetry.log.info("model loaded", model_version=app.service.model().version)
     except ModelUnavailable as error:

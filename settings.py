@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, MutableMapping
 
+from model.calibration import DEFAULT_STRICTNESS, STRICTNESS
 from storage.s3_settings import S3Settings
 
 TRUE = ("1", "y", "yes", "t", "true", "on")
@@ -18,13 +19,15 @@ class Settings:
     """Settings of one app, which serves the bundled model to any page unless told otherwise.
 
     model_uri: folder or s3://bucket/prefix, empty for the bundled model; cors_origins: of the pages that may read
-    responses, "*" for any; api_key: requests must send it, unless it is empty; metrics: publish them; memory_mb: of the
-    Lambda function, None elsewhere; threads_set: the number of threads is set by OMP_NUM_THREADS.
+    responses, "*" for any; api_key: requests must send it, unless it is empty; strictness: one of STRICTNESS, in
+    percent, for requests that name none; metrics: publish them; memory_mb: of the Lambda function, None elsewhere;
+    threads_set: the number of threads is set by OMP_NUM_THREADS.
     """
 
     model_uri: str = ""
     cors_origins: tuple[str, ...] = ("*",)
     api_key: str = ""
+    strictness: float = DEFAULT_STRICTNESS
     metrics: bool = True
     memory_mb: int | None = None
     threads_set: bool = False
@@ -37,6 +40,7 @@ class Settings:
             model_uri=environ.get("MODEL_URI") or "",
             cors_origins=_origins(environ.get("CORS_ORIGIN") or "*"),
             api_key=environ.get("API_KEY") or "",
+            strictness=_strictness(environ),
             metrics=not _flag(environ, "POWERTOOLS_METRICS_DISABLED"),
             memory_mb=int(memory) if memory else None,
             threads_set=bool(environ.get("OMP_NUM_THREADS")),
@@ -57,6 +61,17 @@ def _origins(text: str) -> tuple[str, ...]:
     """Split at commas. A star among the origins stands for all of them."""
     origins = tuple(origin.strip().rstrip("/") for origin in text.split(","))
     return ("*",) if "*" in origins else origins
+
+
+def _strictness(environ: Mapping[str, str]) -> float:
+    text = environ.get("STRICTNESS") or str(DEFAULT_STRICTNESS)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if value not in STRICTNESS:
+        raise ValueError(f"STRICTNESS is not one of {', '.join(f'{share:g}' for share in STRICTNESS)}.")
+    return value
 
 
 def _flag(environ: Mapping[str, str], name: str) -> bool:

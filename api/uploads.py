@@ -10,6 +10,7 @@ from api import forms
 from api.encoding import decode_base64
 from api.errors import BadParameter, BadRequest, EmptyUpload, TooLarge
 from api.lambda_events import Request
+from model.calibration import STRICTNESS
 from service.results import IdentifyOptions
 
 MAX_BYTES = 4_500_000  # Lambda takes 6 MB a request, in which a photo is base64
@@ -73,7 +74,7 @@ def _from_json(body: bytes) -> bytes:
 def parse_options(values: Values) -> IdentifyOptions:
     """Read the options from a query or from a form's text fields. Raises BadParameter."""
     selected: dict[str, str] = {}
-    for name in ("top", "threshold", "faces"):
+    for name in ("top", "threshold", "strictness", "faces"):
         given = values.get(name, ())
         if len(given) > 1:
             raise BadParameter(f"`{name}` is given more than once.")
@@ -82,6 +83,7 @@ def parse_options(values: Values) -> IdentifyOptions:
     return IdentifyOptions(
         top=_top(selected["top"]) if "top" in selected else IdentifyOptions.top,
         threshold=_threshold(selected["threshold"]) if "threshold" in selected else None,
+        strictness=_strictness(selected["strictness"]) if "strictness" in selected else None,
         all_faces=_faces(selected.get("faces", "largest")) == "all",
     )
 
@@ -93,14 +95,26 @@ def _top(text: str) -> int:
 
 
 def _threshold(text: str) -> float:
-    # float() alone would also accept nan, 1_0 and the digits of other scripts.
-    try:
-        number = float(text) if re.fullmatch("[0-9.eE+-]{1,32}", text) else -1
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 1:
+    number = _number(text)
+    if number is None or not 0 <= number <= 1:
         raise BadParameter("`threshold` is a number from 0 to 1.")
     return number
+
+
+def _strictness(text: str) -> float:
+    number = _number(text)
+    if number is None or number not in STRICTNESS:
+        raise BadParameter(f"`strictness` is one of {', '.join(f'{share:g}' for share in STRICTNESS)}.")
+    return number
+
+
+def _number(text: str) -> float | None:
+    """Read a number, or return None."""
+    # float() alone would also accept nan, 1_0 and the digits of other scripts.
+    try:
+        return float(text) if re.fullmatch("[0-9.eE+-]{1,32}", text) else None
+    except ValueError:
+        return None
 
 
 def _faces(text: str) -> str:

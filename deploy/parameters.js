@@ -9,6 +9,8 @@ const validate = ajv.compile({ ...schema, properties });
 
 /** Value of an optional parameter that is not set. It is not null because osls drops parameters that are null. */
 const UNSET = "";
+/** How the command line gives numbers, by type of the parameter. */
+const FORMS = { integer: /^[0-9]+$/, number: /^[0-9]+(\.[0-9]+)?$/ };
 const defaults = Object.fromEntries(
   Object.entries(properties).map(([name, property]) => [name, property.default ?? UNSET]),
 );
@@ -40,11 +42,11 @@ function merge(sections) {
   return Object.fromEntries(entries.filter(([, value]) => value !== null));
 }
 
-/** Omits unset parameters and converts digits, because the command line gives strings. */
+/** Omits unset parameters and converts numbers, because the command line gives strings. */
 function normalize(values) {
   const convert = (name, value) => {
-    const isInteger = Object.hasOwn(properties, name) && properties[name].type === "integer";
-    return isInteger && /^[0-9]+$/.test(value) ? Number(value) : value;
+    const form = Object.hasOwn(properties, name) && FORMS[properties[name].type];
+    return form && form.test(value) ? Number(value) : value;
   };
   return Object.fromEntries(
     Object.entries(values)

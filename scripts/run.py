@@ -59,6 +59,8 @@ def start(port: int) -> subprocess.Popen[bytes]:
         environment["MODEL_URI"] = str(Path(model).resolve())
     command = ["node", "--require", str(ROOT / "scripts/spawn.cjs"), str(ROOT / "node_modules/.bin/sls")]
     command += ["offline", "--param", "where=local"]
+    if environment.get("STRICTNESS"):
+        command += ["--param", f"strictness={environment['STRICTNESS']}"]
     command += ["--host", "localhost", "--httpPort", str(port), "--lambdaPort", str(port + 2)]
     # In a new session, so that Ctrl-C reaches only this process, which then stops the service with all its children.
     return subprocess.Popen(

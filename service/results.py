@@ -12,12 +12,14 @@ from model.face import Face
 class IdentifyOptions:
     """Options of `identify`.
 
-    top: number of candidates; threshold: confidence in [0, 1], None for the calibrated one; all_faces: False identifies
-    the largest face only.
+    top: number of candidates; threshold: confidence in [0, 1], None for the calibrated one; strictness: one of
+    STRICTNESS in percent, which chooses the calibrated threshold, None for the deployment's; all_faces: False
+    identifies the largest face only.
     """
 
     top: int = 5
     threshold: float | None = None
+    strictness: float | None = None
     all_faces: bool = False
 
 
@@ -54,10 +56,15 @@ class RecognizedFace:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Served model. version: of the network and its gallery; people: number of people in the gallery."""
+    """Served model.
+
+    version: of the network and its gallery; people: number of people in the gallery; extrapolated: the gallery is
+    larger than those that the thresholds were measured on.
+    """
 
     version: str
     people: int
+    extrapolated: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "model": (),
     "storage": ("model",),
     "service": ("storage", "model"),
-    "api": RESULTS,
+    "api": (*RESULTS, "model.calibration.STRICTNESS"),
     "app": ("api", "service", "storage", "model", "settings"),
     "handler": ("app", "settings"),
-    "settings": ("storage.s3_settings",),
+    "settings": ("storage.s3_settings", "model.calibration.STRICTNESS", "model.calibration.DEFAULT_STRICTNESS"),
     "training": ("service", "storage", "model", "settings"),
 }
 ENVIRONMENT = ("environ", "environb", "getenv", "putenv")

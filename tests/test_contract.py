@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -16,19 +17,27 @@ from referencing.jsonschema import DRAFT202012
 import handler
 from api import forms, uploads
 from api.contract import document
+from api.dialects import native
 from api.dialects.native import LANDMARKS
 from api.errors import BadParameter
 from api.problems import TABLE
 from model import photo
+from model.calibration import STRICTNESS
 from model.detection import detector
 from service.results import IdentifyOptions
 from testing.emulator import Emulator
 from testing.events import recorded, request, upload
 from testing.paths import EVENTS, ROOT, SAMPLES
 from tests.gateway import serving
+from tests.services import IDENTIFIED, MODEL
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 RECORDED = sorted(path.stem for path in EVENTS.glob("*.json"))
+OPTIONS = (
+    {"faces": "all"},
+    {"faces": "all", "top": "20", "threshold": "1", "strictness": "0.1"},
+    {"top": "1", "strictness": "3"},
+)
 STATUS = {code: status for status, code in TABLE.values()}
 
 
@@ -135,10 +144,12 @@ def test_parameters_match_the_code() -> None:
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert {name: resolved(form[name]) for name in query} == query
     assert query["top"]["default"] == IdentifyOptions().top
+    assert query["strictness"]["enum"] == list(STRICTNESS)
     assert query["faces"]["default"] == ("all" if IdentifyOptions().all_faces else "largest")
     for name, good, bad in (
         ("top", [query["top"]["minimum"], query["top"]["maximum"]], [0, query["top"]["maximum"] + 1]),
         ("threshold", [query["threshold"]["minimum"], query["threshold"]["maximum"]], [-0.001, 1.001]),
+        ("strictness", query["strictness"]["enum"], [0, 0.2, 5]),
         ("faces", query["faces"]["enum"], ["both"]),
     ):
         for value in good:
@@ -185,6 +196,26 @@ def test_examples_match_their_schemas() -> None:
     assert count > 12
 
 
+def test_example_of_a_wrong_strictness_is_the_message_of_the_code() -> None:
+    refused = document()["paths"]["/classify"]["post"]["responses"]["400"]["content"]["application/json"]["examples"]
+    with pytest.raises(BadParameter) as caught:
+        uploads.parse_options({"strictness": ["2"]})
+    assert refused["strictness"]["value"]["error"]["message"] == str(caught.value)
+
+
+@pytest.mark.parametrize("extrapolated", [False, True])
+def test_model_with_and_without_extrapolated_thresholds(extrapolated: bool) -> None:
+    info = replace(MODEL, extrapolated=extrapolated)
+    health = native.health(info)
+    check(schema_of(document()["paths"]["/health"]["get"]["responses"]["200"]), health)
+    found = replace(IDENTIFIED, model=info, timings={"decode": 1.0, "detect": 1.0, "classify": 1.0})
+    identification = native.identification("x.jpg", found, "request-1", all_faces=True)
+    check(schema_of(document()["paths"]["/classify"]["post"]["responses"]["200"]), identification)
+    expected = {"extrapolated": True} if extrapolated else {}
+    for body in (health, identification):
+        assert body["model"] == {"version": MODEL.version, "classes": MODEL.people, **expected}
+
+
 @pytest.mark.parametrize("name", RECORDED)
 def test_responses_to_recorded_events_match(name: str, context: Any) -> None:
     event = recorded(name)
@@ -194,7 +225,7 @@ def test_responses_to_recorded_events_match(name: str, context: Any) -> None:
     check(schema_of(promised), json.loads(response["body"]))
 
 
-@pytest.mark.parametrize("query", [{"faces": "all"}, {"faces": "all", "top": "20", "threshold": "1"}, {"top": "1"}])
+@pytest.mark.parametrize("query", OPTIONS)
 def test_responses_to_all_options_match(query: dict[str, str], context: Any) -> None:
     response = handler.handle(upload((SAMPLES / "Kofi_Annan_0006.jpg").read_bytes(), **query), context)
     body = json.loads(response["body"])

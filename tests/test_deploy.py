@@ -29,7 +29,16 @@ from tests.conftest import sls
 IMAGE = f"000000000000.dkr.ecr.eu-central-1.amazonaws.com/face-recognition@sha256:{'0' * 64}"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
 CLASSIFY = "face-recognition-dev-classify"
-ALL = ["bucket=our-models", "alarms=ops@example.com", "reserved=3", "warm=1", "keys=on", "rate=5", "burst=9"]
+ALL = [
+    "bucket=our-models",
+    "alarms=ops@example.com",
+    "reserved=3",
+    "warm=1",
+    "keys=on",
+    "rate=5",
+    "burst=9",
+    "strictness=0.3",
+]
 AS_DEPLOYED = " ".join(f"--param {setting}" for setting in ALL)
 
 
@@ -116,6 +125,7 @@ class TestFullDeployment:
             "MODEL_URI": "s3://our-models/faces",
             "CORS_ORIGIN": "https://page.example",
             "API_KEY": "",
+            "STRICTNESS": "0.3",
             "POWERTOOLS_METRICS_DISABLED": "true",
         }
         assert found["Concurrency"]["ReservedConcurrentExecutions"] == 3
@@ -265,6 +275,7 @@ class TestWrongSettings:
             (["bucket=Our_Models"], "--param bucket=Our_Models: must be a bucket name of 3 to 63"),
             (["alarms=ops"], "--param alarms=ops: must be an e-mail address."),
             (["logs=31"], "--param logs=31: must be one of 1, 3, 5, 7, 14, 30,"),
+            (["strictness=2"], "--param strictness=2: must be one of 0.1, 0.3, 1, 3."),
             (["slow=0", "metrics=yes"], "--param slow=0: must be a whole number, at least 1."),
             (["slow=0", "metrics=yes"], "--param metrics=yes: must be one of off, on."),
             (["bulk=on"], "--param bulk=on needs PHOTOS_BUCKET"),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import handler
-from app import App
+from app import App, create_app
 from service.results import IdentifyOptions
 from settings import Settings, limit_convolution_cache
 from storage.folder import FolderBlobs
@@ -164,6 +164,9 @@ SETTINGS = {
     ),
     "CORS_ORIGIN=https://a.example,*": Settings(),
     "API_KEY=secret": Settings(api_key="secret"),
+    "STRICTNESS=0.1": Settings(strictness=0.1),
+    "STRICTNESS=3.0": Settings(strictness=3),
+    "STRICTNESS=": Settings(strictness=1),
     "POWERTOOLS_METRICS_DISABLED=True": Settings(metrics=False),
     "POWERTOOLS_METRICS_DISABLED=off": Settings(),
     "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=3538": Settings(memory_mb=3538),
@@ -180,6 +183,17 @@ def test_settings(variable: str) -> None:
 def test_switch_with_an_invalid_value() -> None:
     with pytest.raises(ValueError, match="POWERTOOLS_METRICS_DISABLED is neither true nor false"):
         Settings.from_env({"POWERTOOLS_METRICS_DISABLED": "perhaps"})
+
+
+def test_strictness_reaches_the_service() -> None:
+    app = create_app(Settings(model_uri="/nowhere", strictness=0.1))
+    assert app.service._strictness == 0.1
+
+
+@pytest.mark.parametrize("value", ["0", "0.2", "5", "-1", "nan", "strict", "1,0"])
+def test_strictness_with_an_invalid_value(value: str) -> None:
+    with pytest.raises(ValueError, match=r"STRICTNESS is not one of 0\.1, 0\.3, 1, 3\."):
+        Settings.from_env({"STRICTNESS": value})
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, "64"), ({"LRU_CACHE_CAPACITY": "9"}, "9")])

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from benchmarks import cost
+from model.calibration import DEFAULT_STRICTNESS, STRICTNESS
+from settings import Settings
 from tests.commands import ROOT, shell
 
 SCHEMA = json.loads((ROOT / "deploy/parameters.json").read_text(encoding="utf-8"))
@@ -74,6 +76,8 @@ def test_a_stage_overrides_the_defaults(checkout: Path) -> None:
     [
         ({"memory": "lots"}, "--param memory=lots: must be a whole number, at least 512 and at most 10240."),
         ({"memory": 1769.5}, "--param memory=1769.5: must be a whole number, at least 512 and at most 10240."),
+        ({"strictness": "high"}, "--param strictness=high: must be one of 0.1, 0.3, 1, 3."),
+        ({"strictness": 0.2}, "--param strictness=0.2: must be one of 0.1, 0.3, 1, 3."),
         ({"memori": 3538}, "There is no parameter memori."),
     ],
 )
@@ -83,6 +87,24 @@ def test_parameters_of_a_stage_are_checked(values: dict[str, Any], sentence: str
     assert done.returncode == 1
     assert sentence in done.stdout + done.stderr
     assert shell("npx sls package", checkout).returncode == 0  # another stage
+
+
+def test_strictness_is_what_the_service_accepts() -> None:
+    assert PROPERTIES["strictness"]["enum"] == list(STRICTNESS)
+    assert PROPERTIES["strictness"]["default"] == DEFAULT_STRICTNESS
+
+
+@pytest.mark.parametrize(
+    "given, expected", [("", "1"), ("--param strictness=0.1", "0.1"), ("--param strictness=3.0", "3.0")]
+)
+def test_strictness_reaches_both_functions(given: str, expected: str, checkout: Path) -> None:
+    done = shell(f"npx sls package --param bulk=on {given}", checkout, PHOTOS_BUCKET="somebodys-photos")
+    assert done.returncode == 0, done.stdout + done.stderr
+    template = json.loads((checkout / ".serverless/cloudformation-template-update-stack.json").read_text())
+    for name in ("ClassifyLambdaFunction", "BulkLambdaFunction"):
+        variables = template["Resources"][name]["Properties"]["Environment"]["Variables"]
+        assert variables["STRICTNESS"] == expected
+        assert Settings.from_env({"STRICTNESS": expected}).strictness == float(expected)
 
 
 def test_the_help_needs_no_valid_parameters(checkout: Path) -> None:

@@ -85,6 +85,13 @@ def test_busy_port_is_reported(service: tuple[int, str], cloned: Path) -> None:
     assert f"port {service[0]} is in use" in error
 
 
+def test_wrong_strictness_is_reported(cloned: Path) -> None:
+    with begin(documented("make run"), cloned, PORT=str(free_port()), STRICTNESS="2") as process:
+        _, error = process.communicate(timeout=60)
+    assert process.returncode > 0
+    assert "--param strictness=2: must be one of 0.1, 0.3, 1, 3." in error
+
+
 def test_enrolled_person_is_identified(tmp_path: Path) -> None:
     folder = clone(tmp_path / "clone")
     (folder / "photos/Eileen_Collins").mkdir(parents=True)

@@ -48,7 +48,8 @@ def identification(file: str, found: Identification, request_id: str, *, all_fac
 
 
 def _model(model: ModelInfo) -> Json:
-    return {"version": model.version, "classes": model.people}
+    described: Json = {"version": model.version, "classes": model.people}
+    return {**described, "extrapolated": True} if model.extrapolated else described
 
 
 def _recognized(face: RecognizedFace) -> Json:

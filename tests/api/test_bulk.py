@@ -24,7 +24,7 @@ from storage.errors import BlobNotFound, StorageUnreachable
 from testing.emulator import Emulator
 from testing.paths import SAMPLES
 from testing.servers import free_port
-from tests.services import FailingService
+from tests.services import FailingService, FixedService
 
 KNOWN = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
 STRANGER = (SAMPLES / "astronaut.jpg").read_bytes()
@@ -113,6 +113,24 @@ class NewerModel(FaceService):
 
     def version(self) -> str | None:
         return self.model().version
+
+
+class RecordingService(FixedService):
+    """Remembers the options of each photo."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.options: list[IdentifyOptions] = []
+
+    def identify(self, image: bytes, options: IdentifyOptions) -> Identification:
+        self.options.append(options)
+        return super().identify(image, options)
+
+
+def test_strictness_is_that_of_the_deployment(bucket: Bucket) -> None:
+    service = RecordingService()
+    compose(Settings(strictness=0.1), service).on_upload(bucket.put("photos/a.jpg", KNOWN), context())
+    assert service.options == [IdentifyOptions(strictness=None, all_faces=True)]
 
 
 def test_changed_photo_or_model_is_processed_again(bucket: Bucket) -> None:

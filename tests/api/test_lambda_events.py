@@ -12,6 +12,8 @@ import pytest
 import handler
 from api.errors import BadRequest
 from api.lambda_events import Request, Response, adapter_for, s3_photos
+from api.uploads import read
+from service.results import IdentifyOptions
 from testing.events import recorded, request
 from testing.paths import EVENTS
 from tests.test_handler import ask
@@ -126,6 +128,14 @@ def test_query_of_a_load_balancer_with_lists_is_decoded(threshold: str, known: b
     event["multiValueQueryStringParameters"] = {"threshold": [threshold]}
     status, answer = ask(event, context)
     assert (status, answer["known"]) == (200, known)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_strictness_from_every_source(source: str) -> None:
+    event = recorded(source)
+    for name in {"queryStringParameters", "multiValueQueryStringParameters"} & set(event):
+        event[name] = {"strictness": ["0.1"] if name.startswith("multi") else "0.1"}
+    assert read(parse(event)).options == IdentifyOptions(strictness=0.1)
 
 
 def test_all_query_values_and_the_last_value_of_each_header() -> None:

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Callable
 
 import pytest
@@ -79,9 +80,11 @@ def test_text_field_that_names_its_type(kind: str) -> None:
 
 
 def test_fields_set_options_and_the_query_overrides_them() -> None:
-    fields = [field("top", "3"), field("threshold", " 0.25\r\n"), field("faces", "all")]
-    assert read_form(*fields, file()).options == IdentifyOptions(3, 0.25, True)
-    assert read_form(*fields, file(), top="9", faces="largest").options == IdentifyOptions(9, 0.25, False)
+    fields = [field("top", "3"), field("threshold", " 0.25\r\n"), field("strictness", "0.3"), field("faces", "all")]
+    given = IdentifyOptions(top=3, threshold=0.25, strictness=0.3, all_faces=True)
+    assert read_form(*fields, file()).options == given
+    overridden = replace(given, top=9, strictness=3, all_faces=False)
+    assert read_form(*fields, file(), top="9", strictness="3", faces="largest").options == overridden
     with pytest.raises(BadParameter):
         read_form(field("top", "0"), file())
 
@@ -395,6 +398,7 @@ def test_size_limit_is_an_argument() -> None:
     ]
     + [("threshold", value) for value in ("", "nan", "inf", "1e999", "-1e-9", "1.0001", "0x1", "\u0661", "0_1", "0,5")]
     + [("threshold", value) for value in (".", "e", "1e", "--1", "0." + "0" * 5000)]
+    + [("strictness", value) for value in ("", "0", "0.2", "5", "-1", "nan", "0,1", "1 %", "1_0", "\u0661", "1" * 5000)]
     + [("faces", value) for value in ("", "both", "ALL", "all ")],
 )
 def test_parameters_out_of_range(name: str, value: str) -> None:
@@ -405,6 +409,27 @@ def test_parameters_out_of_range(name: str, value: str) -> None:
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("1", 1), ("1.", 1), (".5", 0.5), ("1e-3", 0.001), ("-0", 0)])
 def test_thresholds(text: str, number: float) -> None:
     assert read_raw(PHOTO, "image/jpeg", threshold=text).options.threshold == number
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("0.1", 0.1), ("0.3", 0.3), ("1", 1), ("3", 3), ("1.0", 1), ("3.00", 3), (".1", 0.1), ("1e-1", 0.1)],
+)
+@pytest.mark.parametrize("write", ["field", "form", "raw", "json"])
+def test_strictness(write: str, text: str, share: float) -> None:
+    body, kind = {
+        "field": (field("strictness", text) + file() + b"--limit--", FORM),
+        "form": (file() + b"--limit--", FORM),
+        "raw": (PHOTO, "image/jpeg"),
+        "json": (b'{"image": "eA=="}', "application/json"),
+    }[write]
+    query = {} if write == "field" else {"strictness": text}
+    assert read_raw(body, kind, **query).options == IdentifyOptions(strictness=share)
+
+
+def test_wrong_strictness_is_told_the_values() -> None:
+    with pytest.raises(BadParameter, match=r"^`strictness` is one of 0\.1, 0\.3, 1, 3\.$"):
+        read_form(field("strictness", "0.2"), file())
 
 
 def test_parameter_given_twice() -> None:

@@ -28,6 +28,7 @@ from api.lambda_events import adapter_for
 from api.problems import INTERNAL, TABLE, describe_error
 from api.uploads import MAX_BYTES, read
 from app import App, compose
+from model.calibration import STRICTNESS
 from model.photo import MAX_PIXELS, decode
 from settings import Settings
 from testing.paths import EVENTS, SAMPLES
@@ -58,11 +59,12 @@ CONTENT_TYPES = (
     "",
 )
 VALUES = ("3", "0.5", "all", "largest", "nan", "inf", "1e999", "0x1", "", "\u0661", "-1", "1_0", "20", "1", "\ud800")
+OPTIONS = ("top", "threshold", "strictness", "faces", "x")
 TOKENS = tuple(
     b"\r\n|\n|\r|\r\n\r\n|--b|--b--|\r\n--b|\r\n--b--|\r\n--b\r\n|\"|\\|\\\"|;|:|=|*|'|''|%|%00|%0d%0a|/|../|\\..\\|\0|\x7f|\xff"
     b"|\xed\xa0\x80|\xe2\x80\xae|name=|filename=|filename*=UTF-8''|filename*=idna''|filename*0*=|boundary=|form-data|file"
-    b"|top|threshold|faces|Content-Disposition: |Content-Type: |multipart/mixed|text/plain|image/jpeg|application/json"
-    b'|{"image": "|"}|[|{|data:|;base64,|NaN|1e999|null|\\ud800|\xef\xbb\xbf'.split(b"|")
+    b"|top|threshold|strictness|faces|Content-Disposition: |Content-Type: |multipart/mixed|text/plain|image/jpeg"
+    b'|application/json|{"image": "|"}|[|{|data:|;base64,|NaN|1e999|null|\\ud800|\xef\xbb\xbf'.split(b"|")
 )
 EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -108,7 +110,7 @@ def malformed_event(random: Random) -> dict[str, Any]:
     text = base64.b64encode(body).decode() if encoded else body.decode("utf-8", random.choice(ERRORS))
     if random.random() < 0.05:
         text = mutated(random, text.encode("utf-8", "replace"), BODIES).decode("latin-1")
-    query = {name: random.choice(VALUES) for name in ("top", "threshold", "faces", "x") if random.random() < 0.1}
+    query = {name: random.choice(VALUES) for name in OPTIONS if random.random() < 0.1}
     event: dict[str, Any] = {"body": text, "isBase64Encoded": encoded, "queryStringParameters": query or None}
     event["headers"] = {random.choice(("content-type", "Content-Type")): kind}
     if random.random() < 0.1:
@@ -250,6 +252,7 @@ def check_event(event: dict[str, Any]) -> str | None:
         assert 0 < len(upload.image) <= MAX_BYTES
         assert 1 <= upload.options.top <= 20
         assert upload.options.threshold is None or 0 <= upload.options.threshold <= 1
+        assert upload.options.strictness in (None, *STRICTNESS)
 
     return _failure_of(check)
 

@@ -23,7 +23,7 @@ short = settings(
 
 header_names = st.sampled_from(["Content-Disposition", "content-type", "X", ""]) | st.text(max_size=10)
 parameters = st.sampled_from(["name", "filename", "filename*", "filename*0", "boundary"]) | st.text(max_size=5)
-values = st.sampled_from(["top", "threshold", "faces", "x.jpg", "UTF-8''%41"]) | st.text(max_size=20)
+values = st.sampled_from([*engine.OPTIONS, "x.jpg", "UTF-8''%41"]) | st.text(max_size=20)
 header_values = st.builds(
     lambda kind, given: kind + "".join(f'; {name}="{value}"' for name, value in given),
     st.sampled_from(["form-data", "text/plain", "image/jpeg", "multipart/mixed"]) | st.text(max_size=10),
@@ -42,7 +42,7 @@ forms = st.builds(
 )
 bodies = forms | st.binary(max_size=100) | st.text(max_size=50).map(str.encode)
 content_types = st.sampled_from(engine.CONTENT_TYPES) | header_values
-queries = st.dictionaries(st.sampled_from(["top", "threshold", "faces"]), values | st.sampled_from(engine.VALUES))
+queries = st.dictionaries(st.sampled_from(engine.OPTIONS), values | st.sampled_from(engine.VALUES))
 
 
 def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
