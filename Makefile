@@ -37,9 +37,9 @@ lighthouse: setup-dev ## rate the page with Lighthouse (downloads 180 MB)
 train: setup ## train a model with PEOPLE=folder and LFW (or DATA=archive or folder); writes model and report to OUT
 	@exec $(PYTHON) -m training all $(if $(DATA),--data "$(DATA)",--source lfw) $(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"
 
-enrol: setup ## add PEOPLE=folder, with one folder of photos per person, to the current model
+enrol: setup ## enrol PEOPLE=folder, with one folder of photos per person; FROM=lfw keeps the bundled people
 	@test -n "$(PEOPLE)" || { echo "set PEOPLE to a folder with one folder of photos per person: make enrol PEOPLE=dir" >&2; exit 1; }
-	@exec $(PYTHON) -m training enrol --people "$(PEOPLE)"
+	@exec $(PYTHON) -m training enrol --people "$(PEOPLE)" $(if $(FROM),--from "$(FROM)")
 
 check: setup-dev ## run ruff, mypy, the audit and all tests
 	@$(PYTHON) -m ruff check .

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
 import numpy as np
 from tqdm import tqdm
 
+from model.calibration import DEFAULT_STRICTNESS
+from model.cascade import Cascade
+from model.embedding import normalize
 from model.gallery import Gallery, Matches
 from model.photo import decode
 from storage.folder import FolderBlobs
@@ -31,22 +35,48 @@ def bundled() -> Snapshot:
     return load_current(FolderBlobs(Path(BUNDLED)))
 
 
+def cascade(people: int) -> Cascade:
+    """Make the cascade of the first `people` people of the bundled model, each of whom has one face: their mean."""
+    whole = bundled().cascade
+    gallery = whole.gallery
+    part = Gallery(
+        gallery.spec, gallery.cohort, gallery.people[:people], gallery.faces[:people], gallery.embeddings[:people]
+    )
+    return replace(whole, gallery=part)
+
+
 def as_served(known: np.ndarray, labels: np.ndarray, people: int) -> Search:
     """Search the first `people` people of the bundled model, with log odds as scores.
 
-    Uses the means in the model, which come from the same photos: `known` and `labels` are ignored.
+    Uses the means in the model, which come from the same photos: `known` and `labels` are ignored. A probe is an
+    embedding of both networks, followed by 1 if MobileFaceNet may decide alone, else by 0 (`is_reliable`).
     """
-    snapshot = bundled()
-    whole, calibration = snapshot.gallery, snapshot.calibration
-    gallery = Gallery(
-        whole.spec, whole.normalization, whole.people[:people], whole.faces[:people], whole.embeddings[:people]
-    )
+    served = cascade(people)
+    mobile = served.gallery.spec.mobile
 
-    def search(embeddings: np.ndarray) -> Matches:
-        matches = gallery.search(embeddings, TOP)
-        return matches._replace(scores=calibration.slope * matches.scores + calibration.intercept)
+    def search(probes: np.ndarray) -> Matches:
+        embeddings, reliable = probes[:, :-1], probes[:, -1] > 0
+        first, second = normalize(embeddings[:, -mobile:]), normalize(embeddings[:, :-mobile])
+        found = served.search(first, reliable, lambda rows: second[rows], TOP, DEFAULT_STRICTNESS)
+        return Matches(found.ids, log_odds(found.confidences))
 
     return search
+
+
+def own_threshold(people: int) -> float:
+    """Log odds from which `as_served` identifies a face that both networks decide.
+
+    MobileFaceNet accepts alone only far above it, and rejects alone only below it.
+    """
+    served = cascade(people)
+    score = served.joined.threshold(people, DEFAULT_STRICTNESS)
+    return float(log_odds(served.joined.confidence(np.array(score), people)))
+
+
+def log_odds(confidences: np.ndarray) -> np.ndarray:
+    """Convert confidences in (0, 1)."""
+    odds: np.ndarray = np.log(confidences / (1 - confidences))
+    return odds
 
 
 def rows_of(data: Path, people: int | None) -> tuple[int, list[Example]]:

@@ -18,12 +18,14 @@ from gender_guesser.detector import Detector
 
 from benchmarks.bundled import percent
 from benchmarks.functions import table
-from model.calibration import confidence_of
+from model.calibration import DEFAULT_STRICTNESS
+from model.embedding import TUNED
 from training.data.dataset import Dataset, dataset
 from training.data.prepare import STRANGER, TRAIN, examples
 from training.data.sources import display_name
-from training.evaluation.evaluate import load_assessment
+from training.evaluation.evaluate import load_assessment, load_calibrations
 from training.evaluation.metrics import Probes
+from training.network.base import load_base, outside_cohort
 from training.records import Run
 
 GENDERS = {"male": "male", "mostly_male": "male", "female": "female", "mostly_female": "female"}
@@ -56,11 +58,10 @@ class Results(NamedTuple):
         return [f"{selection.sum()}", share(correct), share(correct & self.accepted[selection])]
 
 
-def apply_threshold(run: Run, probes: Probes) -> Results:
-    """Compare the probes' confidence with the threshold of the run's model."""
-    facts = run.record("evaluate")["facts"]
-    confidence = confidence_of(probes.top_score, facts["slope"], facts["intercept"])
-    return Results(probes, confidence >= facts["threshold"])
+def apply_threshold(run: Run, probes: Probes, people: int) -> Results:
+    """Compare the probes' scores with the threshold of the run's model. people: in its gallery."""
+    threshold = load_calibrations(run)[TUNED].threshold(people, DEFAULT_STRICTNESS)
+    return Results(probes, probes.top_score >= threshold)
 
 
 def by_first_name(names: Sequence[str], known: Results, stranger_names: Sequence[str], strangers: Results) -> Rows:
@@ -90,9 +91,10 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     run = Run(parser.parse_args().run)
     data, found = dataset(run), load_assessment(run)
-    known, strangers = apply_threshold(run, found.known), apply_threshold(run, found.strangers)
+    known, strangers = (apply_threshold(run, probes, len(data.names)) for probes in (found.known, found.strangers))
     _, listed = examples(run)
-    stranger_names = [display_name(Path(listed[row].path).parent.name) for row in data.rows[data.splits == STRANGER]]
+    searched = data.rows[(data.splits == STRANGER) & outside_cohort(run, load_base(run))]
+    stranger_names = [display_name(Path(listed[row].path).parent.name) for row in searched]
     header = ["people", "val photos", "rank-1 accuracy", "TPIR"]
     first_name = ["usual gender of the first name", *header, "strangers' photos", "FPIR"]
     print(table(first_name, by_first_name(data.names, known, stranger_names, strangers)), end="\n\n")

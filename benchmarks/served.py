@@ -2,7 +2,8 @@
 
     python -m benchmarks.served --data lfw-deepfunneled-subset.tgz
 
-Compares boxes and landmarks in 500 photos with those of facenet-pytorch's MTCNN. Then sends the val photos of the
+Compares boxes and landmarks in 500 photos with those of facenet-pytorch's MTCNN, except in photos that a face fills: their
+faces are found in the photo with a border. Then sends the val photos of the
 bundled model, scaled to several sizes, to the handler, and compares the accuracy with that of the model on crops as
 made for training. `--data` is the data set of the bundled model. Takes ten minutes. Exits with 1 if a limit below is
 exceeded.
@@ -32,7 +33,8 @@ from benchmarks.bundled import bundled, rows_of
 from benchmarks.functions import jpeg
 from model.crop import CropSpec
 from model.detection.detector import SMALLEST_FACE, SMALLEST_SHARE, Detector
-from model.face import Face
+from model.detection.filled import is_filled
+from model.face import Box, Face
 from model.photo import Photo
 from testing.events import upload
 from training.data.align import Aligner
@@ -53,8 +55,15 @@ class Difference(NamedTuple):
     landmark: float  # pixels of the crop
 
 
-def differences(path: str) -> list[Difference] | None:
-    """Compare each face in a photo with MTCNN's. Returns None if the numbers of faces differ."""
+class Compared(NamedTuple):
+    """One photo. differences: of its faces, None if their numbers differ; filled: by a face, hence not compared."""
+
+    differences: list[Difference] | None
+    filled: bool = False
+
+
+def compare(path: str) -> Compared:
+    """Compare each face in a photo with MTCNN's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from facenet_pytorch import MTCNN
@@ -64,10 +73,19 @@ def differences(path: str) -> list[Difference] | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # numpy's warning about ragged arrays in MTCNN
         boxes, _, landmarks = MTCNN(keep_all=True, min_face_size=smallest).detect(image, landmarks=True)
-    faces = Detector().detect(Photo.of(image))
-    if len(faces) != (0 if boxes is None else len(boxes)):
-        return None
-    return [_difference(face, boxes, landmarks) for face in faces]
+    photo = Photo.of(image)
+    if is_filled(photo, _largest_first(boxes)):
+        return Compared(None, filled=True)
+    faces = Detector().detect(photo)
+    if len(faces) != len(boxes):
+        return Compared(None)
+    return Compared([_difference(face, boxes, landmarks) for face in faces])
+
+
+def _largest_first(boxes: np.ndarray | None) -> list[Face]:
+    """Convert MTCNN's boxes, [N, 4] XYXY, to faces without landmarks. None: there are none."""
+    faces = [Face(Box(*map(float, box)), 1.0, np.zeros((5, 2))) for box in ([] if boxes is None else boxes)]
+    return sorted(faces, key=lambda face: -face.box.area)
 
 
 def _difference(face: Face, boxes: np.ndarray, landmarks: np.ndarray) -> Difference:
@@ -118,9 +136,9 @@ def offline(paths: list[str]) -> list[str | None]:
     snapshot, aligner = bundled(), Aligner(CropSpec())
     names: list[str | None] = []
     for path in tqdm(paths, desc="offline", unit=" photos"):
-        status, crop, _ = aligner.align(Path(path))
-        best = int(snapshot.gallery.search(snapshot.embed(crop[None]), 1).ids[0, 0])
-        names.append(snapshot.gallery.by_id[best].name if status == ALIGNED else None)
+        face = aligner.align(Path(path))
+        found = snapshot.search(face.crop[None], face.landmark_crop[None], np.array([face.reliable]), 1)
+        names.append(snapshot.gallery.by_id[int(found.ids[0, 0])].name if face.status == ALIGNED else None)
     return names
 
 
@@ -137,7 +155,7 @@ def main() -> int:
     val = val[: options.photos]
     truth, paths = [people[row.person] for row in val], [str(row.path) for row in val]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        compared = list(tqdm(pool.map(differences, sample, chunksize=4), total=len(sample), desc="boxes"))
+        compared = list(tqdm(pool.map(compare, sample, chunksize=4), total=len(sample), desc="boxes"))
         served = {side: served_names(pool, paths, side) for side in SIDES}
     expected = offline(paths)
     return int(report_detection(compared) | report_accuracy(truth, expected, served))
@@ -149,13 +167,15 @@ def served_names(pool: ProcessPoolExecutor, paths: list[str], side: int) -> list
     return list(tqdm(names, total=len(paths), desc=f"{side} px"))
 
 
-def report_detection(compared: Sequence[list[Difference] | None]) -> bool:
+def report_detection(photos: Sequence[Compared]) -> bool:
     """Print the differences of boxes and landmarks. Returns True if a limit is exceeded."""
+    compared = [photo.differences for photo in photos if not photo.filled]
     faces = [difference for photo in compared if photo for difference in photo]
     mismatched = sum(photo is None for photo in compared)
     boxes, landmarks = (np.array(column) for column in zip(*faces))
     outliers = (boxes > BOX) | (landmarks > LANDMARK)
     print(f"\n{len(compared)} photos, {len(faces)} faces; the number of faces differs in {mismatched} photos.")
+    print(f"Not compared: {len(photos) - len(compared)} photos that a face fills, or in which MTCNN finds none.")
     print(f"Median difference: boxes {np.median(boxes):.4%}, landmarks {np.median(landmarks):.4f} pixels of 160.")
     print(f"{outliers.sum()} faces differ by more than {BOX:.0%} or {LANDMARK:g} pixels.")
     print(f"Largest difference: boxes {boxes.max():.1%}, landmarks {landmarks.max():.1f} pixels.")

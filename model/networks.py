@@ -1,36 +1,49 @@
-"""Crops in, embeddings out: a published network, loaded.
+"""Crops in, embeddings out: published networks, loaded.
 
 `model.pt` is one TorchScript file that torch 1.5.0 loads with nothing else. It maps uint8 crops [N, 3, 160, 160] RGB to
-two embeddings, each float32 [N, 512] of length 1: `generic` and `tuned`. Its configuration lies in the same file as
-`config.json`: how crops are cut, and a digest and a calibration for each embedding. It holds no people.
+InceptionResnetV1's two embeddings, each float32 [N, 512] of length 1: `generic` and `tuned`. The same file contains:
+
+    config.json                 how crops are cut, a digest of each embedding, and the calibrations
+    mobilefacenet.safetensors   the weights of MobileFaceNet, float16
+    cohort.safetensors          strangers, in 8 bits (model/cohort.py)
+
+It holds no people that can be identified.
 """
 
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Mapping
 
 import numpy as np
+import safetensors.numpy
 import torch
+from safetensors import SafetensorError
 
-from model.calibration import Calibration, ScoreNormalization
+from model.calibration import Calibration, Tail
+from model.cohort import Cohort
 from model.crop import CropSpec
-from model.embedding import GENERIC, TUNED, EmbeddingSpec
+from model.embedding import GENERIC, MOBILE, TUNED, EmbeddingSpec, join, normalize
 from model.errors import NetworkFormatError
+from model.mobilefacenet import MobileFaceNet
 
-FORMAT = 2
-CONFIG = "config.json"  # an extra file of the TorchScript
+FORMAT = 3
+CONFIG, MOBILE_WEIGHTS, COHORT = "config.json", "mobilefacenet.safetensors", "cohort.safetensors"  # extra files
 ORDER = (GENERIC, TUNED)  # of the script's outputs
+
+Arrays = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Description of a network, saved with it.
+    """Description of the networks, saved with them.
 
-    specs, calibrations: by the embedding's name; precision: of the backbone, int8 or fp32; metrics: accuracy when it
-    was evaluated; versions: of the packages that wrote it.
+    specs: by the embedding's name; calibrations: by the embedding's name and, for MobileFaceNet's part alone, MOBILE;
+    precision: of the backbone, int8 or fp32; metrics: accuracy when it was evaluated; versions: of the packages that
+    wrote it.
     """
 
     crop: CropSpec
@@ -42,15 +55,15 @@ class NetworkConfig:
     format: int = FORMAT
 
     @classmethod
-    def parse(cls, text: str) -> NetworkConfig:
+    def parse(cls, text: str | bytes) -> NetworkConfig:
         """Raises NetworkFormatError for another format or a missing field."""
         try:
             content = json.loads(text)
             _check_format(content["format"])
             specs = {name: EmbeddingSpec(**spec) for name, spec in content["specs"].items()}
-            calibrations = {name: _calibration(found) for name, found in content["calibrations"].items()}
-            if not set(ORDER) == set(specs) == set(calibrations):
-                raise KeyError(f"embeddings {', '.join(ORDER)}")
+            calibrations = {name: calibration_of(found) for name, found in content["calibrations"].items()}
+            if set(ORDER) != set(specs) or {*ORDER, MOBILE} != set(calibrations):
+                raise KeyError(f"embeddings {', '.join(ORDER)} and calibrations of these and {MOBILE}")
             content.update(crop=CropSpec(**content["crop"]), specs=specs, calibrations=calibrations)
             return cls(**content)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -63,7 +76,7 @@ class NetworkConfig:
 def _check_format(number: int) -> None:
     if number < FORMAT:
         raise NetworkFormatError(
-            f"The model file has format {number}, which held network and people together. This release reads format "
+            f"The model file has format {number}, of an earlier release with other networks. This release reads format "
             f"{FORMAT}: export it again with `python -m training export`."
         )
     if number > FORMAT:
@@ -72,43 +85,71 @@ def _check_format(number: int) -> None:
         )
 
 
-def _calibration(content: Mapping[str, Any]) -> Calibration:
-    return Calibration(**{**content, "normalization": ScoreNormalization(**content["normalization"])})
+def calibration_of(content: Mapping[str, Any]) -> Calibration:
+    return Calibration(**{**content, "tail": Tail(**content["tail"])})
 
 
-def load_script(path: Path) -> tuple[torch.jit.ScriptModule, NetworkConfig]:
-    """Load the file as it lies on disk, not yet ready to run. Raises NetworkFormatError."""
-    # torch 1.5 fills in the names that are requested; one that is missing in the file stays empty.
-    extra = torch._C.ExtraFilesMap()
-    extra[CONFIG] = ""
+def read_extra(path: Path, name: str) -> bytes:
+    """Read an extra file of the TorchScript, with any version of torch. Raises NetworkFormatError."""
     try:
-        script = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
-    except (RuntimeError, OSError) as error:
-        raise NetworkFormatError("The model file is not one that this version of torch can load.") from error
-    return script, NetworkConfig.parse(extra[CONFIG])
+        with zipfile.ZipFile(path) as archive:
+            entry = next(entry for entry in archive.namelist() if entry.endswith(f"/extra/{name}"))
+            return archive.read(entry)
+    except (OSError, zipfile.BadZipFile, StopIteration, ValueError, RuntimeError) as error:
+        raise NetworkFormatError("The model file is not one that this project wrote.") from error
+
+
+def read_config(path: Path) -> NetworkConfig:
+    """Read the networks' description without loading them. Raises NetworkFormatError."""
+    return NetworkConfig.parse(read_extra(path, CONFIG))
+
+
+def read_arrays(path: Path, name: str) -> Arrays:
+    """Read the arrays of MOBILE_WEIGHTS or COHORT. Raises NetworkFormatError."""
+    try:
+        arrays: Arrays = safetensors.numpy.load(read_extra(path, name))
+        return arrays
+    except SafetensorError as error:
+        raise NetworkFormatError(f"The model file's {name} cannot be read.") from error
 
 
 class EmbeddingNetwork:
-    """A network that is ready to run."""
+    """Both networks, ready to run, and the cohort."""
 
     def __init__(self, path: Path) -> None:
         """Raises NetworkFormatError."""
-        self._script, self.config = load_script(path)
+        self.config = read_config(path)
+        try:
+            self._script = torch.jit.load(str(path), map_location="cpu")
+        except (RuntimeError, OSError) as error:
+            raise NetworkFormatError("The model file is not one that this version of torch can load.") from error
         try:
             self._script.prepare()
-        except (RuntimeError, AttributeError) as error:
-            raise NetworkFormatError("The model file was not written by this project: it has no `prepare`.") from error
+            self._mobile = MobileFaceNet(read_arrays(path, MOBILE_WEIGHTS))
+            self._cohort = read_arrays(path, COHORT)
+            self._cohort[MOBILE], self._cohort[GENERIC], self._cohort[TUNED]
+        except (RuntimeError, AttributeError, KeyError, ValueError) as error:
+            raise NetworkFormatError("The model file lacks something that this project writes.") from error
 
-    def embed(self, crops: np.ndarray, name: str) -> np.ndarray:
-        """uint8 crops [N, size, size, 3] RGB -> the embedding of that name, float32 [N, 512] of length 1."""
+    def mobile(self, crops: np.ndarray) -> np.ndarray:
+        """uint8 crops [N, 112, 112, 3] RGB (`landmark_crop`) -> MobileFaceNet's embedding, float32 [N, 192]."""
+        return self._mobile.embed(crops)
+
+    def inception(self, crops: np.ndarray, name: str) -> np.ndarray:
+        """uint8 crops [N, size, size, 3] RGB (`crop`) -> InceptionResnetV1's embedding `name`, float32 [N, 512]."""
         with torch.no_grad():
             outputs = self._script(to_tensor(crops))
         embeddings: np.ndarray = outputs[ORDER.index(name)].numpy()
         return embeddings
 
+    def cohort(self, name: str) -> Cohort:
+        """Return the strangers in the joined embedding of that name."""
+        parts = [normalize(self._cohort[part].astype(np.float32)) for part in (name, MOBILE)]
+        return Cohort(join(*parts))
+
 
 def to_tensor(crops: np.ndarray) -> torch.Tensor:
-    """Crops as every network here takes them: uint8 [N, size, size, 3] -> uint8 [N, 3, size, size].
+    """Crops as InceptionResnetV1 takes them: uint8 [N, size, size, 3] -> uint8 [N, 3, size, size].
 
     They are normalized inside the graph, so that training and serving cannot differ in it.
     """

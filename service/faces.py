@@ -11,11 +11,13 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
-from model.calibration import Calibration
+from model.calibration import DEFAULT_STRICTNESS
+from model.cascade import Found
 from model.crop import crop
 from model.detection.detector import Detector
 from model.face import Face
-from model.gallery import Gallery, Matches
+from model.gallery import Gallery
+from model.landmarks import is_reliable, landmark_crop
 from model.photo import Photo, decode
 from service.errors import ModelUnavailable, NoFace
 from service.results import Identification, IdentifyOptions, Match, ModelInfo, PeopleList, PersonSummary, RecognizedFace
@@ -27,8 +29,9 @@ from storage.networks import Snapshot
 class FaceService:
     """Implements the use cases and decides who is known. Depends only on the detector and the served model."""
 
-    def __init__(self, live: LiveModel, detector: Detector) -> None:
-        self._live, self._detector = live, detector
+    def __init__(self, live: LiveModel, detector: Detector, strictness: float = DEFAULT_STRICTNESS) -> None:
+        """strictness: one of STRICTNESS in percent, for requests that name none."""
+        self._live, self._detector, self._strictness = live, detector, strictness
 
     def identify(self, image: bytes, options: IdentifyOptions) -> Identification:
         """Identify the faces in an image file. Raises RecognitionError, NoFace, ModelUnavailable."""
@@ -41,9 +44,10 @@ class FaceService:
             raise NoFace("No face was found in the photo.")
         with clock("classify"):
             selected = faces if options.all_faces else faces[:1]
-            matches = snapshot.gallery.search(_embed(photo, selected, snapshot), options.top)
-            recognized = _recognize(selected, matches, snapshot, options.threshold)
-        return Identification(recognized, len(faces), photo.width, photo.height, _info(snapshot), clock.ms)
+            strictness = options.strictness or self._strictness
+            found = _search(photo, selected, snapshot, options.top, strictness)
+            recognized = _recognize(selected, found, snapshot.gallery, options.threshold)
+        return Identification(recognized, len(faces), photo.width, photo.height, _info(snapshot, strictness), clock.ms)
 
     def people(self) -> PeopleList:
         """List everybody in the gallery by id. Raises ModelUnavailable."""
@@ -51,7 +55,7 @@ class FaceService:
 
     def model(self) -> ModelInfo:
         """Describe the served model. Raises ModelUnavailable."""
-        return _info(self._snapshot())
+        return _info(self._snapshot(), self._strictness)
 
     def version(self) -> str | None:
         """Return the version that is loaded, if any, for logs and metrics."""
@@ -77,28 +81,33 @@ class Stopwatch:
         self.ms[phase] = round((perf_counter() - started) * 1000, 1)
 
 
-def _embed(photo: Photo, faces: Sequence[Face], snapshot: Snapshot) -> np.ndarray:
-    """Embed the faces with the embedding of the gallery. -> float32 [faces, size]."""
-    crops = np.stack([crop(photo, face, snapshot.network.config.crop) for face in faces])
-    return snapshot.embed(crops)
+def _search(photo: Photo, faces: Sequence[Face], snapshot: Snapshot, top: int, strictness: float) -> Found:
+    """Search the faces in the gallery. InceptionResnetV1's crops are cut only for the faces that need it."""
+    mobile = snapshot.network.mobile(np.stack([landmark_crop(photo, face) for face in faces]))
+    reliable = np.array([is_reliable(photo, face) for face in faces])
+
+    def inception(rows: np.ndarray) -> np.ndarray:
+        crops = np.stack([crop(photo, faces[row], snapshot.network.config.crop) for row in rows])
+        return snapshot.network.inception(crops, snapshot.gallery.spec.name)
+
+    return snapshot.cascade.search(mobile, reliable, inception, top, strictness)
 
 
 def _recognize(
-    faces: Sequence[Face], matches: Matches, snapshot: Snapshot, threshold: float | None
+    faces: Sequence[Face], found: Found, gallery: Gallery, threshold: float | None
 ) -> tuple[RecognizedFace, ...]:
-    """Combine faces and candidates. threshold: confidence in [0, 1], None for the calibrated one."""
-    calibration = snapshot.calibration
-    minimum = calibration.threshold if threshold is None else threshold
-    return tuple(
-        RecognizedFace(face, candidates, known=bool(candidates) and candidates[0].confidence >= minimum)
-        for face, candidates in zip(faces, _candidates(matches, snapshot.gallery, calibration))
-    )
+    """Combine faces and candidates. threshold: confidence in [0, 1], None for the one of the chosen strictness."""
+    recognized = []
+    for face, ids, confidences, known in zip(
+        faces, found.ids.tolist(), found.confidences.tolist(), found.known.tolist()
+    ):
+        candidates = tuple(Match(key, gallery.by_id[key].name, value) for key, value in zip(ids, confidences))
+        if threshold is not None:
+            known = bool(candidates) and candidates[0].confidence >= threshold
+        recognized.append(RecognizedFace(face, candidates, known))
+    return tuple(recognized)
 
 
-def _candidates(matches: Matches, gallery: Gallery, calibration: Calibration) -> Iterator[tuple[Match, ...]]:
-    for ids, confidences in zip(matches.ids.tolist(), calibration.confidence(matches.scores).tolist()):
-        yield tuple(Match(key, gallery.by_id[key].name, confidence) for key, confidence in zip(ids, confidences))
-
-
-def _info(snapshot: Snapshot) -> ModelInfo:
-    return ModelInfo(snapshot.version, len(snapshot.gallery.people))
+def _info(snapshot: Snapshot, strictness: float) -> ModelInfo:
+    people = len(snapshot.gallery)
+    return ModelInfo(snapshot.version, people, snapshot.cascade.joined.extrapolated(people, strictness))

@@ -1,7 +1,7 @@
 """Collections as they are stored: a manifest and immutable segments (docs/format.md).
 
-A segment is a safetensors file with the arrays `embeddings`, float16 [faces, size], `hubness`, float32 [people], and
-`records`, uint8: JSON with people and faces, in columns.
+A segment is a safetensors file with the arrays `embeddings`, float16 [faces, size], `nearness`, float32 [people, 2],
+and `records`, uint8: JSON with people and faces, in columns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from model.calibration import ScoreNormalization
+from model.cohort import Cohort
 from model.embedding import EmbeddingSpec
 from model.gallery import EnrolledFace, Gallery, Person
 from storage.blobs import BlobStore
@@ -116,7 +116,7 @@ def read_manifest(store: CachedStore, prefix: str, sha256: str) -> Manifest:
     return Manifest.parse(store.load(Item(prefix + MANIFEST, sha256, MANIFEST_BYTES)))
 
 
-def read_gallery(store: CachedStore, prefix: str, manifest: Manifest, normalization: ScoreNormalization) -> Gallery:
+def read_gallery(store: CachedStore, prefix: str, manifest: Manifest, cohort: Cohort) -> Gallery:
     """Read and verify the segments. Raises StorageError."""
     parts = [_read_segment(store, prefix, segment, manifest.embedding.size) for segment in manifest.segments]
     people = [person for part in parts for person in part.people]
@@ -124,12 +124,12 @@ def read_gallery(store: CachedStore, prefix: str, manifest: Manifest, normalizat
     _check_people(manifest, people, faces)
     return Gallery(
         manifest.embedding,
-        normalization,
+        cohort,
         people,
         faces,
         np.concatenate([np.zeros((0, manifest.embedding.size), np.float16), *(part.embeddings for part in parts)]),
         manifest.next_id,
-        np.concatenate([np.zeros(0, np.float32), *(part.hubness for part in parts)]),
+        np.concatenate([np.zeros((0, 2), np.float32), *(part.nearness for part in parts)]),
     )
 
 
@@ -148,12 +148,12 @@ def _check_people(manifest: Manifest, people: Sequence[Person], faces: Sequence[
 
 
 class _Contents(NamedTuple):
-    """embeddings: float16 [faces, size]; hubness: float32 [people]."""
+    """embeddings: float16 [faces, size]; nearness: float32 [people, 2]."""
 
     people: list[Person]
     faces: list[EnrolledFace]
     embeddings: np.ndarray
-    hubness: np.ndarray
+    nearness: np.ndarray
 
 
 def _segments(gallery: Gallery) -> Iterator[tuple[bytes, int, int]]:
@@ -165,7 +165,7 @@ def _segments(gallery: Gallery) -> Iterator[tuple[bytes, int, int]]:
         records = {"people": _columns(Person, people), "faces": _columns(EnrolledFace, faces)}
         arrays = {
             "embeddings": gallery.embeddings[rows].astype(np.float16),
-            "hubness": gallery.hubness[rows],
+            "nearness": gallery.nearness[rows],
             "records": np.frombuffer(json.dumps(records, ensure_ascii=False).encode(), np.uint8),
         }
         yield safetensors.numpy.save(arrays), len(people), len(faces)
@@ -176,8 +176,8 @@ def _read_segment(store: CachedStore, prefix: str, segment: Segment, size: int) 
     data = store.load(Item(prefix + segment.file, segment.sha256, segment.bytes))
     try:
         found = _decode_segment(data)
-        shapes = {"embeddings": found.embeddings.shape, "hubness": found.hubness.shape}
-        counted = {"embeddings": (len(found.faces), size), "hubness": (len(found.people),)}
+        shapes = {"embeddings": found.embeddings.shape, "nearness": found.nearness.shape}
+        counted = {"embeddings": (len(found.faces), size), "nearness": (len(found.people), 2)}
         if shapes != counted or (len(found.people), len(found.faces)) != (segment.people, segment.faces):
             raise ValueError("arrays, records and manifest do not fit together")
         return found
@@ -195,7 +195,7 @@ def _decode_segment(data: bytes) -> _Contents:
     people = [Person(*row) for row in zip(*(records["people"][name] for name in Person._fields))]
     columns = (records["faces"][name] for name in EnrolledFace._fields)
     faces = [EnrolledFace(key, person, tuple(photos), added) for key, person, photos, added in zip(*columns)]
-    return _Contents(people, faces, arrays["embeddings"], arrays["hubness"])
+    return _Contents(people, faces, arrays["embeddings"], arrays["nearness"])
 
 
 def _columns(kind: type, rows: Sequence[Any]) -> dict[str, list[Any]]:

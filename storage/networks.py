@@ -1,9 +1,8 @@
 """Published versions: `latest.json` beside `<version>/`, in a folder or below an S3 prefix.
 
     latest.json                             the pointer: which version is served
-    <version>/model.pt                      the network
+    <version>/model.pt                      the networks
     <version>/galleries/<collection>/       the people it was published with, read-only (storage/galleries.py)
-    <version>/probes.safetensors            embeddings that show what enrolling costs; not served
     <version>/version.json                  the version's own pointer, written last
 
 Versions never change once they are complete, and the pointer is written last. So a reader sees the old version or the
@@ -16,7 +15,6 @@ import builtins
 import hashlib
 import json
 import re
-import zipfile
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,10 +22,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model.calibration import Calibration
-from model.errors import EmbeddingMismatch, NetworkFormatError
+from model.calibration import DEFAULT_STRICTNESS
+from model.cascade import Cascade, Found
+from model.cohort import NO_COHORT, Cohort
+from model.embedding import MOBILE, join
+from model.errors import EmbeddingMismatch
 from model.gallery import Gallery
-from model.networks import CONFIG, EmbeddingNetwork, NetworkConfig
+from model.networks import EmbeddingNetwork, NetworkConfig, read_config
 from storage.blobs import BlobStore
 from storage.cache import CachedStore, Item
 from storage.errors import CorruptData
@@ -36,7 +37,7 @@ from storage.galleries import Manifest, read_gallery, read_manifest
 
 BUNDLED = str(Path(__file__).resolve().parent.parent / "model" / "bundled")
 POINTER, OWN_POINTER = "latest.json", "version.json"
-FILE, PROBES = "model.pt", "probes.safetensors"
+FILE = "model.pt"
 POINTER_BYTES = 1 << 16  # at most; it has about 400
 VERSION = re.compile(r"[0-9]{8}-[0-9a-f]{8}")  # day, and the start of a checksum
 COLLECTION = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")
@@ -121,13 +122,32 @@ class Snapshot(NamedTuple):
         return self.pointer.version
 
     @property
-    def calibration(self) -> Calibration:
-        """The calibration of the embedding that the gallery holds."""
-        return self.network.config.calibrations[self.gallery.spec.name]
+    def cascade(self) -> Cascade:
+        """Search of the gallery with both networks."""
+        calibrations = self.network.config.calibrations
+        return Cascade(self.gallery, calibrations[MOBILE], calibrations[self.gallery.spec.name])
 
-    def embed(self, crops: np.ndarray) -> np.ndarray:
-        """uint8 crops [N, size, size, 3] RGB -> the embedding that the gallery holds, float32 [N, size]."""
-        return self.network.embed(crops, self.gallery.spec.name)
+    def search(
+        self,
+        crops: np.ndarray,
+        landmark_crops: np.ndarray,
+        reliable: np.ndarray,
+        k: int,
+        strictness: float = DEFAULT_STRICTNESS,
+    ) -> Found:
+        """Search N faces whose crops are cut already, as the service does. See `Cascade.search` and `embed`."""
+
+        def inception(rows: np.ndarray) -> np.ndarray:
+            return self.network.inception(crops[rows], self.gallery.spec.name)
+
+        return self.cascade.search(self.network.mobile(landmark_crops), reliable, inception, k, strictness)
+
+    def embed(self, crops: np.ndarray, landmark_crops: np.ndarray) -> np.ndarray:
+        """Both crops of N faces -> the embedding that the gallery holds, float32 [N, size].
+
+        crops: uint8 [N, size, size, 3] RGB; landmark_crops: uint8 [N, 112, 112, 3] RGB.
+        """
+        return join(self.network.inception(crops, self.gallery.spec.name), self.network.mobile(landmark_crops))
 
 
 def read_pointer(store: CachedStore) -> Pointer:
@@ -138,9 +158,10 @@ def read_pointer(store: CachedStore) -> Pointer:
 def load_version(store: CachedStore, pointer: Pointer) -> Snapshot:
     """Fetch, verify and load a version. Raises StorageError, FormatError."""
     path = store.fetch(pointer.network)
+    read_config(path)  # refuses a model of another release, whose manifest may have other fields
     manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
     network = EmbeddingNetwork(path)
-    gallery = _read_gallery(store, pointer, manifest, network.config)
+    gallery = _read_gallery(store, pointer, manifest, network.config, network.cohort(manifest.embedding.name))
     digests = {pointer.sha256, pointer.manifest_sha256, *(segment.sha256 for segment in manifest.segments)}
     return Snapshot(pointer, path, network, gallery, frozenset(digests))
 
@@ -152,10 +173,12 @@ def check_version(store: CachedStore, pointer: Pointer) -> None:
     """
     config = read_config(store.fetch(pointer.network))
     manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
-    _read_gallery(store, pointer, manifest, config)
+    _read_gallery(store, pointer, manifest, config, NO_COHORT)
 
 
-def _read_gallery(store: CachedStore, pointer: Pointer, manifest: Manifest, config: NetworkConfig) -> Gallery:
+def _read_gallery(
+    store: CachedStore, pointer: Pointer, manifest: Manifest, config: NetworkConfig, cohort: Cohort
+) -> Gallery:
     """Raises StorageError; EmbeddingMismatch where it holds other embeddings than the network's."""
     spec = manifest.embedding
     if config.specs.get(spec.name) != spec:
@@ -163,17 +186,7 @@ def _read_gallery(store: CachedStore, pointer: Pointer, manifest: Manifest, conf
             f"The collection {manifest.collection} holds embeddings `{spec.name}` of another network ({spec.digest}): "
             "they cannot be compared with this one's."
         )
-    return read_gallery(store, pointer.gallery, manifest, config.calibrations[spec.name].normalization)
-
-
-def read_config(path: Path) -> NetworkConfig:
-    """Read a network's configuration without loading the network. Raises NetworkFormatError."""
-    try:
-        with zipfile.ZipFile(path) as archive:  # TorchScript is one
-            name = next(name for name in archive.namelist() if name.endswith(f"/extra/{CONFIG}"))
-            return NetworkConfig.parse(archive.read(name).decode())
-    except (OSError, zipfile.BadZipFile, StopIteration, ValueError, RuntimeError) as error:
-        raise NetworkFormatError("The model file is not one that this project wrote.") from error
+    return read_gallery(store, pointer.gallery, manifest, cohort)
 
 
 def load_current(blobs: BlobStore) -> Snapshot:

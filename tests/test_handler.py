@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import handler
@@ -148,11 +149,11 @@ def test_training_and_serving_see_the_same_crop() -> None:
     for name in ("Kofi_Annan_0006", "astronaut"):
         path = SAMPLES / f"{name}.jpg"
         served = handler.app.service.identify(path.read_bytes(), IdentifyOptions(top=20)).faces[0]
-        _, trained_on, _ = Aligner(snapshot.network.config.crop).align(path)
-        matches = snapshot.gallery.search(snapshot.embed(trained_on[None]), 20)
-        assert [match.id for match in served.candidates] == matches.ids[0].tolist()
-        expected = snapshot.calibration.confidence(matches.scores[0]).tolist()
-        assert [match.confidence for match in served.candidates] == pytest.approx(expected, abs=1e-6)
+        face = Aligner(snapshot.network.config.crop).align(path)
+        found = snapshot.search(face.crop[None], face.landmark_crop[None], np.array([face.reliable]), 20)
+        assert [match.id for match in served.candidates] == found.ids[0].tolist()
+        assert [match.confidence for match in served.candidates] == pytest.approx(found.confidences[0], abs=1e-6)
+        assert served.known == found.known[0]
 
 
 SETTINGS = {

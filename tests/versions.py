@@ -1,4 +1,4 @@
-"""Small versions for tests: a network that computes in a millisecond and recognizes nobody, and a few people."""
+"""Small versions for tests: networks that compute in milliseconds and recognize nobody, and a few people."""
 
 from __future__ import annotations
 
@@ -7,31 +7,39 @@ import json
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Sequence, Tuple
+from typing import Any, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
+import safetensors.numpy
 import torch
 from torch import nn
 
-from model.calibration import Calibration, ScoreNormalization
+from model.calibration import Calibration, Tail
+from model.cohort import Cohort
 from model.crop import CropSpec
-from model.embedding import GENERIC, TUNED, EmbeddingSpec
+from model.embedding import GENERIC, MOBILE, TUNED, EmbeddingSpec, join, normalize
 from model.gallery import EnrolledFace, Gallery, Person
-from model.networks import CONFIG, NetworkConfig
+from model.mobilefacenet import EMBEDDING, STRIDES
+from model.networks import COHORT, CONFIG, MOBILE_WEIGHTS, NetworkConfig
 from storage.folder import FolderBlobs
 from storage.galleries import MANIFEST
 from storage.networks import FILE, OWN_POINTER, POINTER, Pointer
 from training.publishing.versions import write_version
 from training.store import latest
 
-SIZE = 8  # numbers in an embedding
-SPECS = {name: EmbeddingSpec(name, digest * 16, SIZE) for name, digest in ((GENERIC, "0"), (TUNED, "1"))}
+INCEPTION = 8  # numbers of the first part of an embedding
+SIZE = INCEPTION + EMBEDDING  # numbers in an embedding
+SPECS = {name: EmbeddingSpec(name, digest * 16, SIZE, EMBEDDING) for name, digest in ((GENERIC, "0"), (TUNED, "1"))}
+# No score is below `lowest`: MobileFaceNet alone rejects nobody, so both networks are run.
+CALIBRATION = Calibration(Tail(start=0.4, scale=0.1, shape=-0.1, smallest_fmr=1e-5), 10.0, -5.0, lowest=-2.0)
+STRANGERS = 12  # in the cohort
+CHANNELS = 2  # of each layer of MobileFaceNet
 NAMES = ("Ada Lovelace", "Zoë Müller", "山田 太郎")
 COLLECTION = "people"
 
 
 class Network(nn.Module):
-    """(uint8 crops [N, 3, size, size]) -> (generic, tuned), each float32 [N, SIZE] of length 1."""
+    """(uint8 crops [N, 3, size, size]) -> (generic, tuned), each float32 [N, INCEPTION] of length 1."""
 
     def __init__(self, ballast: int) -> None:
         super().__init__()
@@ -47,13 +55,50 @@ class Network(nn.Module):
         return found, found
 
 
+def mobile_weights() -> dict[str, np.ndarray]:
+    """Random weights of a MobileFaceNet with CHANNELS channels."""
+    random, full, depthwise = np.random.RandomState(0), (CHANNELS, CHANNELS, 1, 1), (CHANNELS, 1, 3, 3)
+    shapes = [(CHANNELS, 3, 3, 3), depthwise, full, *(full, depthwise, full) * len(STRIDES)]
+    shapes += [full, (CHANNELS, 1, 7, 7), full, (EMBEDDING, CHANNELS, 1, 1)]
+    arrays = {f"weight_{i}": random.randn(*shape) / np.sqrt(np.prod(shape[1:])) for i, shape in enumerate(shapes)}
+    arrays.update({f"bias_{i}": random.randn(shape[0]) for i, shape in enumerate(shapes)})
+    arrays.update({f"prelu_{i}": random.rand(CHANNELS) for i in range(len(shapes) - 1)})
+    return {name: array.astype(np.float16) for name, array in arrays.items()}
+
+
+def strangers() -> dict[str, np.ndarray]:
+    """The cohort as a network's file has it: int8 [STRANGERS, size] for each part of an embedding."""
+    random = np.random.RandomState(0)
+    sizes = {GENERIC: INCEPTION, TUNED: INCEPTION, MOBILE: EMBEDDING}
+    return {name: random.randint(-127, 128, (STRANGERS, size)).astype(np.int8) for name, size in sizes.items()}
+
+
+def cohort(name: str = TUNED) -> Cohort:
+    """The cohort that the network gives to a gallery with this embedding."""
+    return Cohort(join(*(normalize(strangers()[part].astype(np.float32)) for part in (name, MOBILE))))
+
+
 @lru_cache(maxsize=None)
 def network(ballast: int = 0, **config: Any) -> bytes:
     """A model.pt. ballast: bytes that it has in addition; config: fields of its configuration."""
-    calibration = Calibration(ScoreNormalization(), 10.0, -5.0, 0.5)
-    made = NetworkConfig(CropSpec(), SPECS, dict.fromkeys(SPECS, calibration), "fp32")
+    return pack({CONFIG: json.dumps({**json.loads(network_config().to_json()), **config})}, ballast)
+
+
+def network_config() -> NetworkConfig:
+    return NetworkConfig(CropSpec(), SPECS, dict.fromkeys((*SPECS, MOBILE), CALIBRATION), "fp32")
+
+
+def pack(changed: Mapping[str, bytes | str | None], ballast: int = 0) -> bytes:
+    """A model.pt. changed: extra files by name that differ, None for one that is missing."""
+    files: dict[str, bytes | str | None] = {
+        CONFIG: network_config().to_json(),
+        MOBILE_WEIGHTS: safetensors.numpy.save(mobile_weights()),
+        COHORT: safetensors.numpy.save(strangers()),
+    }
     extra = torch._C.ExtraFilesMap()
-    extra[CONFIG] = json.dumps({**json.loads(made.to_json()), **config})
+    for name, data in {**files, **changed}.items():
+        if data is not None:
+            extra[name] = data
     return torch.jit.script(Network(ballast)).save_to_buffer(_extra_files=extra)
 
 
@@ -63,7 +108,7 @@ def gallery(names: Sequence[str] = NAMES, faces: int = 2, seed: int = 0, spec: E
     ids = [person.id for person in people for _ in range(faces)]
     enrolled = [EnrolledFace(f"face-{i}", key, (f"{i:016x}",), "2026-01-01") for i, key in enumerate(ids)]
     embeddings = np.random.RandomState(seed).randn(len(ids), spec.size).astype(np.float16)
-    return Gallery(spec, ScoreNormalization(), people, enrolled, embeddings, next_id=2 * len(people) + 5)
+    return Gallery(spec, cohort(spec.name), people, enrolled, embeddings, next_id=2 * len(people) + 5)
 
 
 def write(folder: Path, people: Gallery | None = None, model: bytes | None = None) -> Pointer:
@@ -71,7 +116,7 @@ def write(folder: Path, people: Gallery | None = None, model: bytes | None = Non
     _, etag = latest(FolderBlobs(folder))
     model = network() if model is None else model
     people = gallery() if people is None else people
-    return write_version(folder, lambda path: path.write_bytes(model), people, COLLECTION, None, etag)
+    return write_version(folder, lambda path: path.write_bytes(model), people, COLLECTION, etag)
 
 
 class Files(NamedTuple):

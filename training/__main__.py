@@ -29,9 +29,11 @@ from training.evaluation.repeat import repeat, spread
 from training.evaluation.report import write_report
 from training.evaluation.robustness import measure_robustness
 from training.evaluation.verify import verify
-from training.network.features import features
+from training.network.base import load_base
+from training.network.features import features, mobile_embeddings
 from training.network.finetune import Recipe, finetune
 from training.options import parser
+from training.publishing.base import make_base
 from training.publishing.enrol import enrol
 from training.publishing.export import export, require_serving_torch
 from training.publishing.publish import publish
@@ -65,6 +67,12 @@ def _align(a: Arguments) -> None:
 def _features(a: Arguments) -> None:
     run = Run(a.out)
     features(run, a.precision, _seed(run))
+    mobile_embeddings(run, load_base(run).mobile_weights)
+
+
+def _base(a: Arguments) -> None:
+    run = Run(a.out)
+    make_base(run, a.precision, _seed(run), a.weights)
 
 
 def _finetune(a: Arguments) -> None:
@@ -101,7 +109,7 @@ def _export(a: Arguments) -> None:
     require_serving_torch()
     run = Run(a.out)
     # After training elsewhere, for example on a GPU, the serving features are missing. Else both steps are skipped.
-    features(run, a.precision, _seed(run))
+    _features(a)
     evaluate(run, a.precision)
     export(run, a.precision, a.collection)
     _report(a)
@@ -143,7 +151,7 @@ def _rollback(a: Arguments) -> None:
 
 
 def _enrol(a: Arguments) -> None:
-    enrol(a.people, a.model, a.out)
+    enrol(a.people, a.model, a.out, a.copy)
 
 
 def _json(facts: Any) -> str:
@@ -153,6 +161,7 @@ def _json(facts: Any) -> str:
 FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> text to print
     "prepare": _prepare,
     "align": _align,
+    "base": _base,
     "features": _features,
     "finetune": _finetune,
     "evaluate": _evaluate,

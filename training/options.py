@@ -29,7 +29,12 @@ PREPARE = ("--data", "--source", "--people", "--min-images", "--val-share", "--s
 COMMANDS = {
     "prepare": Command("split photos into training, validation and strangers", ("--out",), PREPARE),
     "align": Command("find and crop the face in each photo", ("--out",), ("--margin",)),
-    "features": Command("compute the frozen backbone's features of each crop", ("--out",), ("--precision",)),
+    "base": Command(
+        "make MobileFaceNet, cohort and calibrations of the run itself, instead of those of the bundled model",
+        ("--out", "--weights"),
+        ("--precision",),
+    ),
+    "features": Command("run both networks on each crop", ("--out",), ("--precision",)),
     "finetune": Command("train the head on the features", ("--out",), ("--precision", *RECIPE)),
     "evaluate": Command(
         "measure accuracy and open-set metrics of a training run or a finished model, and choose the threshold",
@@ -51,7 +56,7 @@ COMMANDS = {
     "publish": Command("publish a model to S3", ("--to",), ("--out", "--model", "--dry-run")),
     "versions": Command("list the versions in a folder or in S3", ("--model",)),
     "rollback": Command("serve an older version again", ("version", "--model")),
-    "enrol": Command("add people to a finished model without training", ("--people",), ("--model", "--out")),
+    "enrol": Command("add people to a finished model without training", ("--people",), ("--model", "--out", "--from")),
 }
 
 
@@ -93,6 +98,7 @@ def _data_options() -> Options:
             "default": 0.3,
             "help": "share of each person's photos used for validation (default: %(default)s)",
         },
+        "--weights": {"type": Path, "metavar": "FILE", "help": "MobileFaceNet's weights, an .npz file"},
         "--pairs": {"type": Path, "metavar": "FILE", "help": "LFW's pairs.txt, to run its verification protocol too"},
         "--photos": {
             "type": _positive,
@@ -136,6 +142,11 @@ def _model_options() -> Options:
             "default": "people",
             "metavar": "NAME",
             "help": "name of the collection of the people trained on (default: %(default)s)",
+        },
+        "--from": {
+            "dest": "copy",
+            "metavar": "NAME",
+            "help": "begin with the people of this collection, which the model has (default: begin without people)",
         },
         "--to": {"metavar": "URI", "help": "s3://bucket/prefix"},
         "--dry-run": {"action": "store_true", "help": "check and show the changes without making them"},

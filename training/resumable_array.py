@@ -20,7 +20,7 @@ class ResumableArray:
 
         shape: of the finished array, [rows, ...]. made_from: description of the inputs.
         """
-        self.path = path
+        self.path, self.dtype = path, np.dtype(dtype)
         self._partial = path.with_name(f"{path.name}.partial")
         self._note = path.with_name(f"{path.name}.partial.txt")
         same = self._note.exists() and self._note.read_text() == made_from and self._partial.exists()

@@ -45,10 +45,15 @@ def nearest_centre(boxes: Sequence[tuple[float, float, float, float]], width: in
 
 
 def ours() -> Loaded:
-    """This project: the steps of a request, for the face nearest the centre."""
+    """This project: the steps of a request, for the face nearest the centre, always with both networks.
+
+    The service runs InceptionResnetV1 only where MobileFaceNet does not decide alone. The embedding is followed by 1
+    if it may decide alone, else by 0.
+    """
     from model import photo
     from model.crop import crop, nearest_centre
     from model.detection.detector import Detector
+    from model.landmarks import is_reliable, landmark_crop
     from storage.folder import FolderBlobs
     from storage.networks import BUNDLED, load_current
 
@@ -59,9 +64,9 @@ def ours() -> Loaded:
         faces = detector.detect(picture)
         if not faces:
             return None
-        face_crop = crop(picture, nearest_centre(faces, picture), snapshot.network.config.crop)
-        embedding: np.ndarray = snapshot.embed(face_crop[None])[0]
-        return embedding
+        face = nearest_centre(faces, picture)
+        cut, landmark_cut = crop(picture, face, snapshot.network.config.crop), landmark_crop(picture, face)
+        return np.append(snapshot.embed(cut[None], landmark_cut[None])[0], is_reliable(picture, face))
 
     # The detector reads the weights of this package without importing it.
     files = [

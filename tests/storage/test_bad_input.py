@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import pytest
 import safetensors.numpy
 
-from model.embedding import EmbeddingSpec
+from model.embedding import TUNED
 from storage.blobs import open_blobs
 from storage.folder import FolderBlobs
 from storage.live import REFRESH
@@ -76,6 +77,13 @@ def old_pointer(found: Files) -> None:
     path.write_text(json.dumps({name: content[name] for name in OLD_POINTER}))
 
 
+def old_version(found: Files) -> None:
+    """The last release's network, and its manifest, which lacks a field of the embedding."""
+    found.model.write_bytes(versions.network(format=2))
+    spec = json.loads(found.manifest.read_text())["embedding"]
+    edit(found.manifest, embedding={name: spec[name] for name in ("name", "digest", "size")})
+
+
 OTHER_NETWORK = "holds embeddings `.*` of another network .*cannot be compared"
 
 DAMAGES = {
@@ -122,14 +130,21 @@ DAMAGES = {
     "embedding of another network": Damage(embedding(digest="f" * 16), OTHER_NETWORK, OTHER_NETWORK, True),
     "embedding of another kind": Damage(embedding(name="joined"), OTHER_NETWORK, OTHER_NETWORK, True),
     "embedding of another size": Damage(embedding(size=512), OTHER_NETWORK, OTHER_NETWORK, True),
+    "embedding with another part": Damage(embedding(mobile=128), OTHER_NETWORK, OTHER_NETWORK, True),
+    "older release": Damage(
+        old_version,
+        "format 2, of an earlier release with other networks.* export it again",
+        "format 2, of an earlier release with other networks.* export it again",
+        True,
+    ),
     "older network": Damage(
-        lambda f: f.model.write_bytes(versions.network(format=1)),
-        "format 1, which held network and people together.* export it again",
-        "format 1, which held network and people together.* export it again",
+        lambda f: f.model.write_bytes(versions.network(format=2)),
+        "format 2, of an earlier release with other networks.* export it again",
+        "format 2, of an earlier release with other networks.* export it again",
         True,
     ),
     "newer network": Damage(
-        lambda f: f.model.write_bytes(versions.network(format=3)), "update the service", "update the service", True
+        lambda f: f.model.write_bytes(versions.network(format=4)), "update the service", "update the service", True
     ),
     "network without a configuration": Damage(
         lambda f: f.model.write_bytes(versions.network(crop=None)),
@@ -139,8 +154,8 @@ DAMAGES = {
     ),
     "network of something else": Damage(
         lambda f: f.model.write_bytes(b"weights"),
-        "The model file is not one that this (project wrote|version of torch can load)",
-        "The model file is not one that this version of torch can load",
+        "The model file is not one that this project wrote",
+        "The model file is not one that this project wrote",
         True,
     ),
 }
@@ -301,7 +316,7 @@ def test_the_version_at_hand_is_served_on(models: Path, published: Any, name: st
 
 def test_a_gallery_of_another_embedding(models: Path) -> None:
     """Written by this release from another network's embeddings."""
-    spec = EmbeddingSpec("tuned", "f" * 16, versions.SIZE)
+    spec = replace(versions.SPECS[TUNED], digest="f" * 16)
     versions.write(models, versions.gallery(spec=spec))
     assert Runtime(str(models)).health() == (
         503,

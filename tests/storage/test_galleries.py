@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from model.calibration import ScoreNormalization
+from model.embedding import normalize
 from model.gallery import Gallery, Person
 from storage.blobs import BlobStore
 from storage.cache import CachedStore
 from storage.errors import BlobConflict, CorruptData
 from storage.folder import FolderBlobs
 from storage.galleries import MANIFEST, SEGMENT_ROWS, Manifest, read_gallery, read_manifest, write_gallery
-from tests.versions import SIZE, gallery
+from tests.versions import SIZE, cohort, gallery
 
 PREFIX = "v/galleries/people/"
-NORMALIZATION = ScoreNormalization()
 
 
 pytestmark = pytest.mark.usefixtures("temp")
@@ -34,15 +33,15 @@ def written(blobs: BlobStore, found: Gallery) -> Manifest:
 
 
 def read(blobs: BlobStore, manifest: Manifest) -> Gallery:
-    return read_gallery(CachedStore(blobs), PREFIX, manifest, NORMALIZATION)
+    return read_gallery(CachedStore(blobs), PREFIX, manifest, cohort())
 
 
 def assert_same(found: Gallery, expected: Gallery) -> None:
     assert found.spec == expected.spec
     assert (found.people, found.faces, found.next_id) == (expected.people, expected.faces, expected.next_id)
-    assert found.embeddings.dtype == found.hubness.dtype == np.float32
+    assert found.embeddings.dtype == found.nearness.dtype == np.float32
     assert (found.embeddings == expected.embeddings).all()  # they were float16 before
-    assert (found.hubness == expected.hubness).all()
+    assert (found.nearness == expected.nearness).all()
 
 
 @pytest.mark.parametrize(
@@ -78,30 +77,32 @@ def test_segments_are_of_bounded_size(tmp_path: Path, people: int, faces: int, s
     manifest = written(blobs, expected)
     assert [(segment.people, segment.faces) for segment in manifest.segments] == segments
     for segment in manifest.segments:
-        assert segment.bytes == len(blobs.get(PREFIX + segment.file).data) < SEGMENT_ROWS * 200
+        assert segment.bytes == len(blobs.get(PREFIX + segment.file).data) < SEGMENT_ROWS * (2 * SIZE + 200)
     assert_same(read(blobs, manifest), expected)
 
 
-def test_hubness_is_kept(tmp_path: Path) -> None:
-    """Computing it takes people x people, and the reader need not."""
+def test_nearness_is_kept(tmp_path: Path) -> None:
+    """Computing it takes people x strangers, and the reader need not."""
     blobs = FolderBlobs(tmp_path / "blobs")
-    made = gallery()
-    odd = Gallery(made.spec, NORMALIZATION, made.people, made.faces, made.embeddings, hubness=np.array([1.5, -2, 0]))
+    made, kept = gallery(), np.array([[1.5, 0.5], [-2, 2], [0, 1]])
+    odd = Gallery(made.spec, made.cohort, made.people, made.faces, made.embeddings, nearness=kept)
     found = read(blobs, written(blobs, odd))
-    assert found.hubness.tolist() == [1.5, -2, 0]
+    assert found.nearness.tolist() == kept.tolist()
     # A gallery that changes has to compute it again.
     changed = found.add(Person(found.next_id, "Somebody"), [], np.zeros((0, SIZE)))
-    assert changed.hubness.shape == (4,)
+    assert changed.nearness.shape == (4, 2)
+    assert np.abs(changed.nearness[:3] - made.nearness).max() < 1e-6
 
 
 def test_a_search_in_what_was_read(tmp_path: Path) -> None:
     blobs = FolderBlobs(tmp_path / "blobs")
     expected = gallery()
     found = read(blobs, written(blobs, expected))
-    probes = expected.means / np.linalg.norm(expected.means, axis=1, keepdims=True)
-    for one, other in zip(found.search(probes, 3), expected.search(probes, 3)):
-        assert np.abs(one - other).max() < 1e-6
-    assert found.search(probes, 1).ids[:, 0].tolist() == [0, 2, 4]
+    for numbers in (slice(None), slice(-expected.spec.mobile, None)):  # both networks, and MobileFaceNet alone
+        probes = normalize(expected.means[:, numbers])
+        for one, other in zip(found.search(probes, 3), expected.search(probes, 3)):
+            assert np.abs(one - other).max() < 1e-6
+        assert found.search(probes, 1).ids[:, 0].tolist() == [0, 2, 4]
 
 
 def test_a_segment_with_the_safetensors_library_alone(tmp_path: Path) -> None:
@@ -111,10 +112,10 @@ def test_a_segment_with_the_safetensors_library_alone(tmp_path: Path) -> None:
     path = tmp_path / "blobs" / PREFIX / segment.file
     assert path.stem == hashlib.sha256(path.read_bytes()).hexdigest()[:32]
     arrays = safetensors.numpy.load_file(str(path))
-    assert sorted(arrays) == ["embeddings", "hubness", "records"]
-    embeddings, hubness, records = (arrays[name] for name in ("embeddings", "hubness", "records"))
+    assert sorted(arrays) == ["embeddings", "nearness", "records"]
+    embeddings, nearness, records = (arrays[name] for name in ("embeddings", "nearness", "records"))
     assert (embeddings.dtype, embeddings.shape) == (np.float16, (6, SIZE))
-    assert (hubness.dtype, hubness.shape) == (np.float32, (3,))
+    assert (nearness.dtype, nearness.shape) == (np.float32, (3, 2))
     assert records.dtype == np.uint8
     assert json.loads(records.tobytes().decode()) == {
         "people": {
@@ -204,11 +205,12 @@ def test_something_else(text: bytes) -> None:
     "damage",
     [
         lambda arrays, records: arrays.pop("records"),
-        lambda arrays, records: arrays.pop("hubness"),
+        lambda arrays, records: arrays.pop("nearness"),
         lambda arrays, records: arrays.update(embeddings=arrays["embeddings"][1:]),
         lambda arrays, records: arrays.update(embeddings=arrays["embeddings"].ravel()),
         lambda arrays, records: arrays.update(embeddings=np.zeros((6, SIZE + 1), np.float16)),
-        lambda arrays, records: arrays.update(hubness=np.zeros(4, np.float32)),
+        lambda arrays, records: arrays.update(nearness=np.zeros((4, 2), np.float32)),
+        lambda arrays, records: arrays.update(nearness=np.zeros(3, np.float32)),
         lambda arrays, records: records["people"].pop("name"),
         lambda arrays, records: records["people"].update(id=[0, 2]),
         lambda arrays, records: records["people"].update(id=["0", "2", "4"]),

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
-from model.embedding import GENERIC, TUNED
+from model.embedding import GENERIC, MOBILE, TUNED
 from model.errors import NetworkFormatError
-from model.networks import EmbeddingNetwork
+from model.networks import COHORT, CONFIG, MOBILE_WEIGHTS, EmbeddingNetwork, NetworkConfig, read_config
 from storage.blobs import BlobStore, open_blobs
 from storage.cache import CachedStore
 from storage.errors import BlobNotFound, CorruptData
@@ -20,11 +22,9 @@ from storage.networks import (
     FILE,
     OWN_POINTER,
     POINTER,
-    PROBES,
     Pointer,
     check_version,
     load_current,
-    read_config,
     read_pointer,
 )
 from storage.s3_settings import S3Settings
@@ -120,17 +120,31 @@ def test_no_version(store: BlobStore) -> None:
 # Versions
 
 
+def crops() -> tuple[np.ndarray, np.ndarray]:
+    """Crops of noise, for each of the networks."""
+    random = np.random.RandomState(0)
+    first, second = (random.randint(0, 256, (2, size, size, 3)).astype(np.uint8) for size in (160, 112))
+    return first, second
+
+
 def test_a_version_in_a_folder(tmp_path: Path, temp: Path) -> None:
     pointer = versions.write(tmp_path / "models")
     found = load_current(FolderBlobs(tmp_path / "models"))
     assert (found.pointer, found.version) == (pointer, pointer.version)
     assert found.path == tmp_path / "models" / pointer.file
     assert [person.name for person in found.gallery.people] == list(versions.NAMES)
-    assert found.calibration.threshold == 0.5
+    assert found.cascade.mobile == found.cascade.joined == versions.CALIBRATION
     assert len(found.digests) == 3
-    crops = np.random.RandomState(0).randint(0, 256, (2, 160, 160, 3)).astype(np.uint8)
-    matches = found.gallery.search(found.embed(crops), 5)
-    assert matches.ids.shape == (2, 3)
+    embeddings = found.embed(*crops())
+    assert (embeddings.dtype, embeddings.shape) == (np.float32, (2, versions.SIZE))
+    assert np.abs(np.linalg.norm(embeddings, axis=1) - 1).max() < 1e-5
+    assert np.abs(found.gallery.cohort.embeddings - versions.cohort().embeddings).max() < 1e-6
+    expected = found.gallery.search(embeddings, 5)
+    assert expected.ids.shape == (2, 3)
+    searched = found.search(*crops(), np.ones(2, bool), 5)
+    assert searched.ids.tolist() == expected.ids.tolist()
+    assert np.abs(searched.confidences - versions.CALIBRATION.confidence(expected.scores, 3)).max() < 1e-5
+    assert not searched.alone.any()
     assert list(temp.iterdir()) == []
     check_version(CachedStore(FolderBlobs(tmp_path / "models")), pointer)
 
@@ -163,9 +177,76 @@ def test_the_configuration_without_the_network(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(NetworkFormatError, match="not one that this project wrote"):
             read_config(path)
-    path.write_bytes(versions.network(format=1))
-    with pytest.raises(NetworkFormatError, match=r"format 1, which held network and people .*: export it again"):
-        read_config(path)
+    for number in (1, 2):
+        path.write_bytes(versions.network(format=number))
+        with pytest.raises(NetworkFormatError, match=rf"format {number}, of an earlier release .*: export it again"):
+            read_config(path)
+
+
+def test_the_configuration() -> None:
+    config = versions.network_config()
+    content = json.loads(config.to_json())
+    assert NetworkConfig.parse(config.to_json()) == config
+    assert NetworkConfig.parse(config.to_json().encode()) == config
+    for name in ("crop", "specs", "calibrations", "precision", "format"):
+        with pytest.raises(NetworkFormatError, match=r"config\.json cannot be read"):
+            NetworkConfig.parse(json.dumps({key: value for key, value in content.items() if key != name}))
+
+
+@pytest.mark.parametrize("field", ["specs", "calibrations"])
+@pytest.mark.parametrize("name", [GENERIC, TUNED, MOBILE, "other"])
+def test_a_configuration_with_other_embeddings(field: str, name: str) -> None:
+    content = json.loads(versions.network_config().to_json())
+    if name in content[field]:
+        del content[field][name]
+    else:
+        content[field][name] = content[field][TUNED]
+    with pytest.raises(NetworkFormatError, match=r"config\.json cannot be read"):
+        NetworkConfig.parse(json.dumps(content))
+
+
+@pytest.mark.parametrize("field", ["tail", "slope", "intercept", "lowest"])
+def test_a_calibration_without_a_field(field: str) -> None:
+    content = json.loads(versions.network_config().to_json())
+    content["calibrations"][MOBILE][field] = {}
+    if field != "tail":
+        del content["calibrations"][MOBILE][field]
+    with pytest.raises(NetworkFormatError, match=r"config\.json cannot be read"):
+        NetworkConfig.parse(json.dumps(content))
+
+
+def without(arrays: dict[str, np.ndarray], name: str) -> bytes:
+    return safetensors.numpy.save({key: array for key, array in arrays.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("file", "data"),
+    [
+        (MOBILE_WEIGHTS, None),
+        (MOBILE_WEIGHTS, b"weights"),
+        (MOBILE_WEIGHTS, without(versions.mobile_weights(), "weight_51")),
+        (MOBILE_WEIGHTS, without(versions.mobile_weights(), "bias_0")),
+        (MOBILE_WEIGHTS, safetensors.numpy.save(versions.strangers())),
+        (COHORT, None),
+        (COHORT, b"strangers"),
+        (COHORT, without(versions.strangers(), GENERIC)),
+        (COHORT, without(versions.strangers(), TUNED)),
+        (COHORT, without(versions.strangers(), MOBILE)),
+    ],
+)
+def test_a_network_that_lacks_a_part_is_refused(tmp_path: Path, file: str, data: bytes | None) -> None:
+    path = tmp_path / FILE
+    path.write_bytes(versions.pack({file: data}))
+    with pytest.raises(NetworkFormatError, match=r"^The model file"):
+        EmbeddingNetwork(path)
+
+
+def test_an_archive_without_a_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"model/extra/{CONFIG}", versions.network_config().to_json())
+    with pytest.raises(NetworkFormatError, match="not one that this version of torch can load"):
+        EmbeddingNetwork(path)
 
 
 # The version in the repository
@@ -178,6 +259,8 @@ def test_the_bundled_version() -> None:
     assert len(found.gallery.people) == 610 == len({person.name for person in found.gallery.people})
     assert found.gallery.next_id == 610
     assert set(found.network.config.specs) == {GENERIC, TUNED}
+    assert set(found.network.config.calibrations) == {GENERIC, TUNED, MOBILE}
+    assert found.gallery.cohort.embeddings.shape[1] == found.gallery.spec.size == 512 + found.gallery.spec.mobile
     assert read_config(found.path) == found.network.config
 
 
@@ -188,6 +271,6 @@ def test_the_bundled_files_are_one_version_and_small_enough_for_the_repository()
     assert {key.partition("/")[0] for key in found} == {"README.md", POINTER, version}
     inside = [key[len(version) + 1 :] for key in found if key.startswith(version)]
     segments = [key for key in inside if key.startswith("galleries/lfw/segments/")]
-    assert sorted(inside) == sorted([*segments, "galleries/lfw/manifest.json", FILE, PROBES, OWN_POINTER])
+    assert sorted(inside) == sorted([*segments, "galleries/lfw/manifest.json", FILE, OWN_POINTER])
     assert blobs.get(f"{version}/{OWN_POINTER}") == blobs.get(POINTER)
     assert sum(found.values()) <= 33_000_000

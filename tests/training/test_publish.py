@@ -58,7 +58,7 @@ def test_publish_again_uploads_nothing(uri: str, s3: Any, tmp_path: Path, capsys
 
 def test_all_that_belongs_to_a_version_is_published(uri: str, tmp_path: Path) -> None:
     pointer = model(tmp_path / "m")
-    (tmp_path / "m" / pointer.version / "probes.safetensors").write_bytes(b"probes")
+    (tmp_path / "m" / pointer.version / "more.safetensors").write_bytes(b"more")
     (tmp_path / "m" / pointer.version / ".DS_Store").write_bytes(b"")
     model(tmp_path / "m", seed=1)
     rollback(str(tmp_path / "m"), pointer.version)
@@ -66,7 +66,7 @@ def test_all_that_belongs_to_a_version_is_published(uri: str, tmp_path: Path) ->
     (tmp_path / "n").mkdir()
     publish(tmp_path / "m", str(tmp_path / "n"))
     copied = {entry.key for entry in FolderBlobs(tmp_path / "n").list()}
-    assert f"{pointer.version}/probes.safetensors" in copied
+    assert f"{pointer.version}/more.safetensors" in copied
     assert {key.partition("/")[0] for key in copied} == {pointer.version, POINTER}
 
 

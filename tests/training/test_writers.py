@@ -63,7 +63,7 @@ def write(models: Path, seed: int, etag: str | None, meanwhile: Callable[[], obj
         path.write_bytes(tiny.network())
         meanwhile()
 
-    return write_version(models, write_network, tiny.gallery(seed=seed), tiny.COLLECTION, None, etag)
+    return write_version(models, write_network, tiny.gallery(seed=seed), tiny.COLLECTION, etag)
 
 
 def etag_of(models: Path) -> str | None:
@@ -349,7 +349,7 @@ def test_no_room_for_the_gallery(models: Path, names: list[str]) -> None:
             path.write_bytes(tiny.network())
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
-        return write_version(models, write_network, people, tiny.COLLECTION, None, etag)
+        return write_version(models, write_network, people, tiny.COLLECTION, etag)
 
     with small_disk(100_000), pytest.raises(StorageFull, match=r"takes no more: File too large\."):
         attempt(100)

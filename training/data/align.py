@@ -1,4 +1,7 @@
-"""align: find and crop the face in each photo -> crops.npy, uint8 [photos, 160, 160, 3] RGB, as serving does."""
+"""align: find and crop the face in each photo, for both networks and as serving does.
+
+-> crops.npy, uint8 [photos, 160, 160, 3] RGB, and landmark_crops.npy, uint8 [photos, 112, 112, 3] RGB.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +22,18 @@ from tqdm import tqdm
 from model.crop import CropSpec, crop, nearest_centre
 from model.detection.detector import Detector
 from model.errors import RecognitionError
+from model.landmarks import SIZE, is_reliable, landmark_crop
 from model.photo import decode
-from training.data.dataset import ALIGNED, CROPS, DIGESTS, FACELESS, STATUS, UNREADABLE
+from training.data.dataset import (
+    ALIGNED,
+    CROPS,
+    DIGESTS,
+    FACELESS,
+    LANDMARK_CROPS,
+    RELIABLE,
+    STATUS,
+    UNREADABLE,
+)
 from training.data.prepare import Example, examples
 from training.records import Run
 from training.resumable_array import ResumableArray
@@ -36,6 +49,20 @@ def pixels_digest(photo: Image.Image) -> str:
     return hashlib.sha256(repr(photo.size).encode() + photo.tobytes()).hexdigest()[:16]
 
 
+class Aligned(NamedTuple):
+    """The face of one photo.
+
+    status: ALIGNED, FACELESS or UNREADABLE; crop: uint8 [size, size, 3] RGB, landmark_crop: uint8 [112, 112, 3] RGB,
+    both black if there is none; reliable: see `is_reliable`; digest: of the photo's pixels, "" if it is unreadable.
+    """
+
+    status: int
+    crop: np.ndarray
+    landmark_crop: np.ndarray
+    reliable: bool
+    digest: str
+
+
 class Aligner:
     """Crops the face nearest to the centre of a photo file."""
 
@@ -44,25 +71,23 @@ class Aligner:
         self._change = change
         self._detector = Detector()
 
-    def align(self, path: Path) -> tuple[int, np.ndarray, str]:
-        """Crop the face of one photo.
-
-        Returns the status (ALIGNED, FACELESS or UNREADABLE), the crop (uint8 [size, size, 3] RGB, black if there is
-        none) and the digest of the photo's pixels ("" if it is unreadable).
-        """
-        blank = np.zeros((self._spec.size, self._spec.size, 3), np.uint8)
+    def align(self, path: Path) -> Aligned:
+        """Crop the face of one photo."""
+        blank = (np.zeros((self._spec.size, self._spec.size, 3), np.uint8), np.zeros((SIZE, SIZE, 3), np.uint8), False)
         try:
             photo = decode(path.read_bytes())
             if self._change:
                 photo = decode(self._change(photo.at_scale(), self._detector))
             image = photo.at_scale()
         except (RecognitionError, OSError):
-            return UNREADABLE, blank, ""
+            return Aligned(UNREADABLE, *blank, "")
         pixels = pixels_digest(image)
         faces = self._detector.detect(photo)
         if not faces:
-            return FACELESS, blank, pixels
-        return ALIGNED, crop(photo, nearest_centre(faces, photo), self._spec), pixels
+            return Aligned(FACELESS, *blank, pixels)
+        face = nearest_centre(faces, photo)
+        cuts = crop(photo, face, self._spec), landmark_crop(photo, face)
+        return Aligned(ALIGNED, *cuts, is_reliable(photo, face), pixels)
 
 
 _aligner: Aligner  # of this worker process
@@ -76,13 +101,11 @@ def _start_worker(spec: CropSpec, change: Change | None) -> None:
     _aligner = Aligner(spec, change)
 
 
-def _align_in_worker(path: str) -> tuple[int, np.ndarray, str]:
+def _align_in_worker(path: str) -> Aligned:
     return _aligner.align(Path(path))
 
 
-def align_all(
-    paths: Sequence[str], spec: CropSpec, desc: str, change: Change | None = None
-) -> Iterator[tuple[int, np.ndarray, str]]:
+def align_all(paths: Sequence[str], spec: CropSpec, desc: str, change: Change | None = None) -> Iterator[Aligned]:
     """Yield the result of Aligner.align for each photo, in order, computed by one process per processor.
 
     desc: label of the progress bar.
@@ -108,25 +131,29 @@ def align(run: Run, spec: CropSpec) -> None:
             "unreadable": [rows[i].path for i in np.flatnonzero(status == UNREADABLE)],
         }
 
-    run.step("align", inputs, [CROPS, STATUS, DIGESTS], work)
+    run.step("align", inputs, [CROPS, LANDMARK_CROPS, RELIABLE, STATUS, DIGESTS], work)
 
 
 def _write_crops(run: Run, rows: Sequence[Example], spec: CropSpec, made_from: str) -> None:
     """Write crops, statuses and digests of all photos, continuing an interrupted run."""
     size = len(rows)
-    crops = ResumableArray(run.out / CROPS, (size, spec.size, spec.size, 3), np.uint8, made_from)
-    statuses = ResumableArray(run.out / STATUS, (size,), np.uint8, made_from)
-    digests = ResumableArray(run.out / DIGESTS, (size,), "S16", made_from)
-    arrays = (crops, statuses, digests)
+    arrays = [
+        ResumableArray(run.out / name, (size, *shape), dtype, made_from)
+        for name, shape, dtype in (
+            (STATUS, (), np.uint8),
+            (CROPS, (spec.size, spec.size, 3), np.uint8),
+            (LANDMARK_CROPS, (SIZE, SIZE, 3), np.uint8),
+            (RELIABLE, (), bool),
+            (DIGESTS, (), "S16"),
+        )  # in the order of Aligned
+    ]
     done = min(array.done for array in arrays)
     for array in arrays:
         array.rewind(done)
     try:
         for chunk in chunks(align_all([row.path for row in rows[done:]], spec, "align"), CHUNK):
-            chunk_statuses, chunk_crops, chunk_digests = zip(*chunk)
-            crops.append(np.stack(chunk_crops))
-            statuses.append(np.array(chunk_statuses, np.uint8))
-            digests.append(np.array(chunk_digests, "S16"))
+            for array, column in zip(arrays, zip(*chunk)):
+                array.append(np.array(column, array.dtype))
         for array in arrays:
             array.finish()
     finally:

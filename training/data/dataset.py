@@ -12,6 +12,8 @@ from training.data.prepare import examples
 from training.records import Run
 
 CROPS = "crops.npy"  # uint8 [photos, size, size, 3] RGB, black if there is no face
+LANDMARK_CROPS = "landmark_crops.npy"  # uint8 [photos, 112, 112, 3] RGB, black if there is no face
+RELIABLE = "reliable.npy"  # bool [photos], see model.landmarks.is_reliable
 STATUS = "status.npy"  # uint8 [photos]
 DIGESTS = "digests.npy"  # S16 [photos], of the photo's pixels
 FACELESS, ALIGNED, UNREADABLE = 0, 1, 2  # the status of a photo
@@ -41,9 +43,12 @@ def dataset(run: Run) -> Dataset:
     return Dataset(names, labels[rows], splits[rows], rows)
 
 
-def read_crops(run: Run, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the crops of these rows in batches, uint8 [N, size, size, 3] RGB, read from disk one batch at a time."""
-    crops = np.load(run.out / CROPS, mmap_mode="r")
+def read_crops(run: Run, rows: np.ndarray, name: str = CROPS) -> Iterator[np.ndarray]:
+    """Yield the crops of these rows in batches, uint8 [N, size, size, 3] RGB, read from disk one batch at a time.
+
+    name: CROPS or LANDMARK_CROPS.
+    """
+    crops = np.load(run.out / name, mmap_mode="r")
     for start in range(0, len(rows), BATCH):
         yield crops[rows[start : start + BATCH]]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from model.gallery import Matches
 from storage.networks import Snapshot
 from training.data.align import Change, align_all, chunks
 from training.data.dataset import ALIGNED, BATCH
@@ -27,20 +28,22 @@ def evaluate_model(uri: str, data: Path, strangers: Path | None) -> dict[str, An
     """
     snapshot = load_model(uri)
     photos = _photos_of_known(snapshot, data)
-    known = evaluate_probes(snapshot, [(str(path), label) for label, paths in photos.items() for path in paths])
+    known, accepted = evaluate_probes(
+        snapshot, [(str(path), label) for label, paths in photos.items() for path in paths]
+    )
     if not len(known):
         raise TrainingError(f"No face was found in any photo of {data}.")
     folders = people_folders(strangers) if strangers else {}
-    others = evaluate_probes(snapshot, [(str(path), -1) for paths in folders.values() for path in paths])
-    threshold = snapshot.calibration.threshold
+    others, others_accepted = evaluate_probes(
+        snapshot, [(str(path), -1) for paths in folders.values() for path in paths]
+    )
     images = sum(len(paths) for paths in photos.values())
     result = {"model": snapshot.version, "people": len(photos), "images": images, "faceless": images - len(known)}
     result.update(metrics.measure(known, others, images))
-    result["threshold"] = threshold
-    result["named_at_threshold"] = metrics.tpir_at(known, threshold) * len(known) / images
+    result["named_at_threshold"] = float((known.correct & accepted).sum() / images)
     if len(others):
         result["strangers"] = len(others)
-        result["strangers_accepted_at_threshold"] = float((others.top_score >= threshold).mean())
+        result["strangers_accepted_at_threshold"] = float(others_accepted.mean())
     return result
 
 
@@ -59,19 +62,22 @@ def _photos_of_known(snapshot: Snapshot, data: Path) -> dict[int, list[Path]]:
 
 def evaluate_probes(
     snapshot: Snapshot, photos: Sequence[tuple[str, int]], desc: str = "align", change: Change | None = None
-) -> Probes:
-    """Classify the photos in which a face is detected; the scores are confidences.
+) -> tuple[Probes, np.ndarray]:
+    """Identify the photos in which a face is detected, as the service does.
 
     photos: path and label, -1 for strangers; desc: label of the progress bar; change: applied to each photo first.
+    -> probes whose scores are confidences, and which of them are known, bool [N].
     """
-    if not photos:
-        return Probes.none()
-    parts = [Probes.none()]
-    rows = align_all([path for path, _ in photos], snapshot.network.config.crop, desc, change)
-    aligned = ((label, crop) for (_, label), (status, crop, _) in zip(photos, rows) if status == ALIGNED)
-    for chunk in chunks(aligned, BATCH):
-        labels, crops = zip(*chunk)
-        matches = snapshot.gallery.search(snapshot.embed(np.stack(crops)), TOP)
-        confidences = snapshot.calibration.confidence(matches.scores)
-        parts.append(probes_of(matches._replace(scores=confidences), np.array(labels)))
-    return Probes.joined(parts)
+    parts, known = [Probes.none()], [np.zeros(0, bool)]
+    if photos:
+        rows = align_all([path for path, _ in photos], snapshot.network.config.crop, desc, change)
+        aligned = ((label, face) for (_, label), face in zip(photos, rows) if face.status == ALIGNED)
+        for chunk in chunks(aligned, BATCH):
+            labels, faces = zip(*chunk)
+            crops, landmark_crops, reliable = (
+                np.stack([getattr(face, name) for face in faces]) for name in ("crop", "landmark_crop", "reliable")
+            )
+            found = snapshot.search(crops, landmark_crops, reliable, TOP)
+            parts.append(probes_of(Matches(found.ids, found.confidences), np.array(labels)))
+            known.append(found.known)
+    return Probes.joined(parts), np.concatenate(known)

@@ -10,9 +10,10 @@ from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 
-from model.calibration import ScoreNormalization
+from model.cohort import Cohort
 from model.embedding import EmbeddingSpec
 from model.gallery import EnrolledFace, Gallery, Matches, Person
+from model.index import best
 from storage.galleries import today
 from training.evaluation.metrics import Probes
 
@@ -35,10 +36,10 @@ def mean_embeddings(batches: Batches, people: int, size: int) -> np.ndarray:
 
 def mean_gallery(
     spec: EmbeddingSpec,
+    cohort: Cohort,
     names: Sequence[str],
     means: np.ndarray,
     photos: Sequence[tuple[str, ...]] | None = None,
-    hubness: np.ndarray | None = None,
 ) -> Gallery:
     """Make a gallery with one face per person, their mean. Ids are the class indices.
 
@@ -46,7 +47,7 @@ def mean_gallery(
     """
     faces = [_mean_face(i, name, photos[i] if photos else ()) for i, name in enumerate(names)]
     people = [Person(i, name) for i, name in enumerate(names)]
-    return Gallery(spec, ScoreNormalization(), people, faces, means, hubness=hubness)
+    return Gallery(spec, cohort, people, faces, means)
 
 
 def _mean_face(person: int, name: str, photos: tuple[str, ...]) -> EnrolledFace:
@@ -54,16 +55,18 @@ def _mean_face(person: int, name: str, photos: tuple[str, ...]) -> EnrolledFace:
     return EnrolledFace(str(uuid5(NAMESPACE_OID, "/".join([name, *photos]))), person, photos, today())
 
 
-def search_probes(gallery: Gallery, batches: Batches, without_own: bool = False) -> Probes:
-    """Search each probe in the gallery.
-
-    without_own: exclude the probe's own person from the gallery, so that known people replace strangers.
-    """
+def search_probes(gallery: Gallery, batches: Batches) -> Probes:
+    """Search each probe in the gallery."""
     parts = [Probes.none()]
     for labels, embeddings in batches:
-        matches = gallery.search(embeddings, TOP, labels if without_own else None)
-        parts.append(probes_of(matches, np.full_like(labels, -1) if without_own else labels))
+        parts.append(probes_of(gallery.search(embeddings, TOP), labels))
     return Probes.joined(parts)
+
+
+def top_matches(gallery: Gallery, scores: np.ndarray) -> Matches:
+    """Select the TOP people of each row of scores, float32 [N, people]."""
+    hits = best(scores, min(TOP, len(gallery)))
+    return Matches(gallery.ids[hits.rows], hits.scores)
 
 
 def probes_of(matches: Matches, labels: np.ndarray) -> Probes:

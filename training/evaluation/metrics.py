@@ -14,10 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from model.calibration import confidence_of
-
 FPIR_LEVELS = (0.1, 0.01, 0.001)
-DEFAULT_FPIR = 0.01
 
 
 @dataclass(frozen=True)
@@ -87,42 +84,6 @@ def measure(known: Probes, strangers: Probes, images: int) -> dict[str, Any]:
     return found
 
 
-def split_people(known: Probes, strangers: Probes) -> list[tuple[Probes, Probes]]:
-    """Split known people and strangers into two halves that share no person.
-
-    strangers: their photos ordered by person.
-    """
-    middle = len(strangers) // 2
-    return [(known[known.labels % 2 == i], strangers[:middle] if i else strangers[middle:]) for i in range(2)]
-
-
-def cross_validated(known: Probes, strangers: Probes, images: int) -> dict[str, Any]:
-    """Estimate how threshold and confidence generalize to people who were not used to choose them.
-
-    Two-fold cross-validation: both are chosen on one half of the people, known and strangers, and evaluated on the
-    other half. images: see `measure`. Returns FPIR (`strangers_accepted`), TPIR (`named`), `calibration_error` and the
-    `calibration` table of `reliability`.
-    """
-    halves = split_people(known, strangers)
-    accepted, identified, confidence, correct, weight = [], [], [], [], []
-    for (fit_known, fit_strangers), (test_known, test_strangers) in (halves, halves[::-1]):
-        threshold = threshold_at_fpir(fit_strangers, DEFAULT_FPIR)
-        slope, intercept = fit_confidence(fit_known, fit_strangers)
-        accepted.append(test_strangers.top_score >= threshold)
-        identified.append((test_known.top_score >= threshold) & test_known.correct)
-        for part in (test_known, test_strangers):
-            confidence.append(confidence_of(part.top_score, slope, intercept))
-            correct.append(part.correct)
-            weight.append(np.full(len(part), 0.25 / len(part)))
-    calibration, error = reliability(np.concatenate(confidence), np.concatenate(correct), np.concatenate(weight))
-    return {
-        "strangers_accepted": float(np.concatenate(accepted).mean()),
-        "named": float(np.concatenate(identified).sum() / images),
-        "calibration_error": error,
-        "calibration": calibration,
-    }
-
-
 def reliability(
     confidence: np.ndarray, correct: np.ndarray, weight: np.ndarray, bins: int = 10
 ) -> tuple[list[dict[str, float]], float]:
@@ -142,34 +103,3 @@ def reliability(
             rows.append({"from": i / bins, "probes": int(inside.sum()), "confidence": mean, "right": accuracy})
             error += total * abs(mean - accuracy)
     return rows, error
-
-
-def fit_confidence(known: Probes, strangers: Probes) -> tuple[float, float]:
-    """Fit slope and intercept that convert a top score to the log odds that the prediction is correct.
-
-    Logistic regression with smoothed targets (Platt, "Probabilistic Outputs for Support Vector Machines", 1999). Known
-    people and strangers have equal total weight, because their proportion in use is not known in advance.
-    """
-    x = np.concatenate([known.top_score, strangers.top_score]).astype(np.float64)
-    correct = np.concatenate([known.correct, np.zeros(len(strangers), bool)])
-    weight = np.concatenate([np.full(len(part), 0.5 / len(part)) for part in (known, strangers)])
-    positive, negative = correct.sum(), (~correct).sum()
-    target = np.where(correct, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    design = np.stack([x, np.ones_like(x)], axis=1)
-    return _logistic_regression(design, target, weight, np.array([10.0, -10.0 * x.mean()]))
-
-
-def _logistic_regression(
-    design: np.ndarray, target: np.ndarray, weight: np.ndarray, beta: np.ndarray
-) -> tuple[float, float]:
-    """Newton's method. design: [N, 2]; target, weight: [N]; beta: [2], initial slope and intercept."""
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-np.clip(design @ beta, -30, 30)))
-        # The small ridge keeps the solution finite for perfectly separable classes.
-        gradient = design.T @ (weight * (p - target)) + 1e-6 * beta
-        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        beta = beta - step * min(1.0, 5 / np.abs(step).max())
-        if np.abs(step).max() < 1e-9:
-            break
-    return float(beta[0]), float(beta[1])

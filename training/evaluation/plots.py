@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from model.calibration import confidence_of
+from model.calibration import DEFAULT_STRICTNESS, Calibration
 from training.evaluation.metrics import FPIR_LEVELS, Probes, threshold_at_fpir, tpir_at
 
 POINTS = 200  # of a curve
@@ -61,14 +61,13 @@ def open_set(known: Probes, strangers: Probes) -> Figure:
     return figure
 
 
-def thresholds(known: Probes, strangers: Probes, slope: float, intercept: float, threshold: float) -> Figure:
-    """Plot TPIR, misidentified known people and FPIR by threshold.
-
-    slope, intercept: see `metrics.fit_confidence`; threshold: the model's own, a confidence.
-    """
+def thresholds(known: Probes, strangers: Probes, calibration: Calibration, people: int) -> Figure:
+    """Plot TPIR, misidentified known people and FPIR by threshold. people: in the gallery."""
     figure, axes = _axes("threshold", "threshold (confidence)", "share of photos")
     grid = np.linspace(0, 1, POINTS)
-    confidence, others = (confidence_of(part.top_score, slope, intercept) for part in (known, strangers))
+    confidence, others = (calibration.confidence(part.top_score, people) for part in (known, strangers))
+    score = np.array(calibration.threshold(people, DEFAULT_STRICTNESS))
+    threshold = float(calibration.confidence(score, people))
     axes.plot(grid, [((confidence >= x) & known.correct).mean() for x in grid], label="known people, correct (TPIR)")
     axes.plot(grid, [((confidence >= x) & ~known.correct).mean() for x in grid], label="known people, misidentified")
     axes.plot(grid, [(others >= x).mean() for x in grid], label="strangers, identified (FPIR)")

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from model.embedding import GENERIC
 from training.data.dataset import dataset
 from training.data.prepare import VAL, examples, split
-from training.evaluation.evaluate import assess, summary
-from training.network.embeddings import tuned_embedding
-from training.network.features import load_features
+from training.evaluation.evaluate import assess, load_inputs, summary
+from training.network.base import load_base
+from training.network.embeddings import generic_embedding, tuned_embedding
 from training.network.finetune import Recipe, train_head
 from training.records import Run
 
@@ -19,23 +20,35 @@ from training.records import Run
 def repeat(run: Run, precision: str, seeds: int) -> None:
     """Train and evaluate with the run's recipe and `seeds` consecutive seeds, from the run's own seed on.
 
+    Each seed's split also measures the pretrained embedding, `generic`: does the training help?
+
     precision: of the features. Raises TrainingError if an earlier step was not run.
     """
     prepared = run.record("prepare")["inputs"]
     recipe = Recipe(**run.record("finetune")["inputs"]["recipe"])
     seed_list = list(range(prepared["seed"], prepared["seed"] + seeds))
-    inputs = {"features": run.identity(f"features-{precision}"), "recipe": asdict(recipe), "seeds": seed_list}
+    base = load_base(run)
+    inputs = {
+        "features": run.identity(f"features-{precision}"),
+        "mobile": run.identity("mobile"),
+        "recipe": asdict(recipe),
+        "seeds": seed_list,
+        "base": base.digest(),
+    }
 
     def work() -> dict[str, Any]:
         names, rows = examples(run)
-        data, features = dataset(run), load_features(run, precision)
+        data, features = dataset(run), load_inputs(run, precision)
         runs = []
         for seed in seed_list:
             splits = np.array([row.split for row in split(rows, names, prepared["val_share"], seed)])
             resplit = replace(data, splits=splits[data.rows])
-            head, _ = train_head(features, resplit, recipe, seed)
-            metrics = summary(assess(tuned_embedding(head), features, resplit), int((splits == VAL).sum()))
-            runs.append({"seed": seed, **metrics})
+            head, _ = train_head(features.inception, resplit, recipe, seed)
+            tuned, generic = (
+                summary(assess(embedding, features, resplit, base), base, int((splits == VAL).sum()))
+                for embedding in (tuned_embedding(head), generic_embedding())
+            )
+            runs.append({"seed": seed, **tuned, GENERIC: generic})
         return {"runs": runs}
 
     run.step("repeat", inputs, [], work)

@@ -11,12 +11,12 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from model.calibration import confidence_of
+from model.embedding import TUNED
 from training.atomic_files import atomic_write, write_json
 from training.data.dataset import CROPS, Dataset, dataset
 from training.data.prepare import TRAIN, VAL, examples
 from training.evaluation import plots
-from training.evaluation.evaluate import Assessment, load_assessment
+from training.evaluation.evaluate import Assessment, load_assessment, load_calibrations
 from training.evaluation.repeat import spread
 from training.records import Record, Run, packages
 
@@ -101,7 +101,9 @@ def _accuracy_content(run: Run) -> dict[str, Any]:
     return {
         "val_accuracy": exported["val_accuracy"],
         "val_named_at_threshold": exported["val_named_at_threshold"],
-        **{name: value for name, value in evaluated.items() if name not in ("val_accuracy", "slope", "intercept")},
+        "val_decided_by_mobilefacenet": exported["val_decided_by_mobilefacenet"],
+        "embedding": exported["embedding"],
+        **{name: value for name, value in evaluated.items() if name != "val_accuracy"},
         "precision": run.record("export")["inputs"]["precision"],
         **{name: exported[name] for name in ("feature_cosine_to_fp32", "fp32_val_accuracy") if name in exported},
     }
@@ -138,9 +140,9 @@ def git_commit() -> str | None:
     return done.stdout.strip()
 
 
-def _confidence(run: Run, scores: np.ndarray) -> np.ndarray:
-    facts = run.record("evaluate")["facts"]
-    return confidence_of(scores, facts["slope"], facts["intercept"])
+def _confidence(run: Run, found: Assessment) -> np.ndarray:
+    """Confidences of the known people's probes."""
+    return load_calibrations(run)[TUNED].confidence(found.known.top_score, len(found.gallery))
 
 
 def _misidentified(run: Run, data: Dataset, found: Assessment) -> list[dict[str, Any]]:
@@ -148,7 +150,7 @@ def _misidentified(run: Run, data: Dataset, found: Assessment) -> list[dict[str,
     _, rows = examples(run)
     val = data.rows[data.splits == VAL]
     wrong = np.flatnonzero(~found.known.correct)
-    confidence = _confidence(run, found.known.top_score)
+    confidence = _confidence(run, found)
     return [
         {
             "photo": "/".join(Path(rows[val[i]].path).parts[-2:]),
@@ -175,14 +177,11 @@ def _per_person(data: Dataset, found: Assessment) -> list[dict[str, Any]]:
 
 
 def _plots(run: Run, data: Dataset, found: Assessment) -> dict[str, Figure]:
-    facts = run.record("evaluate")["facts"]
-    cross_validated = facts["cross_validated"]
+    cross_validated = run.record("evaluate")["facts"]["cross_validated"]
     return {
         "curves": plots.curves(run.record("finetune")["facts"]["history"]),
         "open_set": plots.open_set(found.known, found.strangers),
-        "thresholds": plots.thresholds(
-            found.known, found.strangers, facts["slope"], facts["intercept"], facts["threshold"]
-        ),
+        "thresholds": plots.thresholds(found.known, found.strangers, load_calibrations(run)[TUNED], len(found.gallery)),
         "calibration": plots.calibration(cross_validated["calibration"], cross_validated["calibration_error"]),
         "wrong": contact_sheet(run, data, found),
     }
@@ -194,7 +193,7 @@ def contact_sheet(run: Run, data: Dataset, found: Assessment) -> Figure:
     val, train = (data.rows[data.splits == split] for split in (VAL, TRAIN))
     train_labels = data.labels[data.splits == TRAIN]
     wrong = np.flatnonzero(~found.known.correct)
-    confidence = _confidence(run, found.known.top_score)
+    confidence = _confidence(run, found)
     tiles = []
     for i in wrong[np.argsort(-confidence[wrong])][:SHOWN_ERRORS]:
         predicted = found.known.predicted[i]

@@ -105,8 +105,7 @@ def measure_robustness(run: Run, count: int) -> None:
         photos = [val[i] for i in evenly_spaced(len(val), count)]
         table = []
         for name, change in CHANGES.items():
-            probes = evaluate_probes(snapshot, photos, name, change)
-            known = probes.top_score >= snapshot.calibration.threshold
+            probes, known = evaluate_probes(snapshot, photos, name, change)
             counts = {
                 "face_found": len(probes),
                 "right": probes.correct.sum(),

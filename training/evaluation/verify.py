@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from storage.cache import sha256_of
 from training.data.dataset import dataset
 from training.data.prepare import examples
 from training.errors import TrainingError
-from training.network.backbone import embed_pretrained, load_pretrained
-from training.network.features import load_features
+from training.network.embeddings import generic_embedding
+from training.network.features import load_features, load_mobile
 from training.records import Run
 
 
@@ -59,20 +57,25 @@ def verify(run: Run, precision: str, pairs: Path) -> None:
     precision: of the features; pairs: see `read_pairs`. Raises TrainingError if there is no such pair.
     """
     listed = read_pairs(pairs)
-    inputs = {"features": run.identity(f"features-{precision}"), "pairs": sha256_of(pairs)}
+    inputs = {
+        "features": run.identity(f"features-{precision}"),
+        "mobile": run.identity("mobile"),
+        "pairs": sha256_of(pairs),
+    }
 
     def work() -> dict[str, Any]:
         row_of = _photo_rows(run)
         found = [pair for pair in listed if pair.first in row_of and pair.second in row_of]
         if not found:
             raise TrainingError(f"None of the photos in {pairs} is in the data, or none of them shows a face.")
-        state, features = load_pretrained(), load_features(run, precision)
+        generic, features, mobile = generic_embedding(), load_features(run, precision), load_mobile(run)
 
-        def embeddings(photos: list[tuple[str, int]]) -> torch.Tensor:
-            return embed_pretrained(state, torch.from_numpy(features[[row_of[photo] for photo in photos]]))
+        def embeddings(photos: list[tuple[str, int]]) -> np.ndarray:
+            rows = [row_of[photo] for photo in photos]
+            return generic.embed(features[rows], mobile[rows])
 
         first, second = embeddings([pair.first for pair in found]), embeddings([pair.second for pair in found])
-        scores = F.cosine_similarity(first, second).numpy()
+        scores = (first * second).sum(axis=1)
         same, fold = np.array([pair.same for pair in found]), np.array([pair.fold for pair in found])
         return {"pairs": len(found), "missing": len(listed) - len(found), **cross_validate(scores, same, fold)}
 

@@ -1,7 +1,12 @@
-"""features: compute the frozen backbone's features -> features-PRECISION.npy, float32 [crops with a face, 1792]."""
+"""features: run both networks on the crops.
+
+-> features-PRECISION.npy, of InceptionResnetV1's frozen backbone, float32 [crops with a face, 1792], and mobile.npy,
+MobileFaceNet's embeddings, float32 [crops with a face, 192].
+"""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +14,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from model.networks import to_tensor
-from training.data.dataset import BATCH, Dataset, dataset, read_crops
+from model.mobilefacenet import EMBEDDING as MOBILE_SIZE
+from model.mobilefacenet import MobileFaceNet
+from model.networks import Arrays, to_tensor
+from training.data.dataset import BATCH, LANDMARK_CROPS, Dataset, dataset, read_crops
 from training.data.prepare import TRAIN
 from training.errors import TrainingError
 from training.network.backbone import FEATURES, Backend, Conv, Float, fold, forward, load_pretrained
@@ -21,6 +28,7 @@ from training.resumable_array import ResumableArray
 INT8, FP32 = "int8", "fp32"
 CALIBRATION_CROPS = 128
 SERVING_TORCH = "1.5.0"
+MOBILE_FILE = "mobile.npy"
 
 
 def default_precision() -> str:
@@ -93,6 +101,33 @@ def load_features(run: Run, precision: str) -> np.ndarray:
     """
     run.record(f"features-{precision}")
     return np.load(_path(run, precision), mmap_mode="r")
+
+
+def mobile_embeddings(run: Run, weights: Arrays) -> None:
+    """Run the step `mobile`: MobileFaceNet's embeddings. weights: see MobileFaceNet. Raises TrainingError."""
+    digest = hashlib.sha256(b"".join(weights[name].tobytes() for name in sorted(weights))).hexdigest()
+    inputs = {"align": run.identity("align"), "weights": digest}
+
+    def work() -> dict[str, Any]:
+        data, network = dataset(run), MobileFaceNet(weights)
+        array = ResumableArray(run.out / MOBILE_FILE, (len(data.rows), MOBILE_SIZE), np.float32, repr(inputs))
+        try:
+            with tqdm(total=len(data.rows), initial=array.done, desc="MobileFaceNet", unit=" crops") as bar:
+                for crops in read_crops(run, data.rows[array.done :], LANDMARK_CROPS):
+                    array.append(network.embed(crops))
+                    bar.update(len(crops))
+            array.finish()
+        finally:
+            array.close()
+        return {}
+
+    run.step("mobile", inputs, [MOBILE_FILE], work)
+
+
+def load_mobile(run: Run) -> np.ndarray:
+    """Return MobileFaceNet's embeddings, float32 [crops with a face, 192], memory-mapped. Raises TrainingError."""
+    run.record("mobile")
+    return np.load(run.out / MOBILE_FILE, mmap_mode="r")
 
 
 def _path(run: Run, precision: str) -> Path:

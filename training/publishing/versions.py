@@ -19,7 +19,7 @@ from storage.cache import CachedStore, sha256_of
 from storage.errors import BlobNotFound, CorruptData
 from storage.folder import LOCK, FolderBlobs
 from storage.galleries import write_gallery
-from storage.networks import FILE, OWN_POINTER, POINTER_BYTES, PROBES, VERSION, Pointer, check_version
+from storage.networks import FILE, OWN_POINTER, POINTER_BYTES, VERSION, Pointer, check_version
 from training.errors import TrainingError, log
 from training.store import find_pointer, latest, megabytes, open_store, overtaken, point
 
@@ -40,12 +40,11 @@ def write_version(
     write_network: Callable[[Path], object],
     gallery: Gallery,
     collection: str,
-    probes: bytes | None,
     etag: str | None,
 ) -> Pointer:
     """Write a new version below `models`, then the pointer to it. An interruption leaves the old version in force.
 
-    write_network: writes the network's file to a path; probes: as of `pack_probes`; etag: of the pointer that is
+    write_network: writes the network's file to a path; etag: of the pointer that is
     replaced, None where there is none. Raises StorageError, OSError; TrainingError where another process is writing a
     version, or has written one since that pointer was read.
     """
@@ -55,7 +54,7 @@ def write_version(
         if (before.etag if before else None) != etag:
             raise overtaken(blobs)
         write_network(draft / FILE)
-        pointer = _complete(draft, gallery, collection, probes)
+        pointer = _complete(draft, gallery, collection)
         try:
             # The same network and people have been written before, for example by an export that was then interrupted.
             pointer = _own_pointer(blobs, pointer.version)
@@ -87,7 +86,7 @@ def _draft(models: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_UN)
 
 
-def _complete(draft: Path, gallery: Gallery, collection: str, probes: bytes | None) -> Pointer:
+def _complete(draft: Path, gallery: Gallery, collection: str) -> Pointer:
     """Write all of a version but its network, which is there. Raises StorageError, OSError."""
     blobs = FolderBlobs(draft)
     manifest = write_gallery(blobs, f"galleries/{collection}/", collection, gallery)
@@ -98,8 +97,6 @@ def _complete(draft: Path, gallery: Gallery, collection: str, probes: bytes | No
         hashlib.sha256(manifest).hexdigest(),
         datetime.now(timezone.utc),
     )
-    if probes is not None:
-        blobs.put(PROBES, probes)
     blobs.put(OWN_POINTER, pointer.to_json().encode())
     (draft / LOCK).unlink()
     return pointer
