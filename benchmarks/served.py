@@ -2,11 +2,10 @@
 
     python -m benchmarks.served --data lfw-deepfunneled-subset.tgz
 
-Compares boxes and landmarks in 500 photos with those of facenet-pytorch's MTCNN, except in photos that a face fills: their
-faces are found in the photo with a border. Then sends the val photos of the
-bundled model, scaled to several sizes, to the handler, and compares the accuracy with that of the model on crops as
-made for training. `--data` is the data set of the bundled model. Takes ten minutes. Exits with 1 if a limit below is
-exceeded.
+Compares boxes and landmarks in 500 photos with those of facenet-pytorch's MTCNN, except in photos that a face fills:
+such a face is located in the photo with a border, which MTCNN does not do. Then sends the val photos of the bundled
+model, scaled to several sizes, to the handler, and compares the accuracy with that of the model on crops as made for
+training. `--data` is the data set of the bundled model. Takes ten minutes. Exits with 1 if a limit below is exceeded.
 """
 
 from __future__ import annotations

@@ -5,13 +5,14 @@ A person is matched by the mean of their faces' embeddings. model/index.py has t
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import NamedTuple, Sequence
 
 import numpy as np
 
 from model.cohort import Cohort
-from model.embedding import EmbeddingSpec, normalize
+from model.embedding import MOBILE_WEIGHT, EmbeddingSpec, normalize
 from model.index import FlatIndex
 
 
@@ -93,9 +94,12 @@ class Gallery:
 
     @cached_property
     def _parts(self) -> tuple[tuple[Cohort, np.ndarray], tuple[Cohort, np.ndarray]]:
-        """Cohort and means by the whole embedding, and by MobileFaceNet's part of it."""
+        """Cohort and means by the whole embedding, and by MobileFaceNet's part of it.
+
+        A face's part has the length sqrt(MOBILE_WEIGHT), and probes have the length 1.
+        """
         mobile = slice(-self.spec.mobile, None)
-        return (self.cohort, self.means), (self.cohort.part(mobile), self.means[:, mobile])
+        return (self.cohort, self.means), (self.cohort.part(mobile), self.means[:, mobile] / math.sqrt(MOBILE_WEIGHT))
 
     @cached_property
     def nearness(self) -> np.ndarray:

@@ -62,8 +62,11 @@ class FlatIndex:
 
 
 def best(scores: np.ndarray, k: int) -> Hits:
-    """Select the k highest of each row, [N, entries]."""
+    """Select the k highest of each row, [N, entries]. Of equal scores the lower row comes first."""
     rows = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+    lowest = np.take_along_axis(scores, rows, axis=1).min(axis=1, keepdims=True)
+    for i in np.flatnonzero(np.count_nonzero(scores >= lowest, axis=1) > k):  # not all of the equal ones fit
+        rows[i] = np.argsort(-scores[i], kind="stable")[:k]
     order = np.lexsort((rows, -np.take_along_axis(scores, rows, axis=1)))
     rows = np.take_along_axis(rows, order, axis=1)
     return Hits(rows, np.take_along_axis(scores, rows, axis=1))

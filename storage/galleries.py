@@ -28,7 +28,7 @@ from storage.fields import describe, pick
 FORMAT = 1
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 1 << 20  # at most
-SEGMENT_ROWS = 4096  # people, and faces, in a segment: about 4.5 MB
+SEGMENT_ROWS = 4096  # people, and faces, in a segment: about 7 MB
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ import numpy as np
 
 from model.calibration import DEFAULT_STRICTNESS
 from model.cascade import Cascade, Found
-from model.cohort import NO_COHORT, Cohort
+from model.cohort import NO_COHORT
 from model.embedding import MOBILE, join
 from model.errors import EmbeddingMismatch
 from model.gallery import Gallery
@@ -158,10 +158,9 @@ def read_pointer(store: CachedStore) -> Pointer:
 def load_version(store: CachedStore, pointer: Pointer) -> Snapshot:
     """Fetch, verify and load a version. Raises StorageError, FormatError."""
     path = store.fetch(pointer.network)
-    read_config(path)  # refuses a model of another release, whose manifest may have other fields
-    manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
+    manifest = _read_manifest(store, pointer, read_config(path))
     network = EmbeddingNetwork(path)
-    gallery = _read_gallery(store, pointer, manifest, network.config, network.cohort(manifest.embedding.name))
+    gallery = read_gallery(store, pointer.gallery, manifest, network.cohort(manifest.embedding.name))
     digests = {pointer.sha256, pointer.manifest_sha256, *(segment.sha256 for segment in manifest.segments)}
     return Snapshot(pointer, path, network, gallery, frozenset(digests))
 
@@ -171,22 +170,24 @@ def check_version(store: CachedStore, pointer: Pointer) -> None:
 
     So this works with every version of torch. Raises StorageError, FormatError.
     """
-    config = read_config(store.fetch(pointer.network))
+    manifest = _read_manifest(store, pointer, read_config(store.fetch(pointer.network)))
+    read_gallery(store, pointer.gallery, manifest, NO_COHORT)
+
+
+def _read_manifest(store: CachedStore, pointer: Pointer, config: NetworkConfig) -> Manifest:
+    """Read the manifest of the version's collection.
+
+    The configuration is read before it, because a manifest of another release may have other fields. Raises
+    StorageError; EmbeddingMismatch where the collection holds other embeddings than the network's.
+    """
     manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
-    _read_gallery(store, pointer, manifest, config, NO_COHORT)
-
-
-def _read_gallery(
-    store: CachedStore, pointer: Pointer, manifest: Manifest, config: NetworkConfig, cohort: Cohort
-) -> Gallery:
-    """Raises StorageError; EmbeddingMismatch where it holds other embeddings than the network's."""
     spec = manifest.embedding
     if config.specs.get(spec.name) != spec:
         raise EmbeddingMismatch(
             f"The collection {manifest.collection} holds embeddings `{spec.name}` of another network ({spec.digest}): "
             "they cannot be compared with this one's."
         )
-    return read_gallery(store, pointer.gallery, manifest, cohort)
+    return manifest
 
 
 def load_current(blobs: BlobStore) -> Snapshot:

@@ -254,11 +254,11 @@ def test_fields_that_a_later_publisher_adds(place: Place, old: Published) -> Non
 
 
 def test_a_network_of_a_later_format(place: Place, old: Published, tmp_path: Path) -> None:
-    later = written(tmp_path / "later", 0, versions.network(format=3))
+    later = written(tmp_path / "later", 0, versions.network(format=4))
     place.upload(later)
     place.publish(later)
     runtime = Runtime(URI)
-    sentence = "The model file has format 3 and this release reads format 2: update the service."
+    sentence = "The model file has format 4 and this release reads format 3: update the service."
     assert runtime.health() == (503, sentence)
     place.publish(old)
     runtime.clock.now += RETRY
@@ -269,7 +269,7 @@ def test_a_file_that_was_published_and_is_no_network(place: Place, tmp_path: Pat
     other = written(tmp_path / "other", 0, b"weights")
     place.upload(other)
     place.publish(other)
-    assert Runtime(URI).health() == (503, "The model file is not one that this version of torch can load.")
+    assert Runtime(URI).health() == (503, "The model file is not one that this project wrote.")
 
 
 def test_published_while_it_starts(place: Place, old: Published, newer: Published) -> None:

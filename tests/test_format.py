@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from model.calibration import Calibration, ScoreNormalization
+from model.calibration import TAIL, Calibration, Tail
+from model.cohort import ENTRY_WEIGHT, NEAREST, PROBE_WEIGHT
 from model.crop import CropSpec
-from model.embedding import EmbeddingSpec
+from model.embedding import MOBILE_WEIGHT, EmbeddingSpec
 from model.errors import NetworkFormatError
 from model.gallery import EnrolledFace, Person
-from model.networks import FORMAT, NetworkConfig
+from model.index import LENGTH_EXPONENT
+from model.networks import COHORT, FORMAT, MOBILE_WEIGHTS, NetworkConfig, read_arrays, read_config
 from storage import galleries
 from storage.galleries import MANIFEST, MANIFEST_BYTES, SEGMENT_ROWS, Manifest, Segment
-from storage.networks import BUNDLED, FILE, POINTER_BYTES, PROBES, Pointer, read_config
+from storage.networks import BUNDLED, FILE, POINTER_BYTES, Pointer
 from testing.paths import ROOT
-from training.publishing.enrol import PROBES_BYTES
-from training.publishing.probes import KEPT
 
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", TEXT, re.DOTALL)
@@ -32,7 +32,7 @@ VERSION = Path(BUNDLED, POINTER.version)
 COLLECTION = Path(BUNDLED, POINTER.gallery)
 DESCRIBED = {
     "latest.json and version.json": (Pointer,),
-    "model.pt": (NetworkConfig, CropSpec, EmbeddingSpec, Calibration, ScoreNormalization),
+    "model.pt": (NetworkConfig, CropSpec, EmbeddingSpec, Calibration, Tail),
     "manifest.json": (Manifest, Segment),
 }
 
@@ -60,27 +60,47 @@ def test_every_field_is_described(heading: str) -> None:
 
 
 def test_every_array_and_column_is_described() -> None:
-    segment, probes = section("Segments"), section(PROBES)
-    for name in ("embeddings", "hubness", "records", *Person._fields, *EnrolledFace._fields):
+    segment = section("Segments")
+    for name in ("embeddings", "nearness", "records", *Person._fields, *EnrolledFace._fields):
         assert f"| `{name}` |" in segment
-    for name in ("labels", "embeddings"):
-        assert f"| `{name}` |" in probes
+
+
+def test_every_array_of_the_network_is_described() -> None:
+    for file, count in ((MOBILE_WEIGHTS, 3), (COHORT, 4)):
+        table = section(FILE).split(f"| array of `{file}` |")[1].split("\n\n")[0]
+        rows = [line.split(" | ")[0] for line in table.splitlines()[2:]]
+        assert len(rows) == count
+        described = {name.rstrip("0123456789") for name in re.findall("`(.*?)`", "".join(rows))}
+        assert described == {name.rstrip("0123456789") for name in read_arrays(VERSION / FILE, file)}
+
+
+def test_numbers_of_the_score() -> None:
+    text = " ".join(section(FILE).split())
+    assert f"minus {PROBE_WEIGHT} times the probe's nearness to the cohort and minus {ENTRY_WEIGHT} times" in text
+    assert f"divided by its length to the power of {LENGTH_EXPONENT}." in text
+    assert f"with the probability p, at most {TAIL}," in text.lower()
+    assert f"((p / {TAIL})^-`shape` - 1) / `shape`" in text
+    assert f"[sqrt({1 - MOBILE_WEIGHT}) a, sqrt({MOBILE_WEIGHT}) b]" in text
+    assert NEAREST == 10
+    assert "the ten most similar strangers" in section("Segments")
 
 
 def test_entries_of_the_network() -> None:
     with zipfile.ZipFile(VERSION / FILE) as archive:
-        kinds = {name.split("/")[1] for name in archive.namelist()}
-        assert archive.read("model/version") == b"2\n"
+        entries = [name.split("/", 2) for name in archive.namelist()]
+        assert archive.read("archive/version") == b"2\n"
+    assert {entry[0] for entry in entries} == {"archive"}
     table = section(FILE).split("| entry |")[1].split("\n\n")[0]
-    described = "".join(line.split(" | ")[0] for line in table.splitlines())
-    assert {name.split("/")[0] for name in re.findall("`(.*?)`", described)} == kinds
+    described = re.findall("`(.*?)`", "".join(line.split(" | ")[0] for line in table.splitlines()))
+    assert {name.split("/")[0] for name in described} == {entry[1] for entry in entries}
+    extra = {"/".join(entry[1:]) for entry in entries if entry[1] == "extra"}
+    assert {name for name in described if name.startswith("extra/")} == extra
 
 
 def test_limits() -> None:
-    for size in (POINTER_BYTES, MANIFEST_BYTES, PROBES_BYTES):
+    for size in (POINTER_BYTES, MANIFEST_BYTES):
         assert f"| {size:,} bytes |" in section("Reading")
     assert f"at most {SEGMENT_ROWS:,} people and {SEGMENT_ROWS:,} faces" in section("Reading")
-    assert f"at most {KEPT:,} validation photos and {KEPT:,} strangers" in section(PROBES)
 
 
 def test_formats() -> None:

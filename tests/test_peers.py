@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.bundled import as_served, bundled, evaluate_embeddings
+from benchmarks.bundled import as_served, bundled, cascade, evaluate_embeddings, log_odds, own_threshold
 from benchmarks.peers import __main__ as peers
 from benchmarks.peers.__main__ import Worker, accuracy, cosine_to_means, distance_to_means, systems
+from model.calibration import DEFAULT_STRICTNESS, HOPELESS, SURE
 from model.gallery import Matches
 from testing.paths import SAMPLES
 from training.data.align import Aligner
@@ -46,7 +47,7 @@ def test_table_cells_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
     val = [[1, 0], NO_FACE, [0, -1], [0, 1]]
     found = np.array([*KNOWN, *val, [0.6, -0.8], NO_FACE], np.float32)
     monkeypatch.setattr(peers, "embeddings", lambda *_: found)
-    dlib = next(system for system in systems() if system.name == "dlib")
+    dlib = next(system for system in systems(2) if system.name == "dlib")
     # The stranger's distance to the nearest person is 0.63, more than the tolerance of 0.6.
     assert accuracy(dlib, rows, 2) == ["50.00 %", "25.00 %", "50.0 %", "50.0 %", "50.0 %", "50.0 %", "0.0 %"]
     assert accuracy(dlib._replace(threshold=-0.7), rows, 2)[-1] == "50.0 %"
@@ -56,23 +57,35 @@ def test_table_cells_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ours_gives_the_confidences_of_the_service() -> None:
     photo = SAMPLES / "Kofi_Annan_0006.jpg"
     snapshot = bundled()
-    _, crop, _ = Aligner(snapshot.network.config.crop).align(photo)
-    expected = snapshot.gallery.search(snapshot.embed(crop[None]), 5)
-    ours, *_ = systems()
+    face = Aligner(snapshot.network.config.crop).align(photo)
+    expected = snapshot.search(face.crop[None], face.landmark_crop[None], np.array([face.reliable]), 5)
+    people = len(snapshot.gallery)
+    ours, *_ = systems(people)
     with closing(Worker(ours)) as worker:
         embedding, ms = worker.embed(str(photo))
         usage = worker.finish()
-    found = as_served(np.zeros((0, 512)), np.zeros(0), len(snapshot.gallery.people))(embedding[None])
+    found = as_served(np.zeros((0, ours.dimensions)), np.zeros(0), people)(embedding[None])
     assert found.ids.tolist() == expected.ids.tolist()
-    assert np.abs(1 / (1 + np.exp(-found.scores)) - snapshot.calibration.confidence(expected.scores)).max() < 1e-4
-    assert ours.threshold is not None and found.scores[0, 0] >= ours.threshold
+    assert np.abs(1 / (1 + np.exp(-found.scores)) - expected.confidences).max() < 1e-4
+    assert embedding.shape == (ours.dimensions,) and embedding[-1] == face.reliable
+    assert ours.threshold is not None and expected.known[0] and found.scores[0, 0] >= ours.threshold
     assert worker.version == snapshot.version
     assert ms > 1 and 100 < usage["peak"] < 1000 and 300 < usage["disk"] < 600
 
 
+def test_own_threshold_accepts_whom_the_service_accepts() -> None:
+    """MobileFaceNet accepts alone only above the threshold of both networks, and rejects alone only below it."""
+    for people in (10, len(bundled().gallery)):
+        served, threshold = cascade(people), own_threshold(people)
+        accepted = served.mobile.threshold(people, SURE * DEFAULT_STRICTNESS)
+        rejected = min(served.mobile.lowest, served.mobile.threshold(people, HOPELESS * DEFAULT_STRICTNESS))
+        low, high = log_odds(served.mobile.confidence(np.array([rejected, accepted]), people))
+        assert low < threshold < high
+
+
 def test_facenet_pytorch_distinguishes_two_people(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(weights))
-    *_, facenet = systems()
+    *_, facenet = systems(2)
     with closing(Worker(facenet)) as worker:
         one, other = (worker.embed(str(SAMPLES / f"{name}.jpg"))[0] for name in ("Kofi_Annan_0006", "Tony_Blair_0007"))
     assert np.linalg.norm(one) == pytest.approx(1, abs=1e-4)

@@ -30,7 +30,17 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.bundled import ONE_THREAD, ROOT, Search, as_served, bundled, evaluate_embeddings, own_threshold, percent, rows_of
+from benchmarks.bundled import (
+    ONE_THREAD,
+    ROOT,
+    Search,
+    as_served,
+    bundled,
+    evaluate_embeddings,
+    own_threshold,
+    percent,
+    rows_of,
+)
 from model.gallery import Matches
 from training.atomic_files import atomic_write
 from training.data.dataset import evenly_spaced

@@ -255,7 +255,7 @@ def test_an_archive_without_a_network_is_refused(tmp_path: Path) -> None:
 def test_the_bundled_version() -> None:
     found = load_current(FolderBlobs(Path(BUNDLED)))
     assert found.pointer.collection == "lfw"
-    assert found.gallery.spec.name == TUNED
+    assert found.gallery.spec == found.network.config.specs[GENERIC]
     assert len(found.gallery.people) == 610 == len({person.name for person in found.gallery.people})
     assert found.gallery.next_id == 610
     assert set(found.network.config.specs) == {GENERIC, TUNED}

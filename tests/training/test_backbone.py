@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
-from model.calibration import Calibration, ScoreNormalization
+from model.calibration import Calibration, Tail
 from model.crop import CropSpec
-from model.embedding import GENERIC, TUNED, EmbeddingSpec
-from model.networks import CONFIG, EmbeddingNetwork, NetworkConfig
+from model.embedding import GENERIC, MOBILE, TUNED, EmbeddingSpec, join, normalize
+from model.mobilefacenet import EMBEDDING as MOBILE_SIZE
+from model.mobilefacenet import MobileFaceNet
+from model.networks import COHORT, CONFIG, MOBILE_WEIGHTS, EmbeddingNetwork, NetworkConfig
+from tests import versions as tiny
 from training.network.backbone import Conv, Float, State, count_parameters, fold, forward, load_pretrained
+from training.network.base import to_int8
 from training.network.quantize import Int8, Scale, calibrate, pack, quantize
 from training.network.script import EmbeddingScript
 
@@ -103,11 +108,15 @@ def test_exported_file_equals_the_network(
             GENERIC: torch.nn.functional.normalize(features @ weight.T + bias, dim=1).numpy(),
             TUNED: torch.nn.functional.normalize(features @ tuned.T, dim=1).numpy(),
         }
-    calibration = Calibration(ScoreNormalization(cohort=7), 20.0, -13.0, 0.4)
-    specs = {name: EmbeddingSpec(name, name * 2, 512) for name in expected}
-    config = NetworkConfig(CropSpec(margin=9), specs, dict.fromkeys(expected, calibration), precision)
+    calibration = Calibration(Tail(0.3, 0.05, -0.2, 1e-5), 20.0, -13.0, 0.4)
+    size = 512 + MOBILE_SIZE
+    specs = {name: EmbeddingSpec(name, name * 2, size, MOBILE_SIZE) for name in expected}
+    config = NetworkConfig(CropSpec(margin=9), specs, dict.fromkeys((*expected, MOBILE), calibration), precision)
+    strangers = {name: random.randn(20, MOBILE_SIZE if name == MOBILE else 512) for name in (*expected, MOBILE)}
     extra = torch._C.ExtraFilesMap()
     extra[CONFIG] = config.to_json()
+    extra[MOBILE_WEIGHTS] = safetensors.numpy.save(tiny.mobile_weights())
+    extra[COHORT] = safetensors.numpy.save({name: to_int8(found) for name, found in strangers.items()})
     script.save(str(tmp_path / "model.pt"), _extra_files=extra)
 
     network = EmbeddingNetwork(tmp_path / "model.pt")
@@ -115,8 +124,16 @@ def test_exported_file_equals_the_network(
     # Batch sizes that differ from the traced one.
     for batch in (slice(0, 4), slice(1, 2)):
         for name, embeddings in expected.items():
-            found = network.embed(crops[batch].permute(0, 2, 3, 1).numpy(), name)
+            found = network.inception(crops[batch].permute(0, 2, 3, 1).numpy(), name)
             assert np.abs(found - embeddings[batch]).max() < 1e-5
+    landmark_crops = np.random.RandomState(2).randint(0, 256, (3, 112, 112, 3)).astype(np.uint8)
+    mobile = MobileFaceNet(tiny.mobile_weights()).embed(landmark_crops)
+    assert np.abs(network.mobile(landmark_crops) - mobile).max() < 1e-6
+    for name in expected:
+        exact = join(normalize(strangers[name]), normalize(strangers[MOBILE]))
+        found = network.cohort(name).embeddings
+        assert found.shape == (20, size)
+        assert (found * exact).sum(axis=1).min() > 0.999  # 8 bits
 
 
 def test_normalisation_of_the_pretrained_network(convs: dict[str, Conv]) -> None:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from model.embedding import GENERIC
 from model.gallery import Matches
+from training.evaluation.calibrate import Comparisons, calibrate, shifted
+from training.evaluation.evaluate import cross_validated, fit
 from training.evaluation.gallery import probes_of
-from training.evaluation.metrics import (
-    Probes,
-    cross_validated,
-    fit_confidence,
-    measure,
-    reliability,
-    threshold_at_fpir,
-    tpir_at,
-)
+from training.evaluation.metrics import Probes, measure, reliability, threshold_at_fpir, tpir_at
 from training.evaluation.verify import cross_validate
+from training.network.base import Base
 
 SCORES = np.array([[0.9, 0.1, 0.2], [0.3, 0.4, 0.8], [0.1, 0.6, 0.5]])
 LABELS = np.array([0, 1, 1])
@@ -66,49 +63,57 @@ def test_tpir_counts_correct_predictions_above_the_threshold() -> None:
     assert abs(tpir_at(known, 0.0) - 2 / 3) < 1e-9
 
 
-def normal_scores(random: np.random.RandomState, mean: float, count: int) -> np.ndarray:
-    """Normally distributed scores, [count]."""
-    return mean + 0.08 * random.randn(count)
+def normal_scores(people: int, seed: int, alike: int = 0) -> Comparisons:
+    """Normally distributed scores with a standard deviation of 0.08: 0.8 for known people, 0.4 for strangers.
+
+    alike: of 400 strangers, how many look like somebody known.
+    """
+    random = np.random.RandomState(seed)
+    labels = np.repeat(np.arange(people), 20)
+    known = 0.4 + 0.08 * random.randn(len(labels), people)
+    known[np.arange(len(labels)), labels] += 0.4
+    others = 0.4 + 0.08 * random.randn(400, people)
+    others[:alike, 1] += 0.4
+    return Comparisons(known, labels, others, False)
 
 
-def test_confidence_is_high_for_known_people_and_low_for_strangers() -> None:
-    random = np.random.RandomState(0)
-    labels = np.arange(400) % 20
-    known = Probes(labels, labels, normal_scores(random, 0.8, 400), np.zeros(400, int))
-    others = strangers(normal_scores(random, 0.4, 200))
-    slope, intercept = fit_confidence(known, others)
+@pytest.fixture()
+def base() -> Base:
+    """Its calibration is of other scores."""
+    return Base({}, {GENERIC: calibrate([normal_scores(20, seed=7)._replace(others_are_strangers=True)])})
 
-    def confidence(cosine: float) -> float:
-        return float(1 / (1 + np.exp(-(slope * cosine + intercept))))
 
-    assert slope > 0
-    assert confidence(0.8) > 0.95
-    assert confidence(0.4) < 0.05
-    assert measure(known, others, len(known))["named_at_strangers_accepted"]["0.01"] > 0.9
-    found = cross_validated(known, others, len(known))
+def test_cross_validated(base: Base) -> None:
+    found = cross_validated(normal_scores(20, seed=0), base, share=1)
     assert found["named"] > 0.9
     assert found["strangers_accepted"] < 0.06
     assert found["calibration_error"] < 0.03
 
 
-def test_cross_validated_reveals_a_threshold_that_does_not_generalize() -> None:
+def test_photos_without_a_face_count_as_not_identified(base: Base) -> None:
+    compared = normal_scores(20, seed=0)
+    whole, half = (cross_validated(compared, base, share) for share in (1, 0.5))
+    assert abs(half["named"] - whole["named"] / 2) < 1e-9
+    assert half["strangers_accepted"] == whole["strangers_accepted"]
+
+
+def test_cross_validated_reveals_a_threshold_that_does_not_generalize(base: Base) -> None:
     """Half of the strangers look like known people: a threshold chosen on the other half accepts them."""
-    random = np.random.RandomState(0)
-    labels = np.arange(400) % 20
-    known = Probes(labels, labels, normal_scores(random, 0.8, 400), np.zeros(400, int))
-    others = strangers(np.concatenate([normal_scores(random, 0.2, 100), normal_scores(random, 0.8, 100)]))
-    found = cross_validated(known, others, len(known))
+    found = cross_validated(normal_scores(20, seed=0, alike=200), base, share=1)
     assert found["strangers_accepted"] > 0.4
     assert found["calibration_error"] > 0.1
 
 
-def test_confidence_stays_finite_for_separable_scores() -> None:
-    people = np.arange(6)
-    slope, intercept = fit_confidence(
-        Probes(people, people, np.full(6, 0.9), np.zeros(6, int)), strangers(np.full(6, 0.1))
-    )
-    assert np.isfinite([slope, intercept]).all()
-    assert slope * 0.9 + intercept > 0 > slope * 0.1 + intercept
+def test_few_photos_are_calibrated_by_the_base(base: Base) -> None:
+    """As the base's scores are distributed in the same way, their calibration is nearly the same."""
+    compared = normal_scores(20, seed=1)
+    few = Comparisons(compared.known[::20], compared.labels[::20], compared.strangers, False)
+    assert fit(compared, base) == calibrate([compared])
+    found, like = fit(few, base), base.calibrations[GENERIC]
+    assert found.tail.shape == like.tail.shape
+    assert found == shifted(like, few.impostors())
+    assert abs(found.threshold(20, 1.0) - like.threshold(20, 1.0)) < 0.02
+    assert abs(found.confidence(np.array(0.6), 20) - like.confidence(np.array(0.6), 20)) < 0.1
 
 
 def test_reliability() -> None:

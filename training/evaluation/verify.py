@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from model.cohort import ENTRY_WEIGHT, PROBE_WEIGHT
 from storage.cache import sha256_of
 from training.data.dataset import dataset
 from training.data.prepare import examples
 from training.errors import TrainingError
+from training.network.base import load_base
 from training.network.embeddings import generic_embedding
 from training.network.features import load_features, load_mobile
 from training.records import Run
@@ -61,6 +63,7 @@ def verify(run: Run, precision: str, pairs: Path) -> None:
         "features": run.identity(f"features-{precision}"),
         "mobile": run.identity("mobile"),
         "pairs": sha256_of(pairs),
+        "base": load_base(run).digest(),
     }
 
     def work() -> dict[str, Any]:
@@ -75,7 +78,10 @@ def verify(run: Run, precision: str, pairs: Path) -> None:
             return generic.embed(features[rows], mobile[rows])
 
         first, second = embeddings([pair.first for pair in found]), embeddings([pair.second for pair in found])
-        scores = (first * second).sum(axis=1)
+        cohort = load_base(run).cohort(generic)
+        nearness = cohort.nearness(first) + cohort.nearness(second)
+        # Symmetric in the two photos, unlike the score of a probe and a gallery's entry.
+        scores = (first * second).sum(axis=1) - (PROBE_WEIGHT + ENTRY_WEIGHT) / 2 * nearness
         same, fold = np.array([pair.same for pair in found]), np.array([pair.fold for pair in found])
         return {"pairs": len(found), "missing": len(listed) - len(found), **cross_validate(scores, same, fold)}
 
