@@ -110,7 +110,9 @@ def test_report(trained: Path) -> None:
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_exported_model_gives_the_evaluated_confidences(trained: Path) -> None:
+def test_exported_model_gives_the_evaluated_confidences(
+    trained: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The exported files give the embeddings and confidences that the evaluation was based on."""
     from training.data.dataset import dataset
     from training.data.prepare import VAL
@@ -118,6 +120,7 @@ def test_exported_model_gives_the_evaluated_confidences(trained: Path) -> None:
     from training.network.base import load_base
     from training.network.embeddings import load_embeddings
 
+    monkeypatch.setenv("TORCH_HOME", str(weights))
     run = Run(trained)
     data, base = dataset(run), load_base(run)
     rows = data.rows[data.splits == VAL]
