@@ -54,7 +54,7 @@ def _model(model: ModelInfo) -> Json:
 
 def _recognized(face: RecognizedFace) -> Json:
     candidates = [
-        {"id": match.id, "name": match.name, "confidence": round(match.confidence, 4)} for match in face.candidates
+        {"id": match.id, "name": match.name, "confidence": _rounded(match.confidence)} for match in face.candidates
     ]
     best = candidates[0]
     return {
@@ -65,6 +65,11 @@ def _recognized(face: RecognizedFace) -> Json:
         "candidates": candidates,
         "face": _face(face.face),
     }
+
+
+def _rounded(confidence: float) -> float:
+    """Round a confidence in [0, 1] to 4 digits. One that is not certain does not become 1."""
+    return min(round(confidence, 4), 0.9999)
 
 
 def _face(face: Face) -> Json:
