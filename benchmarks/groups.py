@@ -94,6 +94,8 @@ def main() -> None:
     known, strangers = (apply_threshold(run, probes, len(data.names)) for probes in (found.known, found.strangers))
     _, listed = examples(run)
     searched = data.rows[(data.splits == STRANGER) & outside_cohort(run, load_base(run))]
+    if len(searched) != len(strangers.accepted):  # the cohort, which has no names, took the place of too few strangers
+        searched, strangers = searched[:0], Results(Probes.none(), np.zeros(0, bool))
     stranger_names = [display_name(Path(listed[row].path).parent.name) for row in searched]
     header = ["people", "val photos", "rank-1 accuracy", "TPIR"]
     first_name = ["usual gender of the first name", *header, "strangers' photos", "FPIR"]

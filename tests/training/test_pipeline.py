@@ -250,7 +250,8 @@ def test_interrupted_alignment_is_resumed(trained: Path) -> None:
     for i in (0, 30, 40, 41, 64, 100, len(rows) - 1):
         face = aligner.align(Path(rows[i].path))
         assert np.array_equal(crops[i], face.crop)
-        assert np.array_equal(landmark_crops[i], face.landmark_crop)
+        # Landmarks depend on the number of threads in their last bits, and pixels follow by one step.
+        assert np.abs(landmark_crops[i].astype(int) - face.landmark_crop).max() <= 1
         assert (status[i], reliable[i], digests[i]) == (face.status, face.reliable, face.digest.encode())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ SIZES = (1, 3, 10, 30, 100, 300)  # people in the galleries on which the odds ar
 DRAWS = 100  # people drawn for each of these sizes, in as many galleries as that makes
 FMRS = TAIL * np.geomspace(1, 1e-4, 25)  # at which the tail is fitted
 MIN_EXCEEDED = 10  # comparisons that must exceed a score for its FMR to count as measured
+MIN_COMPARISONS = 1000  # for the scale of the tail. With fewer, the tail is moved only
 SHAPES = np.linspace(-0.4, -0.02, 96)
 LOWEST = 0.01  # share of known people's photos below `Calibration.lowest`
 
@@ -99,7 +101,11 @@ def shifted(like: Calibration, impostors: np.ndarray) -> Calibration:
 
     A score gets the confidence of the score of `like` that strangers reach as often. impostors: float [N].
     """
-    tail = fit_tail(impostors, like.tail.shape)
+    if len(impostors) >= MIN_COMPARISONS:
+        tail = fit_tail(impostors, like.tail.shape)
+    else:
+        fmr = min(0.5, max(TAIL, MIN_EXCEEDED / len(impostors)))
+        tail = replace(like.tail, start=like.tail.start + float(np.quantile(impostors, 1 - fmr)) - like.tail.score(fmr))
     ratio = like.tail.scale / tail.scale
     slope = like.slope * ratio
     intercept = like.intercept + like.slope * (like.tail.start - ratio * tail.start)
