@@ -32,7 +32,7 @@ from training.data.align import align
 from training.data.dataset import RELIABLE, dataset
 from training.data.prepare import STRANGER, examples, prepare
 from training.evaluation.calibrate import Comparisons, calibrate
-from training.evaluation.gallery import mean_embeddings, mean_gallery
+from training.evaluation.gallery import draw_photos, mean_embeddings, mean_gallery
 from training.evaluation.metrics import Probes, reliability, threshold_at_fpir, tpir_at
 from training.network.base import load_base, outside_cohort
 from training.network.embeddings import generic_embedding
@@ -76,7 +76,7 @@ class Compared(NamedTuple):
 
 
 class Results(NamedTuple):
-    """Of N photos. whole: with both networks; known, right: bool [len(STRICTNESS), N]; the others for 1 %."""
+    """Results of N photos. whole: with both networks; known, right: bool [len(STRICTNESS), N]; the others for 1 %."""
 
     whole: Probes
     known: np.ndarray
@@ -109,15 +109,13 @@ def compute(data: Path) -> Run:
 
 def compare(data: Photos, half: Sequence[np.ndarray], photos: int, seed: int) -> Compared:
     """Enrol photos of the people in a half (people, strangers), and compare others and the strangers' with them all."""
-    random = np.random.RandomState(seed)
-    drawn = [random.permutation(np.flatnonzero(data.people == person)) for person in half[0]]
-    drawn = [rows for rows in drawn if len(rows) > photos]
-    enrolled = ((np.full(photos, i), data.whole[rows[:photos]]) for i, rows in enumerate(drawn))
-    means = mean_embeddings(enrolled, len(drawn), data.empty.spec.size)
-    gallery = mean_gallery(data.empty.spec, data.empty.cohort, [str(i) for i in range(len(drawn))], means)
-    probes = [rows[photos : photos + PROBES] for rows in drawn]
-    probes.append(np.flatnonzero(np.isin(data.strangers, half[1])))
-    labels, rows = np.repeat([*range(len(drawn)), -1], [*map(len, probes)]), np.concatenate(probes)
+    drawn = draw_photos(data.people, half[0], photos, PROBES, np.random.RandomState(seed))
+    enrolled = ((np.full(photos, i), data.whole[rows]) for i, rows in enumerate(drawn.enrolled))
+    count = len(drawn.enrolled)
+    means = mean_embeddings(enrolled, count, data.empty.spec.size)
+    gallery = mean_gallery(data.empty.spec, data.empty.cohort, [str(i) for i in range(count)], means)
+    strangers = np.flatnonzero(np.isin(data.strangers, half[1]))
+    labels, rows = np.append(drawn.labels, np.full(len(strangers), -1)), np.append(drawn.probes, strangers)
     return Compared(labels, data.reliable[rows], gallery.scores(data.whole[rows]), gallery.scores(data.mobile[rows]))
 
 

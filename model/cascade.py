@@ -51,7 +51,7 @@ class Cascade:
     ) -> Found:
         """Search N faces.
 
-        mobile: MobileFaceNet's embeddings, float32 [N, 192]; reliable: bool [N], see `landmark_fit`; inception: called
+        mobile: MobileFaceNet's embeddings, float32 [N, 192]; reliable: bool [N], see `is_reliable`; inception: called
         with the rows of the faces that need it, -> InceptionResnetV1's embeddings, float32 [rows, 512]; strictness: in
         percent, see STRICTNESS.
         """

@@ -29,6 +29,11 @@ class Box:
     def area(self) -> float:
         return self.width * self.height
 
+    def outside(self, width: int, height: int) -> float:
+        """Return the largest share of a side that lies outside a photo of this size, negative if the box is inside."""
+        x, y = max(-self.left, self.right - width), max(-self.top, self.bottom - height)
+        return max(x / self.width, y / self.height)
+
 
 @dataclass(frozen=True)
 class Face:

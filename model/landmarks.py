@@ -46,12 +46,8 @@ def is_reliable(photo: Photo, face: Face) -> bool:
     to_crop = similarity(face.landmarks, TEMPLATE)
     placed = face.landmarks @ to_crop[:, :2].T + to_crop[:, 2]
     misfit = math.sqrt(((placed - TEMPLATE) ** 2).sum(axis=1).mean())
-    box = face.box
-    outside = max(
-        max(-box.left, box.right - photo.width) / box.width,
-        max(-box.top, box.bottom - photo.height) / box.height,
-    )
     scale = math.hypot(to_crop[0, 0], to_crop[1, 0])
+    outside = face.box.outside(photo.width, photo.height)
     return misfit <= MAX_MISFIT and scale <= MAX_SCALE and outside <= MAX_OUTSIDE
 
 

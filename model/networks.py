@@ -126,8 +126,8 @@ class EmbeddingNetwork:
         try:
             self._script.prepare()
             self._mobile = MobileFaceNet(read_arrays(path, MOBILE_WEIGHTS))
-            self._cohort = read_arrays(path, COHORT)
-            self._cohort[MOBILE], self._cohort[GENERIC], self._cohort[TUNED]
+            strangers = read_arrays(path, COHORT)
+            self._cohort = {name: strangers[name] for name in (MOBILE, *ORDER)}  # the features are for training
         except (RuntimeError, AttributeError, KeyError, ValueError) as error:
             raise NetworkFormatError("The model file lacks something that this project writes.") from error
 

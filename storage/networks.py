@@ -158,8 +158,8 @@ def read_pointer(store: CachedStore) -> Pointer:
 def load_version(store: CachedStore, pointer: Pointer) -> Snapshot:
     """Fetch, verify and load a version. Raises StorageError, FormatError."""
     path = store.fetch(pointer.network)
-    manifest = _read_manifest(store, pointer, read_config(path))
     network = EmbeddingNetwork(path)
+    manifest = _read_manifest(store, pointer, network.config)
     gallery = read_gallery(store, pointer.gallery, manifest, network.cohort(manifest.embedding.name))
     digests = {pointer.sha256, pointer.manifest_sha256, *(segment.sha256 for segment in manifest.segments)}
     return Snapshot(pointer, path, network, gallery, frozenset(digests))

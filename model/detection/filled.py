@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from model.detection.nms import overlap
-from model.face import Box, Face
+from model.face import Face
 from model.photo import Photo
 
 FILLED_SHARE = 2 / 3  # of the photo's width or height. A smaller face inside the photo is not clipped
@@ -33,12 +33,8 @@ def is_filled(photo: Photo, faces: Sequence[Face]) -> bool:
     if share > FILLED_SHARE:
         return True
     # Beside other faces it is a person at the edge of a group.
-    return len(faces) == 1 and share > SMALLEST_LEAVING and _leaves(box, photo)
-
-
-def _leaves(box: Box, photo: Photo) -> bool:
-    x, y = max(-box.left, box.right - photo.width), max(-box.top, box.bottom - photo.height)
-    return max(x / box.width, y / box.height) > LEAVING_SHARE
+    leaves = box.outside(photo.width, photo.height) > LEAVING_SHARE
+    return len(faces) == 1 and share > SMALLEST_LEAVING and leaves
 
 
 def with_border(image: Image.Image) -> tuple[Image.Image, int]:

@@ -127,7 +127,7 @@ def test_smallest_fmr_is_what_the_comparisons_can_measure(count: int) -> None:
 def test_thresholds_keep_their_promise_in_galleries_of_any_size(
     calibration: Calibration, others: Comparisons, people: int
 ) -> None:
-    """Of those who were not used to calibrate, too."""
+    """Judge strangers who were not used to calibrate."""
     best = others.strangers.reshape(-1, people).max(axis=1)  # each part of a row is another stranger
     for strictness in STRICTNESS:
         promise = strictness / 100
@@ -138,7 +138,7 @@ def test_thresholds_keep_their_promise_in_galleries_of_any_size(
 
 @pytest.mark.parametrize("people", SIZES)
 def test_confidence_is_the_share_of_right_answers(calibration: Calibration, others: Comparisons, people: int) -> None:
-    """Where half of the photos show somebody in the gallery."""
+    """Half of the photos show somebody in the gallery."""
     random = np.random.RandomState(2)
     confidence, right, weight = [], [], []
     draws = max(1, 400 // people)

@@ -133,7 +133,7 @@ def test_exported_model_gives_the_evaluated_confidences(
     assert snapshot.network.config.specs == {name: embedding.spec for name, embedding in embeddings.items()}
     mobile = snapshot.network.mobile(landmark_crops)
     for name, embedding in embeddings.items():
-        expected = np.concatenate([found for _, found in embed(embedding, load_inputs(run, "int8"), data, VAL)])
+        expected = np.concatenate([found for _, found in embed(embedding, load_inputs(run, "int8", base), data, VAL)])
         found = join(snapshot.network.inception(crops, name), mobile)
         assert (found * expected).sum(axis=1).min() > 0.999, name
         cosines = snapshot.network.cohort(name).embeddings * base.cohort(embedding).embeddings

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from model.calibration import DEFAULT_STRICTNESS, Calibration
-from model.cohort import Cohort
-from model.embedding import GENERIC, TUNED, EmbeddingSpec
+from model.embedding import GENERIC, TUNED, EmbeddingSpec, normalize
 from model.gallery import Gallery
 from model.networks import calibration_of
 from training.data.dataset import Dataset, dataset, evenly_spaced
@@ -18,7 +17,7 @@ from training.data.prepare import STRANGER, TRAIN, VAL
 from training.errors import TrainingError
 from training.evaluation import metrics
 from training.evaluation.calibrate import Comparisons, calibrate, shifted
-from training.evaluation.gallery import mean_embeddings, mean_gallery, probes_of, search_probes, top_matches
+from training.evaluation.gallery import Batches, mean_embeddings, mean_gallery, probes_of, search_probes, top_matches
 from training.evaluation.metrics import Probes
 from training.network.backbone import EMBEDDING
 from training.network.base import Base, load_base, outside_cohort
@@ -29,16 +28,15 @@ from training.records import Run
 BATCH = 256  # embeddings at a time
 EVALUATED = "evaluated.npz"
 COMPARED = 2000  # people, their photos, and strangers' photos that calibrate, at most
-MIN_STRANGERS = (
-    200  # photos of strangers, and val photos, from which on they calibrate. Otherwise the base's cohort does
-)
+MIN_STRANGERS = 200  # photos of strangers, and val photos. With fewer, the cohort of the base calibrates
 
 
 @dataclass(frozen=True)
 class Features:
-    """Of the photos in a dataset. inception: float32 [N, 1792]; mobile: float32 [N, 192]; both can be memory-mapped.
+    """Features of the photos in a dataset.
 
-    probes: bool [N], photos that may serve as strangers (`outside_cohort`).
+    inception: float32 [N, 1792]; mobile: float32 [N, 192]; both can be memory-mapped. probes:
+    bool [N], photos that may serve as strangers (`outside_cohort`).
     """
 
     inception: np.ndarray
@@ -70,9 +68,9 @@ def fit(compared: Comparisons, base: Base) -> Calibration:
     return shifted(base.calibrations[GENERIC], compared.impostors())
 
 
-def load_inputs(run: Run, precision: str) -> Features:
+def load_inputs(run: Run, precision: str, base: Base) -> Features:
     """Load the features of both networks. Raises TrainingError."""
-    return Features(load_features(run, precision), load_mobile(run), outside_cohort(run, load_base(run)))
+    return Features(load_features(run, precision), load_mobile(run), outside_cohort(run, base))
 
 
 def embed(
@@ -97,18 +95,27 @@ def assess(embedding: Embedding, features: Features, data: Dataset, base: Base) 
     means = mean_embeddings(train, len(data.names), embedding.spec.size)
     cohort = base.cohort(embedding)
     gallery = mean_gallery(embedding.spec, cohort, data.names, means)
-    known = search_probes(gallery, embed(embedding, features, data, VAL))
-    own = int(((data.splits == STRANGER) & features.probes).sum())
-    if own >= MIN_STRANGERS:
-        strangers = search_probes(gallery, embed(embedding, features, data, STRANGER))
-        scores = _scores(gallery, embed(embedding, features, data, STRANGER))[1]
-        return Assessment(
-            gallery, known, strangers, _compare(gallery, embedding, features, data, scores), "other people"
-        )
-    scores = cohort_scores(gallery)
-    strangers = probes_of(top_matches(gallery, scores), np.full(len(scores), -1))
-    compared = _compare(gallery, embedding, features, data, scores)
-    return Assessment(gallery, known, strangers, compared, "the cohort of the bundled model")
+    known = list(embed(embedding, features, data, VAL))
+    if _count_strangers(features, data) >= MIN_STRANGERS:
+        others = list(embed(embedding, features, data, STRANGER))
+        strangers, scores = search_probes(gallery, others), _scores(gallery, others)[1]
+        strangers_are = "other people"
+    else:
+        scores = cohort_scores(gallery)
+        strangers = cohort_probes(gallery, scores)
+        strangers_are = "the cohort of the bundled model"
+    return Assessment(
+        gallery, search_probes(gallery, known), strangers, _compare(gallery, known, scores), strangers_are
+    )
+
+
+def _count_strangers(features: Features, data: Dataset) -> int:
+    return int(((data.splits == STRANGER) & features.probes).sum())
+
+
+def cohort_probes(gallery: Gallery, scores: np.ndarray) -> Probes:
+    """Convert the scores of `cohort_scores` to probes."""
+    return probes_of(top_matches(gallery, scores), np.full(len(scores), -1))
 
 
 def cohort_scores(gallery: Gallery) -> np.ndarray:
@@ -117,18 +124,16 @@ def cohort_scores(gallery: Gallery) -> np.ndarray:
     return gallery.scores(strangers, gallery.cohort.nearness(strangers, np.arange(len(strangers))))
 
 
-def _compare(
-    gallery: Gallery, embedding: Embedding, features: Features, data: Dataset, strangers: np.ndarray
-) -> Comparisons:
+def _compare(gallery: Gallery, known_batches: Batches, strangers: np.ndarray) -> Comparisons:
     """Collect scores with at most COMPARED people. strangers: float [S, people]."""
     columns = evenly_spaced(len(gallery), COMPARED)
-    labels, known = _scores(gallery, embed(embedding, features, data, VAL))
+    labels, known = _scores(gallery, known_batches)
     rows = np.flatnonzero(np.isin(labels, columns))
     rows = rows[evenly_spaced(len(rows), COMPARED)]
     return Comparisons(known[rows][:, columns], np.searchsorted(columns, labels[rows]), strangers[:, columns], False)
 
 
-def _scores(gallery: Gallery, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _scores(gallery: Gallery, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
     """Score at most about COMPARED photos with all people. -> labels, int64 [N], and scores, float32 [N, people]."""
     labels, embeddings = (np.concatenate(column) for column in zip(*batches))
     rows = evenly_spaced(len(labels), COMPARED)
@@ -189,7 +194,7 @@ def evaluate(run: Run, precision: str) -> None:
     }
 
     def work() -> dict[str, Any]:
-        data, features = dataset(run), load_inputs(run, precision)
+        data, features = dataset(run), load_inputs(run, precision, base)
         val_images = run.record("prepare")["facts"]["val_images"]
         embeddings = load_embeddings(run, precision, base.digest())
         found = {name: assess(each, features, data, base) for name, each in embeddings.items()}
@@ -222,13 +227,10 @@ def _networks(
 
         def alone(split: str, numbers: slice = numbers) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             for labels, embeddings in embed(tuned, features, data, split):
-                yield labels, Cohort(embeddings).part(numbers).embeddings
+                yield labels, normalize(embeddings[:, numbers])
 
-        if found.strangers_are == "other people":
-            strangers = search_probes(gallery, alone(STRANGER))
-        else:
-            scores = cohort_scores(gallery)
-            strangers = probes_of(top_matches(gallery, scores), np.full(len(scores), -1))
+        own = _count_strangers(features, data) >= MIN_STRANGERS
+        strangers = search_probes(gallery, alone(STRANGER)) if own else cohort_probes(gallery, cohort_scores(gallery))
         table[name] = metrics.measure(search_probes(gallery, alone(VAL)), strangers, val_images)
     table["both"] = metrics.measure(found.known, found.strangers, val_images)
     return table

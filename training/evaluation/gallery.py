@@ -5,7 +5,7 @@ Embeddings come in batches, and only a few numbers per probe are kept, so memory
 
 from __future__ import annotations
 
-from typing import Iterable, Sequence, Tuple
+from typing import Iterable, NamedTuple, Sequence, Tuple
 from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
@@ -48,6 +48,30 @@ def mean_gallery(
     faces = [_mean_face(i, name, photos[i] if photos else ()) for i, name in enumerate(names)]
     people = [Person(i, name) for i, name in enumerate(names)]
     return Gallery(spec, cohort, people, faces, means)
+
+
+class Drawn(NamedTuple):
+    """Photos of people, as rows. enrolled: int64 [photos], for each person; probes: int64 [N], others of theirs;
+    labels: int64 [N], numbers of the probes' people.
+    """
+
+    enrolled: list[np.ndarray]
+    probes: np.ndarray
+    labels: np.ndarray
+
+
+def draw_photos(
+    labels: np.ndarray, people: Iterable[int], photos: int, probes: int, random: np.random.RandomState
+) -> Drawn:
+    """Draw `photos` of each person to enrol, and at most `probes` others to search. People with too few are left out.
+
+    labels: int64, the person of each row; people: numbers in `labels`.
+    """
+    drawn = [random.permutation(np.flatnonzero(labels == person)) for person in people]
+    drawn = [rows for rows in drawn if len(rows) > photos]
+    searched = [rows[photos : photos + probes] for rows in drawn]
+    numbers = np.repeat(np.arange(len(drawn)), [len(rows) for rows in searched])
+    return Drawn([rows[:photos] for rows in drawn], np.concatenate(searched), numbers)
 
 
 def _mean_face(person: int, name: str, photos: tuple[str, ...]) -> EnrolledFace:

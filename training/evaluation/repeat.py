@@ -38,7 +38,7 @@ def repeat(run: Run, precision: str, seeds: int) -> None:
 
     def work() -> dict[str, Any]:
         names, rows = examples(run)
-        data, features = dataset(run), load_inputs(run, precision)
+        data, features = dataset(run), load_inputs(run, precision, base)
         runs = []
         for seed in seed_list:
             splits = np.array([row.split for row in split(rows, names, prepared["val_share"], seed)])

@@ -59,11 +59,12 @@ def verify(run: Run, precision: str, pairs: Path) -> None:
     precision: of the features; pairs: see `read_pairs`. Raises TrainingError if there is no such pair.
     """
     listed = read_pairs(pairs)
+    base = load_base(run)
     inputs = {
         "features": run.identity(f"features-{precision}"),
         "mobile": run.identity("mobile"),
         "pairs": sha256_of(pairs),
-        "base": load_base(run).digest(),
+        "base": base.digest(),
     }
 
     def work() -> dict[str, Any]:
@@ -78,7 +79,7 @@ def verify(run: Run, precision: str, pairs: Path) -> None:
             return generic.embed(features[rows], mobile[rows])
 
         first, second = embeddings([pair.first for pair in found]), embeddings([pair.second for pair in found])
-        cohort = load_base(run).cohort(generic)
+        cohort = base.cohort(generic)
         nearness = cohort.nearness(first) + cohort.nearness(second)
         # Symmetric in the two photos, unlike the score of a probe and a gallery's entry.
         scores = (first * second).sum(axis=1) - (PROBE_WEIGHT + ENTRY_WEIGHT) / 2 * nearness

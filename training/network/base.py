@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from model.cohort import Cohort
 from model.embedding import GENERIC, MOBILE, normalize
 from model.networks import COHORT, MOBILE_WEIGHTS, Arrays, calibration_of, read_config, read_extra
 from storage.networks import BUNDLED, POINTER, Pointer
+from training.atomic_files import atomic_write, write_json
 from training.data.dataset import ALIGNED, DIGESTS, STATUS
 from training.data.prepare import STRANGER, examples
 from training.network.embeddings import Embedding
@@ -59,7 +60,7 @@ class Base:
 def load_base(run: Run) -> Base:
     """Load the run's own base, or that of the bundled model."""
     own = run.out / FOLDER
-    if own.is_dir():
+    if (own / CALIBRATIONS).exists():
         content = json.loads((own / CALIBRATIONS).read_text(encoding="utf-8"))
         files = {name: (own / name).read_bytes() for name in (MOBILE_WEIGHTS, COHORT)}
         return Base(files, {name: calibration_of(each) for name, each in content.items()})
@@ -68,6 +69,16 @@ def load_base(run: Run) -> Base:
     calibrations = read_config(path).calibrations
     files = {name: read_extra(path, name) for name in (MOBILE_WEIGHTS, COHORT)}
     return Base(files, {name: calibrations[name] for name in (GENERIC, MOBILE)})
+
+
+def write_base(run: Run, base: Base) -> None:
+    """Write the run's own base. The calibrations come last: without them it does not count."""
+    folder = run.out / FOLDER
+    folder.mkdir(exist_ok=True)
+    for name, data in base.files.items():
+        with atomic_write(folder / name) as partial:
+            partial.write_bytes(data)
+    write_json(folder / CALIBRATIONS, {name: asdict(each) for name, each in base.calibrations.items()})
 
 
 def pack_cohort(features: np.ndarray, mobile: np.ndarray, digests: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from model.mobilefacenet import EMBEDDING as MOBILE_SIZE
 from model.mobilefacenet import MobileFaceNet
 from model.networks import Arrays, to_tensor
-from training.data.dataset import BATCH, LANDMARK_CROPS, Dataset, dataset, read_crops
+from training.data.dataset import BATCH, CROPS, LANDMARK_CROPS, Dataset, dataset, read_crops
 from training.data.prepare import TRAIN
 from training.errors import TrainingError
 from training.network.backbone import FEATURES, Backend, Conv, Float, fold, forward, load_pretrained
@@ -68,7 +68,13 @@ def features(run: Run, precision: str, seed: int) -> None:
         convs = fold(load_pretrained())
         scales = _calibrate(run, data, convs, seed) if precision == INT8 else None
         array = ResumableArray(path, (len(data.rows), FEATURES), np.float32, repr(inputs))
-        _write_features(run, data, select_backend(convs, scales), array)
+        backend = select_backend(convs, scales)
+
+        def compute(crops: np.ndarray) -> np.ndarray:
+            with torch.no_grad():
+                return forward(backend, to_tensor(crops)).cpu().numpy()
+
+        _write(run, data.rows, CROPS, compute, array, "features")
         return {"scales": scales}
 
     run.step(f"features-{precision}", inputs, [path.name], work)
@@ -82,12 +88,23 @@ def _calibrate(run: Run, data: Dataset, convs: dict[str, Conv], seed: int) -> di
     return calibrate(convs, map(to_tensor, batches))
 
 
-def _write_features(run: Run, data: Dataset, backend: Backend, array: ResumableArray) -> None:
-    """Compute and append the features that are missing in `array`, and close it."""
+def _write(
+    run: Run,
+    rows: np.ndarray,
+    crops_file: str,
+    compute: Callable[[np.ndarray], np.ndarray],
+    array: ResumableArray,
+    desc: str,
+) -> None:
+    """Compute and append what is missing in `array`, and close it.
+
+    rows: of the crops; crops_file: CROPS or LANDMARK_CROPS; compute: a batch of crops -> rows of the array; desc: label
+    of the progress bar.
+    """
     try:
-        with tqdm(total=len(data.rows), initial=array.done, desc="features", unit=" crops") as bar, torch.no_grad():
-            for crops in read_crops(run, data.rows[array.done :]):
-                array.append(forward(backend, to_tensor(crops)).cpu().numpy())
+        with tqdm(total=len(rows), initial=array.done, desc=desc, unit=" crops") as bar:
+            for crops in read_crops(run, rows[array.done :], crops_file):
+                array.append(compute(crops))
                 bar.update(len(crops))
         array.finish()
     finally:
@@ -109,16 +126,9 @@ def mobile_embeddings(run: Run, weights: Arrays) -> None:
     inputs = {"align": run.identity("align"), "weights": digest}
 
     def work() -> dict[str, Any]:
-        data, network = dataset(run), MobileFaceNet(weights)
-        array = ResumableArray(run.out / MOBILE_FILE, (len(data.rows), MOBILE_SIZE), np.float32, repr(inputs))
-        try:
-            with tqdm(total=len(data.rows), initial=array.done, desc="MobileFaceNet", unit=" crops") as bar:
-                for crops in read_crops(run, data.rows[array.done :], LANDMARK_CROPS):
-                    array.append(network.embed(crops))
-                    bar.update(len(crops))
-            array.finish()
-        finally:
-            array.close()
+        rows, network = dataset(run).rows, MobileFaceNet(weights)
+        array = ResumableArray(run.out / MOBILE_FILE, (len(rows), MOBILE_SIZE), np.float32, repr(inputs))
+        _write(run, rows, LANDMARK_CROPS, network.embed, array, "MobileFaceNet")
         return {}
 
     run.step("mobile", inputs, [MOBILE_FILE], work)

@@ -6,7 +6,7 @@ are split: one half is the cohort, the other half and the known people calibrate
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +15,18 @@ import safetensors.numpy
 from model.calibration import Calibration
 from model.cohort import Cohort
 from model.embedding import GENERIC, MOBILE, EmbeddingSpec
-from model.networks import COHORT, MOBILE_WEIGHTS, Arrays
-from training.atomic_files import atomic_write, write_json
+from model.networks import COHORT, MOBILE_WEIGHTS
 from training.data.dataset import DIGESTS, Dataset, dataset
 from training.data.prepare import STRANGER, examples
 from training.evaluation.calibrate import Comparisons, calibrate
-from training.evaluation.gallery import mean_embeddings, mean_gallery
-from training.network.base import CALIBRATIONS, FOLDER, load_base, outside_cohort, pack_cohort
+from training.evaluation.gallery import draw_photos, mean_embeddings, mean_gallery
+from training.network.base import Base, outside_cohort, pack_cohort, write_base
 from training.network.embeddings import generic_embedding
 from training.network.features import features, load_features, load_mobile, mobile_embeddings
 from training.records import Run
 
 PHOTOS = (1, 2, 4)  # of each person in the galleries that calibrate
-PROBES = 3  # photos of each person and each stranger that calibrate, at most
+PROBES = 3  # other photos of each person that calibrate, at most
 
 
 def make_base(run: Run, precision: str, seed: int, weights: Path) -> None:
@@ -35,39 +34,29 @@ def make_base(run: Run, precision: str, seed: int, weights: Path) -> None:
 
     weights: .npz file with MobileFaceNet's arrays, see `MobileFaceNet`.
     """
-    folder = run.out / FOLDER
-    folder.mkdir(exist_ok=True)
     arrays = _mobile_weights(weights)
-    _write(folder / MOBILE_WEIGHTS, arrays)
     features(run, precision, seed)
     mobile_embeddings(run, arrays)
     data, inception, mobile = dataset(run), load_features(run, precision), load_mobile(run)
     rows = _cohort_rows(run, data, seed)
-    _write(folder / COHORT, pack_cohort(inception[rows], mobile[rows], np.load(run.out / DIGESTS)[data.rows[rows]]))
-    write_json(folder / CALIBRATIONS, {})
-    base = load_base(run)
-    generic = generic_embedding()
+    strangers = pack_cohort(inception[rows], mobile[rows], np.load(run.out / DIGESTS)[data.rows[rows]])
+    files = {MOBILE_WEIGHTS: safetensors.numpy.save(arrays), COHORT: safetensors.numpy.save(strangers)}
+    base, generic = Base(files, {}), generic_embedding()
     cohort, probes = base.cohort(generic), outside_cohort(run, base)
-    joined = generic.embed(inception, mobile)
     part = cohort.part(slice(-mobile.shape[1], None))
-    found = {
-        GENERIC: _calibrate(joined, cohort, data, probes, seed),
+    calibrations = {
+        GENERIC: _calibrate(generic.embed(inception, mobile), cohort, data, probes, seed),
         MOBILE: _calibrate(np.asarray(mobile), part, data, probes, seed),
     }
-    write_json(folder / CALIBRATIONS, {name: asdict(calibration) for name, calibration in found.items()})
+    write_base(run, replace(base, calibrations=calibrations))
 
 
-def _mobile_weights(path: Path) -> Arrays:
+def _mobile_weights(path: Path) -> dict[str, np.ndarray]:
     with np.load(path) as file:
         kinds = ("weight_", "bias_", "prelu_")
         return {
             name: file[name].astype(np.float16) for name in file.files if name.startswith(kinds) and file[name].size
         }
-
-
-def _write(path: Path, arrays: Arrays) -> None:
-    with atomic_write(path) as partial:
-        partial.write_bytes(safetensors.numpy.save(dict(arrays)))
 
 
 def _cohort_rows(run: Run, data: Dataset, seed: int) -> np.ndarray:
@@ -88,18 +77,12 @@ def _calibrate(embeddings: np.ndarray, cohort: Cohort, data: Dataset, probes: np
     random = np.random.RandomState(seed)
     parts = []
     for photos in PHOTOS:
-        enrolled, known, labels = [], [], []
-        for person in range(len(data.names)):
-            rows = random.permutation(np.flatnonzero(data.labels == person))
-            if len(rows) > photos:
-                enrolled.append(rows[:photos])
-                known.append(rows[photos : photos + PROBES])
-                labels.append(np.full(len(known[-1]), len(enrolled) - 1))
-        entries = ((np.full(len(rows), i), embeddings[rows]) for i, rows in enumerate(enrolled))
-        means = mean_embeddings(entries, len(enrolled), embeddings.shape[1])
+        drawn = draw_photos(data.labels, range(len(data.names)), photos, PROBES, random)
+        entries = ((np.full(len(rows), i), embeddings[rows]) for i, rows in enumerate(drawn.enrolled))
+        means = mean_embeddings(entries, len(drawn.enrolled), embeddings.shape[1])
         spec = EmbeddingSpec(GENERIC, "", embeddings.shape[1], embeddings.shape[1])
-        gallery = mean_gallery(spec, cohort, [str(i) for i in range(len(enrolled))], means)
+        gallery = mean_gallery(spec, cohort, [str(i) for i in range(len(drawn.enrolled))], means)
         strangers = np.flatnonzero((data.splits == STRANGER) & probes)
-        scores = gallery.scores(embeddings[np.concatenate(known)]), gallery.scores(embeddings[strangers])
-        parts.append(Comparisons(scores[0], np.concatenate(labels), scores[1], others_are_strangers=True))
+        scores = gallery.scores(embeddings[drawn.probes]), gallery.scores(embeddings[strangers])
+        parts.append(Comparisons(scores[0], drawn.labels, scores[1], others_are_strangers=True))
     return calibrate(parts, seed)

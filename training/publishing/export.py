@@ -29,7 +29,7 @@ from training.data.dataset import (
 )
 from training.data.prepare import TRAIN, VAL
 from training.errors import TrainingError, log
-from training.evaluation.evaluate import embed, load_calibrations, load_inputs
+from training.evaluation.evaluate import Features, embed, load_calibrations, load_inputs
 from training.evaluation.gallery import mean_embeddings, mean_gallery
 from training.network.backbone import Conv, fold, forward, load_pretrained, pretrained_layer
 from training.network.base import Base, load_base, to_int8, unpack_cohort
@@ -71,11 +71,12 @@ def export(run: Run, precision: str, collection: str) -> None:
     def work() -> dict[str, Any]:
         data, base = dataset(run), load_base(run)
         embeddings, chosen = load_embeddings(run, precision, base.digest()), better_embedding(run)
-        gallery = _gallery(run, data, embeddings[chosen], base, precision)
+        features = load_inputs(run, precision, base)
+        gallery = _gallery(run, data, embeddings[chosen], base, features)
         network = _Network(run, precision, base, embeddings)
         facts: dict[str, Any] = {"embedding": chosen}
         if precision == INT8:
-            facts.update(_against_fp32(run, data, network.convs, embeddings[chosen], gallery))
+            facts.update(_against_fp32(run, data, network.convs, embeddings[chosen], gallery, features))
         with open_store(str(models)) as blobs:
             _, etag = latest(blobs)
             pointer = write_version(models, network.save, gallery, collection, etag)
@@ -101,9 +102,9 @@ def better_embedding(run: Run) -> str:
     return TUNED if tuned > generic else GENERIC
 
 
-def _gallery(run: Run, data: Dataset, embedding: Embedding, base: Base, precision: str) -> Gallery:
+def _gallery(run: Run, data: Dataset, embedding: Embedding, base: Base, features: Features) -> Gallery:
     """Make the gallery of the training photos, with the digests of each person's photos."""
-    batches = embed(embedding, load_inputs(run, precision), data, TRAIN)
+    batches = embed(embedding, features, data, TRAIN)
     means = mean_embeddings(batches, len(data.names), embedding.spec.size)
     digests = np.load(run.out / DIGESTS)[data.rows]
     photos: list[list[str]] = [[] for _ in data.names]
@@ -151,13 +152,12 @@ class _Network:
 
 
 def _against_fp32(
-    run: Run, data: Dataset, convs: dict[str, Conv], embedding: Embedding, gallery: Gallery
+    run: Run, data: Dataset, convs: dict[str, Conv], embedding: Embedding, gallery: Gallery, stored: Features
 ) -> dict[str, float]:
     """Compare with the fp32 backbone on at most COMPARED val photos, with the same embedding and gallery.
 
-    Raises TrainingError if int8 is worse by more than MAX_LOSS.
+    stored: with int8 features. Raises TrainingError if int8 is worse by more than MAX_LOSS.
     """
-    stored = load_inputs(run, INT8)
     fp32, val = select_backend(convs, None), np.flatnonzero(data.splits == VAL)
     val = val[evenly_spaced(len(val), COMPARED)]
     with torch.no_grad():
@@ -165,13 +165,9 @@ def _against_fp32(
         exact = torch.cat([forward(fp32, to_tensor(crops)).cpu() for crops in batches])
         int8 = torch.from_numpy(stored.inception[val])
         cosine = float(nn.functional.cosine_similarity(exact, int8).mean())
+    embeddings = (embedding.embed(features.numpy(), stored.mobile[val]) for features in (exact, int8))
     fp32_accuracy, int8_accuracy = (
-        float(
-            (
-                gallery.search(embedding.embed(features.numpy(), stored.mobile[val]), 1).ids[:, 0] == data.labels[val]
-            ).mean()
-        )
-        for features in (exact, int8)
+        float((gallery.search(each, 1).ids[:, 0] == data.labels[val]).mean()) for each in embeddings
     )
     if fp32_accuracy - int8_accuracy > MAX_LOSS:
         raise TrainingError(
