@@ -31,8 +31,8 @@ from benchmarks.functions import (
     machine,
     photos,
     storage,
-    table,
 )
+from training.markdown import table
 
 RESULTS = Path(__file__).with_name("results.md")
 TOLERANCE = 1.25  # times the recorded ratio

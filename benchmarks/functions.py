@@ -73,11 +73,6 @@ def photos() -> dict[str, bytes]:
     }
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Format a Markdown table."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
-
-
 def event(photo: bytes, **query: str) -> bytes:
     """The REST API event of an upload as JSON."""
     return json.dumps(upload(photo, **query)).encode()

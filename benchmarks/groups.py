@@ -17,7 +17,6 @@ import numpy as np
 from gender_guesser.detector import Detector
 
 from benchmarks.bundled import percent
-from benchmarks.functions import table
 from model.calibration import DEFAULT_STRICTNESS
 from model.embedding import TUNED
 from training.data.dataset import Dataset, dataset
@@ -25,6 +24,7 @@ from training.data.prepare import STRANGER, TRAIN, examples
 from training.data.sources import display_name
 from training.evaluation.evaluate import load_assessment, load_calibrations
 from training.evaluation.metrics import Probes
+from training.markdown import table
 from training.network.base import load_base, outside_cohort
 from training.records import Run
 

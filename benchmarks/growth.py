@@ -17,11 +17,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.bundled import bundled
-from benchmarks.functions import Function, collage, event, jpeg, photos, portrait, table
+from benchmarks.functions import Function, collage, event, jpeg, photos, portrait
 from model.embedding import normalize
 from model.gallery import EnrolledFace, Gallery, Person
 from storage.galleries import now
 from training.evaluation.plots import png
+from training.markdown import table
 from training.publishing.versions import write_version
 
 REPEATS = 10

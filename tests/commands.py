@@ -22,7 +22,7 @@ MADE = (".venv", ".venv-notebook", ".venv-peers", "node_modules")
 # Variables that `make test` or its user may have set.
 SETTINGS = re.compile(
     "AWS_|MAKE|(MFLAGS|API_KEY|ARGS|CORS_ORIGIN|DATA|IMAGE_URI|MODEL|MODEL_URI|OUT|PEOPLE|PHOTO|PHOTOS_BUCKET|PORT|STAGE"
-    "|STRICTNESS|URL)$"
+    "|STRANGERS|STRICTNESS|URL)$"
 )
 
 

@@ -13,19 +13,13 @@ import pytest
 from PIL import Image
 
 from benchmarks.bench import RESULTS, STAGES, Pair, check
-from benchmarks.functions import Function, collage, event, photos, table
+from benchmarks.functions import Function, collage, event, photos
 from benchmarks.growth import Growth
-from benchmarks.open_set import Compared as Scores
-from benchmarks.open_set import search
 from benchmarks.served import LANDMARK, Compared, Difference, compare, report_accuracy, report_detection
-from model.calibration import DEFAULT_STRICTNESS, STRICTNESS, Calibration, Tail
-from model.cascade import Cascade
-from model.cohort import Cohort
 from model.detection.detector import Detector
-from model.embedding import GENERIC, EmbeddingSpec, join, normalize
 from model.photo import Photo
 from testing.paths import ROOT, SAMPLES
-from training.evaluation.gallery import mean_gallery
+from training.markdown import table
 
 
 def test_ratio_compares_neighbouring_requests() -> None:
@@ -98,27 +92,6 @@ def test_end_to_end_detection_leaves_out_photos_that_a_face_fills(
     assert whole.differences is not None and len(whole.differences) == 1
     assert not report_detection([whole, filled])
     assert "Not compared: 1 photos" in capsys.readouterr().out
-
-
-def test_open_set_decides_as_the_cascade() -> None:
-    random = np.random.RandomState(0)
-    inception, mobile = (normalize(random.randn(60, size)).astype(np.float32) for size in (512, 192))
-    probes = normalize(mobile + random.uniform(0, 0.2, (60, 1)) * random.randn(60, 192)).astype(np.float32)
-    spec, cohort = EmbeddingSpec(GENERIC, "", 704, 192), Cohort(join(inception[40:], mobile[40:]))
-    gallery = mean_gallery(spec, cohort, [str(i) for i in range(20)], join(inception, mobile)[:20])
-    calibration = Calibration(Tail(0.0, 0.05, -0.1, 1e-6), 40.0, -6.0, 0.1)
-    cascade = Cascade(gallery, calibration, calibration)
-    labels, reliable = np.where(np.arange(60) < 20, np.arange(60), -1), random.rand(60) < 0.8
-    scores = Scores(labels, reliable, gallery.scores(join(inception, probes)), gallery.scores(probes))
-    found = search(scores, calibration, calibration)
-    for i, strictness in enumerate(STRICTNESS):
-        expected = cascade.search(probes, reliable, lambda rows: inception[rows], 1, strictness)
-        assert (found.known[i] == expected.known).all()
-        assert (found.right[i] == (expected.ids[:, 0] == labels)).all()
-        if strictness == DEFAULT_STRICTNESS:
-            assert 0 < expected.alone.sum() < reliable.sum()
-            assert (found.alone == expected.alone).all()
-            assert found.confidence == pytest.approx(expected.confidences[:, 0], abs=1e-5)
 
 
 @pytest.mark.parametrize(("memory", "threads"), [(512, 1), (1769, 1), (3008, 1), (3538, 2), (10_240, 5)])

@@ -16,8 +16,9 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from model.crop import CropSpec
-from settings import download_folder_from_env, limit_convolution_cache
+from settings import download_folder_from_env, limit_convolution_cache, model_uri_from_env
 from storage.errors import StorageError
+from storage.networks import BUNDLED
 from training.data.align import align
 from training.data.download import lfw
 from training.data.prepare import prepare
@@ -25,6 +26,7 @@ from training.errors import TrainingError, log
 from training.evaluation.compare import compare
 from training.evaluation.evaluate import evaluate
 from training.evaluation.evaluate_model import evaluate_model
+from training.evaluation.evaluate_people import evaluate_people
 from training.evaluation.repeat import repeat, spread
 from training.evaluation.report import write_report
 from training.evaluation.robustness import measure_robustness
@@ -90,13 +92,15 @@ def _measure(a: Arguments) -> str:
 
 
 def _evaluate(a: Arguments) -> str:
+    if a.people:
+        return evaluate_people(a.model or model_uri_from_env() or BUNDLED, a.people, a.strangers)
     if a.model and not a.data:
-        raise TrainingError("evaluate --model needs --data, a folder of photos with one folder per person.")
+        raise TrainingError("evaluate --model needs --data or --people, with one folder of photos per person.")
     if a.model:
         return _json(evaluate_model(a.model, a.data, a.strangers))
     if a.out:
         return _measure(a)
-    raise TrainingError("evaluate needs --out, the folder of a training run, or --model and --data.")
+    raise TrainingError("evaluate needs --out, the folder of a training run, or --model and --data, or --people.")
 
 
 def _repeat(a: Arguments) -> str:

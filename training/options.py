@@ -37,9 +37,10 @@ COMMANDS = {
     "features": Command("run both networks on each crop", ("--out",), ("--precision",)),
     "finetune": Command("train the head on the features", ("--out",), ("--precision", *RECIPE)),
     "evaluate": Command(
-        "measure accuracy and open-set metrics of a training run or a finished model, and choose the threshold",
+        "measure the accuracy of a training run (--out), of a model with its people (--model, --data), or of a model "
+        "with other people, by the size of the gallery (--people)",
         (),
-        ("--out", "--precision", "--pairs", "--model", "--data", "--strangers"),
+        ("--out", "--precision", "--pairs", "--model", "--data", "--people", "--strangers"),
     ),
     "repeat": Command("repeat the training with other seeds", ("--out",), ("--precision", "--seeds")),
     "export": Command(
@@ -87,7 +88,7 @@ def _data_options() -> Options:
             "default": [],
             "help": "folder of your own photos, with one folder per person; can be given several times",
         },
-        "--strangers": {"type": Path, "metavar": "DIR", "help": "photos of people who are not in the model"},
+        "--strangers": {"type": Path, "metavar": "DIR", "help": "photos of people who are never enrolled"},
         "--min-images": {
             "type": _positive,
             "default": 4,

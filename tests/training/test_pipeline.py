@@ -264,6 +264,30 @@ def test_evaluate_a_model_on_photos(trained: Path, lfw_small: Path) -> None:
     assert "not in the model, left out" in done.stderr
 
 
+def test_evaluate_people(lfw_small: Path, checkout: Path) -> None:
+    """Ten people, an eleventh with a copy of another photo, and 18 strangers."""
+    some_of(lfw_small, checkout / "photos", known=10, photos=4, strangers=0)
+    copy = next((checkout / "photos/Jiri_Novak").iterdir())
+    (checkout / "photos/Somebody").mkdir()
+    shutil.copy(copy, checkout / "photos/Somebody")
+    for name in [path.name for path in sorted(lfw_small.iterdir()) if len(list(path.iterdir())) == 1][:18]:
+        shutil.copytree(lfw_small / name, checkout / "others" / name)
+    command = documented("make evaluate PEOPLE=photos")
+    done = shell(documented("make evaluate PEOPLE=photos STRANGERS=others"), checkout)
+    assert done.returncode == 0, done.stderr
+    assert "copies of other photos, left out: 1" in done.stderr
+    tables = done.stdout.split("### Photos of each person: ")[1:]
+    assert [table[0] for table in tables] == ["1", "2", "3"]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables[0].splitlines()[4:] if line]
+    assert [row[0] for row in rows] == ["1", "2", "5", "10"]
+    assert all(re.match(r"(100|9\d)\.\d \(", row[4]) for row in rows)  # TPIR
+    assert all(re.match(r"[0-9]\.\d\d \(", row[2]) for row in rows)  # FPIR
+    shutil.copytree(lfw_small / "Jiri_Novak", checkout / "others/Jiri_Novak")
+    done = shell(command, checkout, STRANGERS="others")
+    assert done.returncode == 2
+    assert "Jiri Novak is among the people and among the strangers" in done.stderr
+
+
 def test_publish_a_trained_model(trained: Path, s3_environment: dict[str, str]) -> None:
     boto3.client("s3").create_bucket(Bucket="trained")
     done = training("publish", "--out", trained, "--to", "s3://trained/faces")

@@ -71,7 +71,7 @@ def draw_photos(
     drawn = [rows for rows in drawn if len(rows) > photos]
     searched = [rows[photos : photos + probes] for rows in drawn]
     numbers = np.repeat(np.arange(len(drawn)), [len(rows) for rows in searched])
-    return Drawn([rows[:photos] for rows in drawn], np.concatenate(searched), numbers)
+    return Drawn([rows[:photos] for rows in drawn], np.concatenate([np.zeros(0, np.int64), *searched]), numbers)
 
 
 def _mean_face(person: int, name: str, photos: tuple[str, ...]) -> EnrolledFace:

@@ -18,7 +18,7 @@ from uuid import uuid4
 import numpy as np
 
 from model.calibration import DEFAULT_STRICTNESS
-from model.embedding import GENERIC, normalize
+from model.embedding import normalize
 from model.gallery import EnrolledFace, Gallery, Person
 from storage.galleries import now
 from storage.networks import Pointer, Snapshot
@@ -81,17 +81,13 @@ def _start(snapshot: Snapshot, copy: str | None) -> Snapshot:
     if copy:
         raise TrainingError(f"The model has no collection {copy}: its collection is {collection}.")
     log(f"a new collection `{COLLECTION}` begins without the people of `{collection}`; --from {collection} keeps them")
-    spec = snapshot.network.config.specs[GENERIC]
-    empty = Gallery(spec, snapshot.network.cohort(GENERIC), [], [], np.zeros((0, spec.size), np.float32))
-    return snapshot._replace(gallery=empty)
+    return snapshot.emptied()
 
 
 def _add(gallery: Gallery, snapshot: Snapshot, name: str, found: Sequence[Aligned]) -> Gallery:
     """Add photos of a new or existing person."""
     crops, landmark_crops = (np.stack([getattr(face, name) for face in found]) for name in ("crop", "landmark_crop"))
-    # The mean with the mirrored face identifies a little more people, and costs no time when serving.
-    mirrored = snapshot.embed(crops[:, :, ::-1], landmark_crops[:, :, ::-1])
-    embeddings = (snapshot.embed(crops, landmark_crops) + mirrored) / 2
+    _, embeddings = snapshot.embed_to_enrol(crops, landmark_crops)
     known = next((person for person in gallery.people if person.name == name), None)
     person = known or Person(gallery.next_id, name)
     added = now()

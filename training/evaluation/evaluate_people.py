@@ -1,0 +1,92 @@
+"""evaluate --people: open-set accuracy of a model's networks with people who are not in the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+
+from model.embedding import GENERIC, MOBILE, normalize
+from storage.networks import Snapshot
+from training.data.align import align_all, chunks
+from training.data.dataset import ALIGNED, BATCH
+from training.data.duplicates import find_duplicates
+from training.data.sources import merged_folders, people_folders
+from training.errors import TrainingError, log
+from training.evaluation.open_set import HEADER, PEOPLE, Photos, Results, compare, galleries, row, search
+from training.markdown import table
+from training.store import load_model
+
+PHOTOS = (1, 2, 3, 5)  # of each person, enrolled
+DRAWS = 20  # galleries of each size
+
+
+def evaluate_people(uri: str, folders: Sequence[Path], strangers: Path | None) -> str:
+    """Measure how well people like these are identified, and strangers are not, by number of people and of photos.
+
+    In each draw some people are enrolled as `enrol` does, with the embedding `generic`, and the others are strangers.
+    folders, strangers: with one folder of photos per person; people in `strangers` are never enrolled. -> Markdown.
+    Raises TrainingError.
+    """
+    snapshot = load_model(uri).emptied()
+    people = merged_folders(folders)
+    others = people_folders(strangers) if strangers else {}
+    both = sorted(set(people) & set(others))
+    if both:
+        raise TrainingError(f"{both[0]} is among the people and among the strangers.")
+    numbers = {name: number for number, name in enumerate([*people, *others])}
+    photos = _without_copies([(name, path) for group in (people, others) for name in group for path in group[name]])
+    data = embed(snapshot, [(numbers[name], path) for name, path in photos])
+    candidates, never = np.arange(len(people)), np.arange(len(people), len(numbers))
+    tables = [
+        f"### Photos of each person: {count}\n\n{text}"
+        for count in PHOTOS
+        for text in [_table(snapshot, data, candidates, never, count)]
+        if text
+    ]
+    if not tables:
+        raise TrainingError("Nobody has two photos in which a face was found: one is enrolled, and one is searched.")
+    shown = len(np.unique(data.owners))
+    return f"Model {snapshot.version}, {shown} people, {len(data.owners)} photos.\n\n" + "\n\n".join(tables)
+
+
+def _without_copies(photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """Leave out copies of photos: a copy would be searched in a gallery that holds the same photo."""
+    _, first = find_duplicates([path for _, path in photos])
+    kept = [photo for i, photo in enumerate(photos) if first[i] == i]
+    if len(kept) < len(photos):
+        log(f"copies of other photos, left out: {len(photos) - len(kept)}")
+    return kept
+
+
+def embed(snapshot: Snapshot, photos: Sequence[tuple[int, Path]]) -> Photos:
+    """Embed the photos in which a face is found. photos: number of the person, and path."""
+    rows = align_all([str(path) for _, path in photos], snapshot.network.config.crop, "align")
+    aligned = ((owner, face) for (owner, _), face in zip(photos, rows) if face.status == ALIGNED)
+    size, mobile = snapshot.gallery.spec.size, snapshot.gallery.spec.mobile
+    nothing = np.zeros((0, size), np.float32)
+    parts = [(np.zeros(0, np.int64), np.zeros(0, bool), nothing, nothing)]
+    for chunk in chunks(aligned, BATCH):
+        numbers, faces = zip(*chunk)
+        crops, landmark_crops, found = (
+            np.stack([getattr(face, name) for face in faces]) for name in ("crop", "landmark_crop", "reliable")
+        )
+        parts.append((np.array(numbers), found, *snapshot.embed_to_enrol(crops, landmark_crops)))
+    owners, reliable, whole, enrolled = (np.concatenate(column) for column in zip(*parts))
+    if len(owners) < len(photos):
+        log(f"no face found, left out: {len(photos) - len(owners)} photos")
+    return Photos(owners, reliable, whole, normalize(whole[:, -mobile:]), enrolled, snapshot.gallery)
+
+
+def _table(snapshot: Snapshot, data: Photos, candidates: np.ndarray, strangers: np.ndarray, photos: int) -> str | None:
+    """Make the table for one number of photos of each person. None if nobody has more photos."""
+    calibrations, random = snapshot.network.config.calibrations, np.random.RandomState(0)
+    found: dict[int, list[Results]] = {}
+    for _ in range(DRAWS):
+        compared = compare(data, candidates, strangers, photos, random)
+        largest = compared.whole.shape[1]
+        for size, part in galleries(compared, sorted({*PEOPLE, largest}), random):
+            if size and size <= PEOPLE[-1]:
+                found.setdefault(size, []).append(search(part, calibrations[GENERIC], calibrations[MOBILE]))
+    return table(HEADER, [row(size, found[size]) for size in sorted(found)]) if found else None
