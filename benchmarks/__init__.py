@@ -7,6 +7,7 @@ soak      memory and speed over many requests                                   
 cost      monthly cost on AWS                                                   docs/costs.md
 peers     comparison with other face recognition systems                        docs/comparison.md
 open_set  open-set accuracy by size of the gallery                              docs/training.md
+transfer  training for people who are enrolled later                            docs/training.md
 groups    accuracy by group of people                                           docs/limits.md
 pairs     draws pairs of photos for LFW's verification protocol                 docs/training.md
 

@@ -20,6 +20,7 @@ from training.data.align import pixels_digest
 from training.data.prepare import STRANGER, TRAIN, Example, examples, prepare
 from training.evaluation.gallery import TOP, probes_of
 from training.evaluation.metrics import Probes
+from training.network.base import load_base
 from training.records import Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,7 +81,7 @@ def log_odds(confidences: np.ndarray) -> np.ndarray:
 
 
 def rows_of(data: Path, people: int | None) -> tuple[int, list[Example]]:
-    """Number of people, and the rows of their photos and of the strangers'.
+    """Number of people, and the rows of their photos and of the strangers' who are not in the cohort.
 
     data: the data set of the bundled model; people: limit, which also reduces the strangers in proportion. Raises
     SystemExit if the model was trained on other people or another split.
@@ -95,10 +96,17 @@ def rows_of(data: Path, people: int | None) -> tuple[int, list[Example]]:
     known = [row for row in rows if 0 <= row.person < count]
     trained = {photo for face in gallery.faces for photo in face.photos}
     for row in tqdm(known, desc="split", unit=" photos"):
-        if (pixels_digest(decode(Path(row.path).read_bytes()).at_scale()) in trained) != (row.split == TRAIN):
+        if (_digest(row) in trained) != (row.split == TRAIN):
             raise SystemExit(f"{row.path}: the bundled model was trained on another split, results would be invalid.")
+    cohort = {bytes(photo).decode() for photo in load_base(run).strangers["photos"]}
     strangers = [row for row in rows if row.split == STRANGER]
+    used = {Path(row.path).parent for row in strangers if _digest(row) in cohort}
+    strangers = [row for row in strangers if Path(row.path).parent not in used]
     return count, known + strangers[: len(strangers) * count // len(names)]
+
+
+def _digest(row: Example) -> str:
+    return pixels_digest(decode(Path(row.path).read_bytes()).at_scale())
 
 
 def evaluate_embeddings(search: Search, embeddings: np.ndarray, labels: np.ndarray) -> Probes:

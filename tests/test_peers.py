@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.bundled import as_served, bundled, cascade, evaluate_embeddings, log_odds, own_threshold
 from benchmarks.peers import __main__ as peers
-from benchmarks.peers.__main__ import Worker, accuracy, cosine_to_means, distance_to_means, systems
+from benchmarks.peers.__main__ import DRAWS, Worker, accuracy, by_size, cosine_to_means, distance_to_means, systems
 from model.calibration import DEFAULT_STRICTNESS, HOPELESS, SURE
 from model.gallery import Matches
 from testing.paths import SAMPLES
@@ -52,6 +52,22 @@ def test_table_cells_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
     assert accuracy(dlib, rows, 2) == ["50.00 %", "25.00 %", "50.0 %", "50.0 %", "50.0 %", "50.0 %", "0.0 %"]
     assert accuracy(dlib._replace(threshold=-0.7), rows, 2)[-1] == "50.0 %"
     assert accuracy(dlib._replace(threshold=None), rows, 2)[-2:] == ["none", ""]
+
+
+def test_cells_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten people with four photos each, one of them without a face, and ten strangers who look alike."""
+    people = np.repeat(np.arange(20), 4)
+    rows = [Example(f"{person}/{i}", person if person < 10 else -1, VAL, "") for i, person in enumerate(people)]
+    found = np.eye(20, dtype=np.float32)[people]
+    found[0] = np.nan
+    monkeypatch.setattr(peers, "embeddings", lambda *_: found)
+    _, dlib, facenet = systems(10)
+    cells = by_size(dlib, rows)
+    assert list(cells) == [(1, 5), (1, 10), (2, 5), (2, 10)] and DRAWS > 1
+    assert cells[1, 5] == ["100.0 %", "0.0 %"]
+    # All distances are at most 1.42.
+    assert by_size(dlib._replace(threshold=-1.5), rows)[2, 10] == ["100.0 %", "100.0 %"]
+    assert by_size(facenet, rows)[2, 10] == ["100.0 %"]
 
 
 def test_ours_gives_the_confidences_of_the_service() -> None:

@@ -1,0 +1,105 @@
+"""Training for people who are enrolled later: the embedding `tuned` on other people, compared with `generic`.
+
+    python -m benchmarks.transfer --run build/open_set    a training run, or the folder that benchmarks.open_set fills
+
+In each split the head is trained on half of the known people, and the other half is enrolled with some photos of each.
+Prints TPIR at 1 % and at 0.1 % FPIR, with the threshold chosen in hindsight on strangers outside the cohort. Of each
+split and number of photos, all galleries of one size count together.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.bundled import percent
+from benchmarks.open_set import halves, load
+from training.data.dataset import Dataset, dataset
+from training.data.prepare import TRAIN
+from training.evaluation.metrics import Probes, threshold_at_fpir, tpir_at
+from training.evaluation.open_set import Compared, Photos, compare, galleries
+from training.markdown import table
+from training.network.embeddings import generic_embedding, tuned_embedding
+from training.network.features import default_precision, load_features
+from training.network.finetune import Head, Recipe, train_head
+from training.records import Run
+
+PHOTOS, PEOPLE = (1, 2, 3, 5), (10, 50, 200)
+DRAWS = 20
+FPIRS = (0.01, 0.001)
+
+
+class Point(NamedTuple):
+    """What one figure is measured with. people: in the gallery; photos: enrolled of each."""
+
+    people: int
+    photos: int
+    embedding: str
+
+
+def train(run: Run, precision: str, people: np.ndarray, seed: int) -> Head:
+    """Train a head on all photos of some people. people: class indices of the run."""
+    data, people = dataset(run), np.sort(people)
+    chosen = np.isin(data.labels, people)
+    labels = np.searchsorted(people, data.labels[chosen])
+    names = [data.names[person] for person in people]
+    part = Dataset(names, labels, np.full(len(labels), TRAIN), data.rows[chosen])
+    return train_head(load_features(run, precision)[chosen], part, Recipe(), seed)[0]
+
+
+def best_matches(compared: Compared) -> Probes:
+    """Search with both networks for every photo."""
+    found = compared.whole.argmax(axis=1)
+    return Probes(compared.labels, found, compared.whole.max(axis=1), np.zeros_like(found))
+
+
+def tpir(parts: list[Probes]) -> np.ndarray:
+    """Compute TPIR at each of FPIRS."""
+    probes = Probes.joined(parts)
+    inside = probes.labels >= 0
+    return np.array([tpir_at(probes[inside], threshold_at_fpir(probes[~inside], fpir)) for fpir in FPIRS])
+
+
+def measure(data: Photos, judged: np.ndarray, strangers: np.ndarray, name: str, seed: int) -> dict[Point, np.ndarray]:
+    """Enrol and search. The same seed draws the same photos for each embedding. name: of the embedding."""
+    found: dict[Point, list[Probes]] = {}
+    random = np.random.RandomState(seed)
+    for photos in PHOTOS * DRAWS:
+        compared = compare(data, judged, strangers, photos, random)
+        for people, part in galleries(compared, PEOPLE, random):
+            found.setdefault(Point(people, photos, name), []).append(best_matches(part))
+    return {point: tpir(parts) for point, parts in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="folder with the features of LFW")
+    parser.add_argument("--splits", type=int, default=5, help="random halves (5)")
+    options = parser.parse_args()
+    run, precision = Run(options.run), default_precision()
+    generic, known = load(run, precision, generic_embedding())
+    numbers = np.unique(generic.owners)
+    found: dict[Point, list[np.ndarray]] = {}
+    for seed in range(options.splits):
+        trained, judged = halves(numbers[numbers < known], np.random.RandomState(seed))
+        tuned, _ = load(run, precision, tuned_embedding(train(run, precision, trained, seed)))
+        for name, data in (("generic", generic), ("tuned", tuned)):
+            for point, shares in measure(data, judged, numbers[numbers >= known], name, seed).items():
+                found.setdefault(point, []).append(shares)
+    names = ("generic", "tuned")
+    header = ["people", "photos of each", *(f"{name}, {percent(fpir, 1)} FPIR" for fpir in FPIRS for name in names)]
+    rows = []
+    for people in PEOPLE:
+        for photos in PHOTOS:
+            if Point(people, photos, "tuned") in found:
+                means = [np.mean(found[Point(people, photos, name)], axis=0) for name in names]
+                cells = [percent(mean[i], 1) for i in range(len(FPIRS)) for mean in means]
+                rows.append([f"{people}", f"{photos}", *cells])
+    print(table(header, rows))
+
+
+if __name__ == "__main__":
+    main()
