@@ -70,7 +70,7 @@ bench-served: lfw setup-dev ## check that faces found and accuracy on LFW are un
 bench-peers: lfw setup-peers ## compare with face_recognition and facenet-pytorch on LFW (DATA=archive or folder) in an hour
 	@exec $(PYTHON) -m benchmarks.peers --data "$(DATA)" $(ARGS)
 
-open-set: lfw setup-dev ## measure open-set accuracy by the size of the gallery on LFW (DATA=archive or folder) in 40 minutes
+open-set: lfw setup-dev ## measure open-set accuracy by the size of the gallery on LFW (DATA=archive or folder) in 10 minutes
 	@exec $(PYTHON) -m benchmarks.open_set --data "$(DATA)" $(ARGS)
 
 fuzz: setup-dev ## send a million malformed requests and 20,000 damaged photos, and the same guided by coverage

@@ -54,6 +54,12 @@ def test_table_cells_of_a_system(monkeypatch: pytest.MonkeyPatch) -> None:
     assert accuracy(dlib._replace(threshold=None), rows, 2)[-2:] == ["none", ""]
 
 
+def test_embeddings_are_saved_in_a_new_folder(tmp_path: Path) -> None:
+    peers.save(tmp_path / "build" / "peers" / "ours.npz", {"a": NO_FACE})
+    with np.load(tmp_path / "build" / "peers" / "ours.npz") as file:
+        assert file["digests"].tolist() == ["a"] and file["embeddings"].shape == (1, 2)
+
+
 def test_cells_by_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten people with four photos each, one of them without a face, and ten strangers who look alike."""
     people = np.repeat(np.arange(20), 4)

@@ -191,6 +191,7 @@ def embeddings(system: System, rows: Sequence[Example]) -> np.ndarray:
 
 def save(path: Path, by_digest: dict[str, np.ndarray]) -> None:
     """Write embeddings by the digest of their photo."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, digests=np.array(list(by_digest)), embeddings=np.stack(list(by_digest.values())))
 
