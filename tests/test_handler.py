@@ -197,7 +197,7 @@ def test_strictness_with_an_invalid_value(value: str) -> None:
         Settings.from_env({"STRICTNESS": value})
 
 
-@pytest.mark.parametrize(("given", "expected"), [({}, "64"), ({"LRU_CACHE_CAPACITY": "9"}, "9")])
+@pytest.mark.parametrize(("given", "expected"), [({}, "128"), ({"LRU_CACHE_CAPACITY": "9"}, "9")])
 def test_convolution_cache_is_limited_unless_it_is_set(given: dict[str, str], expected: str) -> None:
     limit_convolution_cache(given)
     assert given == {"LRU_CACHE_CAPACITY": expected}
@@ -214,4 +214,4 @@ def test_process_settings(memory: str, given: str, threads: str) -> None:
     if not given:
         del env["OMP_NUM_THREADS"]
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == f"{threads} 64"
+    assert done.stdout.splitlines()[-1] == f"{threads} 128"

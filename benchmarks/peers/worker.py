@@ -54,9 +54,11 @@ def ours() -> Loaded:
     from model.crop import crop, nearest_centre
     from model.detection.detector import Detector
     from model.landmarks import is_reliable, landmark_crop
+    from settings import limit_convolution_cache
     from storage.folder import FolderBlobs
     from storage.networks import BUNDLED, load_current
 
+    limit_convolution_cache()
     detector, snapshot = Detector(), load_current(FolderBlobs(Path(BUNDLED)))
 
     def embed(path: Path) -> np.ndarray | None:

@@ -250,6 +250,9 @@ def test_groups(trained: Path, cloned: Path) -> None:
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines() if line]
     assert sum(int(row[2]) for row in rows if len(row) == 7 and row[2].isdigit()) == report(trained)["val_images"]
     assert [row[0] for row in rows if len(row) == 5][2:] == ["1 to 3", "4 to 9", "10 and more"]
+    turned = [row for row in rows if len(row) == 6][2:]
+    assert [row[0] for row in turned] == ["0 to 0.15", "0.15 to 0.3", "0.3 and more"]
+    assert sum(int(row[1]) for row in turned) == report(trained)["val_images"]
 
 
 def test_stress(trained: Path) -> None:
@@ -260,6 +263,7 @@ def test_stress(trained: Path) -> None:
     for change in ("unchanged", "JPEG quality 20", "rotated by EXIF", "rolled by 15 degrees", "face 40 pixels wide"):
         assert found[change]["right"] >= 0.9, change
     assert found["unchanged"]["right"] >= found["eyes hidden"]["right"]
+    assert all(row["strangers_known"] <= 0.2 for row in found.values())
     assert training("report", "--out", trained).returncode == 0
     assert "rolled by 45 degrees" in (trained / "report.html").read_text()
 

@@ -1,4 +1,7 @@
-"""evaluate --model: metrics of a finished model on photos it was not trained on."""
+"""Identify photos with a finished model, as the service does.
+
+evaluate --model: metrics on photos that it was not trained on.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ import numpy as np
 from model.gallery import Matches
 from storage.networks import Snapshot
 from training.data.align import Change, align_all, chunks
-from training.data.dataset import ALIGNED, BATCH
+from training.data.dataset import ALIGNED, BATCH, CROPS, LANDMARK_CROPS, RELIABLE, dataset, read_crops
 from training.data.sources import people_folders
 from training.errors import TrainingError, log
 from training.evaluation import metrics
 from training.evaluation.gallery import TOP, probes_of
 from training.evaluation.metrics import Probes
+from training.records import Run
 from training.store import load_model
 
 
@@ -81,3 +85,22 @@ def evaluate_probes(
             parts.append(probes_of(Matches(found.ids, found.confidences), np.array(labels)))
             known.append(found.known)
     return Probes.joined(parts), np.concatenate(known)
+
+
+def search_crops(snapshot: Snapshot, run: Run, chosen: np.ndarray) -> tuple[Probes, np.ndarray, np.ndarray]:
+    """Identify photos whose crops a run holds, as the service does.
+
+    chosen: int64 [N], positions in `dataset`. -> probes whose scores are confidences, which of them are known, and
+    which MobileFaceNet decides alone, bool [N].
+    """
+    data = dataset(run)
+    reliable = np.load(run.out / RELIABLE)[data.rows[chosen]]
+    parts, known, alone = [Probes.none()], [np.zeros(0, bool)], [np.zeros(0, bool)]
+    crops, landmark_crops = (read_crops(run, data.rows[chosen], name) for name in (CROPS, LANDMARK_CROPS))
+    for start, both in zip(range(0, len(chosen), BATCH), zip(crops, landmark_crops)):
+        rows = slice(start, start + BATCH)
+        found = snapshot.search(*both, reliable[rows], TOP)
+        parts.append(probes_of(Matches(found.ids, found.confidences), data.labels[chosen[rows]]))
+        known.append(found.known)
+        alone.append(found.alone)
+    return Probes.joined(parts), np.concatenate(known), np.concatenate(alone)

@@ -12,9 +12,10 @@ from model.crop import nearest_centre
 from model.detection.detector import Detector
 from model.photo import Photo
 from training.data.align import Change
-from training.data.dataset import evenly_spaced
-from training.data.prepare import VAL, examples
+from training.data.dataset import dataset, evenly_spaced
+from training.data.prepare import STRANGER, VAL, examples
 from training.evaluation.evaluate_model import evaluate_probes
+from training.network.base import load_base, outside_cohort
 from training.records import Run
 from training.store import load_model
 
@@ -92,27 +93,33 @@ CHANGES: dict[str, Change] = {
 
 
 def measure_robustness(run: Run, count: int) -> None:
-    """Measure the exported model on evenly spaced val photos after each of CHANGES.
+    """Measure the exported model on evenly spaced val photos, and strangers' photos, after each of CHANGES.
 
-    count: photos at most. The record `stress` holds, for each change, the shares of photos with a detected face, with
-    a correct prediction (`right`), and with a correct or a wrong prediction above the threshold.
+    count: photos of each, at most. The record `stress` holds, for each change, the shares of val photos with a detected
+    face, with a correct prediction (`right`), and with a correct or a wrong prediction above the threshold, and the
+    share of strangers' photos that are identified as somebody (`strangers_known`), None without such photos.
     """
     inputs = {"export": run.identity("export"), "count": count, "changes": list(CHANGES)}
 
     def work() -> dict[str, Any]:
-        snapshot = load_model(str(run.out / "model"))
-        val = [(row.path, row.person) for row in examples(run)[1] if row.split == VAL]
-        photos = [val[i] for i in evenly_spaced(len(val), count)]
+        snapshot, (_, listed), data = load_model(str(run.out / "model")), examples(run), dataset(run)
+        val = [(row.path, row.person) for row in listed if row.split == VAL]
+        outside = data.rows[(data.splits == STRANGER) & outside_cohort(run, load_base(run))]
+        others = [(listed[row].path, -1) for row in outside]
+        photos, strangers = ([group[i] for i in evenly_spaced(len(group), count)] for group in (val, others))
         table = []
         for name, change in CHANGES.items():
             probes, known = evaluate_probes(snapshot, photos, name, change)
+            _, accepted = evaluate_probes(snapshot, strangers, f"{name}, strangers", change)
             counts = {
                 "face_found": len(probes),
                 "right": probes.correct.sum(),
                 "right_and_known": (probes.correct & known).sum(),
                 "wrong_and_known": (~probes.correct & known).sum(),
             }
-            table.append({"change": name, **{key: float(value) / len(photos) for key, value in counts.items()}})
-        return {"photos": len(photos), "table": table}
+            shares = {key: float(value) / len(photos) for key, value in counts.items()}
+            fpir = float(accepted.sum()) / len(strangers) if strangers else None
+            table.append({"change": name, **shares, "strangers_known": fpir})
+        return {"photos": len(photos), "strangers": len(strangers), "table": table}
 
     run.step("stress", inputs, [], work)

@@ -18,10 +18,7 @@ from model.networks import COHORT, CONFIG, MOBILE_WEIGHTS, NetworkConfig, to_ten
 from storage.networks import POINTER, Snapshot, load_current
 from training.data.dataset import (
     BATCH,
-    CROPS,
     DIGESTS,
-    LANDMARK_CROPS,
-    RELIABLE,
     Dataset,
     dataset,
     evenly_spaced,
@@ -30,6 +27,7 @@ from training.data.dataset import (
 from training.data.prepare import TRAIN, VAL
 from training.errors import TrainingError, log
 from training.evaluation.evaluate import Features, embed, load_calibrations, load_inputs
+from training.evaluation.evaluate_model import search_crops
 from training.evaluation.gallery import mean_embeddings, mean_gallery
 from training.network.backbone import Conv, fold, forward, load_pretrained, pretrained_layer
 from training.network.base import Base, load_base, to_int8, unpack_cohort
@@ -179,20 +177,10 @@ def _against_fp32(
 
 def _as_exported(run: Run, snapshot: Snapshot, data: Dataset) -> dict[str, float]:
     """Measure the accuracy of the exported files on the val photos, loaded and searched as by the service."""
-    val = np.flatnonzero(data.splits == VAL)
-    reliable = np.load(run.out / RELIABLE)[data.rows[val]]
-    correct = accepted = alone = 0
-    crops, landmark_crops = (read_crops(run, data.rows[val], name) for name in (CROPS, LANDMARK_CROPS))
-    for start, both in zip(range(0, len(val), BATCH), zip(crops, landmark_crops)):
-        rows = slice(start, start + BATCH)
-        found = snapshot.search(*both, reliable[rows], 1)
-        hits = found.ids[:, 0] == data.labels[val[rows]]
-        correct += int(hits.sum())
-        accepted += int((hits & found.known).sum())
-        alone += int(found.alone.sum())
+    found, known, alone = search_crops(snapshot, run, np.flatnonzero(data.splits == VAL))
     total = run.record("prepare")["facts"]["val_images"]
     return {
-        "val_accuracy": correct / total,
-        "val_named_at_threshold": accepted / total,
-        "val_decided_by_mobilefacenet": alone / total,
+        "val_accuracy": int(found.correct.sum()) / total,
+        "val_named_at_threshold": int((found.correct & known).sum()) / total,
+        "val_decided_by_mobilefacenet": int(alone.sum()) / total,
     }
