@@ -21,8 +21,8 @@ from training.store import load_model
 PHOTOS = (1, 2, 3, 5)  # of each person, enrolled
 DRAWS = 20  # galleries of each size
 LEGEND = """FPIR: share of strangers' photos that are identified as somebody. TPIR: share of known people's photos that
-are identified correctly. In brackets: 95 % intervals, by bootstrap over people. Error: mean difference between confidence
-and accuracy. Alone: share of known people's / strangers' photos that MobileFaceNet decides alone."""
+are identified correctly. In brackets: 95 % intervals, by bootstrap over people. Error: mean difference between
+confidence and accuracy. Alone: share of known people's / strangers' photos that MobileFaceNet decides alone."""
 
 
 def evaluate_people(uri: str, folders: Sequence[Path], strangers: Path | None) -> str:
