@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,44 @@ def test_embeddings_equal_the_reference(snapshot: Snapshot) -> None:
     assert (found * expected).sum(axis=1).min() > 0.99999
     alone = np.concatenate([snapshot.network.mobile(crops[i : i + 1]) for i in range(len(crops))])
     assert np.abs(alone - found).max() < 1e-5
+
+
+def test_embeddings_do_not_depend_on_the_number_of_crops(snapshot: Snapshot) -> None:
+    crops = np.random.RandomState(0).randint(0, 256, (9, SIZE, SIZE, 3)).astype(np.uint8)
+    together = snapshot.network.mobile(crops)
+    assert together.shape == (9, 192)
+    for crop, expected in zip(crops, together):
+        assert np.abs(snapshot.network.mobile(crop[None])[0] - expected).max() < 1e-5
+    assert snapshot.network.mobile(crops[:0]).shape == (0, 192)
+
+
+MEMORY_OF_MANY = """
+import sys
+from pathlib import Path
+import numpy as np
+import torch
+from storage.folder import FolderBlobs
+from storage.networks import load_current
+
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))  # kB
+
+torch.set_num_threads(1)
+network = load_current(FolderBlobs(Path(sys.argv[1]))).network
+crops = np.zeros((50, 112, 112, 3), np.uint8)
+network.mobile(crops[:4])
+before = peak()
+network.mobile(crops)
+print(peak() - before)
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_crops() -> None:
+    """Fifty at a time took a gigabyte."""
+    command = [sys.executable, "-c", MEMORY_OF_MANY, str(BUNDLED)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
+    assert int(done.stdout) < 100_000  # kB
 
 
 def test_similarity_recovers_rotation_scale_and_shift() -> None:
