@@ -87,10 +87,13 @@ class Gallery:
         weights = np.array([max(1, len(face.photos)) for face in self.faces], np.float32)
         if len(rows) == len(self.ids) and (rows == np.arange(len(rows))).all():
             return self.embeddings  # one face each
-        sums = np.zeros((len(self.ids), self.spec.size), np.float64)
-        np.add.at(sums, rows, self.embeddings * weights[:, None])
-        counts = np.bincount(rows, weights, minlength=len(self.ids))
-        return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+        order = np.argsort(rows, kind="stable")
+        found, starts = np.unique(rows[order], return_index=True)
+        means = np.zeros((len(self.ids), self.spec.size), np.float32)
+        if len(found):
+            counts = np.add.reduceat(weights[order], starts)
+            means[found] = np.add.reduceat((self.embeddings * weights[:, None])[order], starts) / counts[:, None]
+        return means
 
     @cached_property
     def _parts(self) -> tuple[tuple[Cohort, np.ndarray], tuple[Cohort, np.ndarray]]:

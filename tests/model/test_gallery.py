@@ -43,6 +43,22 @@ def by_person(matches: Matches, row: int = 0) -> dict[int, float]:
 # The score
 
 
+def test_a_persons_mean_counts_photos() -> None:
+    """Faces come in any order, a face is the mean of several photos, and a person may have no face."""
+    random = np.random.RandomState(0)
+    owners, photos = [7, 2, 7, 5, 2, 7], [1, 3, 0, 2, 1, 4]
+    embeddings = random.randn(6, 4).astype(np.float32)
+    faces = [EnrolledFace(f"{i}", owner, ("p",) * count, "") for i, (owner, count) in enumerate(zip(owners, photos))]
+    people = [Person(i, "") for i in (2, 3, 5, 7)]
+    found = Gallery(EmbeddingSpec("tuned", "0" * 16, 4, 1), NO_COHORT, people, faces, embeddings).means
+    weights = np.maximum(photos, 1)
+    for row, person in zip(found, people):
+        own = np.array(owners) == person.id
+        expected = np.average(embeddings[own], axis=0, weights=weights[own]) if own.any() else np.zeros(4)
+        assert np.abs(row - expected).max() < 1e-6
+    assert Gallery(EmbeddingSpec("tuned", "", 4, 1), NO_COHORT, people, [], embeddings[:0]).means.shape == (4, 4)
+
+
 def test_score_is_the_cosine_minus_the_nearness_of_probe_and_person() -> None:
     stranger = Cohort(np.array([[0.6, 0.8]], np.float32))
     found = make_gallery(np.array([[1.0, 0], [0.25, 0]]), cohort=stranger)
