@@ -1,6 +1,6 @@
 # Each target first sets up what it needs, also in a fresh clone. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup lfw run test test-web lighthouse train enrol evaluate check audit soak bench bench-check bench-served bench-peers \
+.PHONY: help setup lfw people run test test-web lighthouse train enrol evaluate check audit soak bench bench-check bench-served bench-peers \
 	open-set fuzz image deploy deploy-local deploy-web publish smoke ship
 
 PYTHON := .venv/bin/python
@@ -37,12 +37,13 @@ lighthouse: setup-dev ## rate the page with Lighthouse (downloads 180 MB)
 train: setup ## train a model with PEOPLE=folder and LFW (or DATA=archive or folder); writes model and report to OUT
 	@exec $(PYTHON) -m training all $(if $(DATA),--data "$(DATA)",--source lfw) $(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"
 
-enrol: setup ## enrol PEOPLE=folder, with one folder of photos per person; FROM=lfw keeps the bundled people
-	@test -n "$(PEOPLE)" || { echo "set PEOPLE to a folder with one folder of photos per person: make enrol PEOPLE=dir" >&2; exit 1; }
+people:
+	@test -n "$(PEOPLE)" || { echo "set PEOPLE to a folder with one folder of photos per person: make $(MAKECMDGOALS) PEOPLE=dir" >&2; exit 1; }
+
+enrol: people setup ## enrol PEOPLE=folder, with one folder of photos per person; FROM=lfw keeps the bundled people
 	@exec $(PYTHON) -m training enrol --people "$(PEOPLE)" $(if $(FROM),--from "$(FROM)")
 
-evaluate: setup ## measure how well people like those in PEOPLE=folder are identified, by number of people and photos
-	@test -n "$(PEOPLE)" || { echo "set PEOPLE to a folder with one folder of photos per person: make evaluate PEOPLE=dir" >&2; exit 1; }
+evaluate: people setup ## measure how well people like those in PEOPLE=folder are identified, by number of people and photos
 	@exec $(PYTHON) -m training evaluate --people "$(PEOPLE)" $(if $(STRANGERS),--strangers "$(STRANGERS)")
 
 check: setup-dev ## run ruff, mypy, the audit and all tests

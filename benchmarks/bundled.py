@@ -20,7 +20,7 @@ from training.data.align import pixels_digest
 from training.data.prepare import STRANGER, TRAIN, Example, examples, prepare
 from training.evaluation.gallery import TOP, probes_of
 from training.evaluation.metrics import Probes
-from training.network.base import load_base
+from training.network.base import in_cohort, load_base
 from training.records import Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,10 +98,9 @@ def rows_of(data: Path, people: int | None) -> tuple[int, list[Example]]:
     for row in tqdm(known, desc="split", unit=" photos"):
         if (_digest(row) in trained) != (row.split == TRAIN):
             raise SystemExit(f"{row.path}: the bundled model was trained on another split, results would be invalid.")
-    cohort = {bytes(photo).decode() for photo in load_base(run).strangers["photos"]}
     strangers = [row for row in rows if row.split == STRANGER]
-    used = {Path(row.path).parent for row in strangers if _digest(row) in cohort}
-    strangers = [row for row in strangers if Path(row.path).parent not in used]
+    used = in_cohort(load_base(run), strangers, [_digest(row).encode() for row in strangers])
+    strangers = [row for row, left_out in zip(strangers, used) if not left_out]
     return count, known + strangers[: len(strangers) * count // len(names)]
 
 

@@ -69,11 +69,11 @@ class Results(NamedTuple):
         return [f"{selection.sum()}", share(correct), share(correct & self.accepted[selection])]
 
 
-def search(run: Run, snapshot: Snapshot, chosen: np.ndarray) -> Results:
-    """Search photos as the service does. chosen: bool, of `dataset`."""
+def search(run: Run, data: Dataset, snapshot: Snapshot, chosen: np.ndarray) -> Results:
+    """Search photos as the service does. chosen: bool, of `data`."""
     positions = np.flatnonzero(chosen)
-    probes, known, _ = search_crops(snapshot, run, positions)
-    return Results(dataset(run).rows[positions], probes, known)
+    probes, known, _ = search_crops(snapshot, run, data, positions)
+    return Results(data.rows[positions], probes, known)
 
 
 def turn(landmarks: np.ndarray) -> float:
@@ -130,8 +130,8 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a training run")
     run = Run(parser.parse_args().run)
     data, snapshot, (_, listed) = dataset(run), load_model(str(run.out / "model")), examples(run)
-    known = search(run, snapshot, data.splits == VAL)
-    strangers = search(run, snapshot, (data.splits == STRANGER) & outside_cohort(run, load_base(run)))
+    known = search(run, data, snapshot, data.splits == VAL)
+    strangers = search(run, data, snapshot, (data.splits == STRANGER) & outside_cohort(run, load_base(run)))
     stranger_names = [display_name(Path(listed[row].path).parent.name) for row in strangers.rows]
     header = ["val photos", "rank-1 accuracy", "TPIR"]
     rest = ["strangers' photos", "FPIR"]

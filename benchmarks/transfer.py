@@ -19,8 +19,8 @@ from benchmarks.bundled import percent
 from benchmarks.open_set import halves, load
 from training.data.dataset import Dataset, dataset
 from training.data.prepare import TRAIN
-from training.evaluation.metrics import Probes, threshold_at_fpir, tpir_at
-from training.evaluation.open_set import Compared, Photos, compare, galleries
+from training.evaluation.metrics import Probes, tpir_at_fpir
+from training.evaluation.open_set import Photos, compare, galleries
 from training.markdown import table
 from training.network.embeddings import generic_embedding, tuned_embedding
 from training.network.features import default_precision, load_features
@@ -33,7 +33,7 @@ FPIRS = (0.01, 0.001)
 
 
 class Point(NamedTuple):
-    """What one figure is measured with. people: in the gallery; photos: enrolled of each."""
+    """Conditions of one figure. people: in the gallery; photos: enrolled of each."""
 
     people: int
     photos: int
@@ -50,28 +50,20 @@ def train(run: Run, precision: str, people: np.ndarray, seed: int) -> Head:
     return train_head(load_features(run, precision)[chosen], part, Recipe(), seed)[0]
 
 
-def best_matches(compared: Compared) -> Probes:
-    """Search with both networks for every photo."""
-    found = compared.whole.argmax(axis=1)
-    return Probes(compared.labels, found, compared.whole.max(axis=1), np.zeros_like(found))
-
-
-def tpir(parts: list[Probes]) -> np.ndarray:
-    """Compute TPIR at each of FPIRS."""
-    probes = Probes.joined(parts)
-    inside = probes.labels >= 0
-    return np.array([tpir_at(probes[inside], threshold_at_fpir(probes[~inside], fpir)) for fpir in FPIRS])
-
-
 def measure(data: Photos, judged: np.ndarray, strangers: np.ndarray, name: str, seed: int) -> dict[Point, np.ndarray]:
-    """Enrol and search. The same seed draws the same photos for each embedding. name: of the embedding."""
+    """Enrol and search. -> TPIR at each of FPIRS.
+
+    name: of the embedding. The same seed draws the same photos for each embedding.
+    """
     found: dict[Point, list[Probes]] = {}
     random = np.random.RandomState(seed)
     for photos in PHOTOS * DRAWS:
         compared = compare(data, judged, strangers, photos, random)
         for people, part in galleries(compared, PEOPLE, random):
-            found.setdefault(Point(people, photos, name), []).append(best_matches(part))
-    return {point: tpir(parts) for point, parts in found.items()}
+            found.setdefault(Point(people, photos, name), []).append(part.probes())
+    return {
+        point: np.array([tpir_at_fpir(Probes.joined(parts), fpir) for fpir in FPIRS]) for point, parts in found.items()
+    }
 
 
 def main() -> None:

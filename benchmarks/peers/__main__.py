@@ -51,9 +51,9 @@ from training.atomic_files import atomic_write
 from training.data.dataset import evenly_spaced
 from training.data.prepare import STRANGER, TRAIN, VAL, Example
 from training.evaluation import metrics
-from training.evaluation.gallery import TOP, draw_photos, mean_embeddings, mean_gallery, probes_of
+from training.evaluation.gallery import TOP, mean_embeddings, mean_gallery, probes_of
 from training.evaluation.metrics import Probes
-from training.evaluation.open_set import PROBES
+from training.evaluation.open_set import draw
 from training.markdown import table
 
 OUT = ROOT / "build" / "peers"
@@ -227,22 +227,19 @@ def by_size(system: System, rows: Sequence[Example]) -> dict[tuple[int, int], li
     random = np.random.RandomState(0)
     for photos, size in [(photos, size) for photos in PHOTOS for size in SIZES if size <= len(known)] * DRAWS:
         people = random.permutation(known)[:size]
-        drawn = draw_photos(owners, people, photos, PROBES, random)
-        others = draw_photos(owners, np.setdiff1d(owners, people), 0, PROBES, random).probes
+        drawn = draw(owners, people, owners, photos, random)
         enrolled = np.concatenate(drawn.enrolled)
         count = len(drawn.enrolled)
         search = system.enrol(found[faces[enrolled]], np.repeat(np.arange(count), photos), count)
-        labels = np.append(drawn.labels, np.full(len(others), -1))
-        searched = search(found[faces[np.append(drawn.probes, others)]])
-        probes.setdefault((photos, size), []).append(probes_of(searched, labels))
+        searched = search(found[faces[drawn.probes]])
+        probes.setdefault((photos, size), []).append(probes_of(searched, drawn.labels))
     return {point: _cells(system, Probes.joined(parts)) for point, parts in probes.items()}
 
 
 def _cells(system: System, probes: Probes) -> list[str]:
-    inside = probes.labels >= 0
-    cells = [percent(metrics.tpir_at(probes[inside], metrics.threshold_at_fpir(probes[~inside], 0.01)), 1)]
+    cells = [percent(metrics.tpir_at_fpir(probes, 0.01), 1)]
     if system.name == "dlib" and system.threshold is not None:
-        cells.append(percent((probes.top_score[~inside] >= system.threshold).mean(), 1))
+        cells.append(percent((probes.top_score[probes.labels < 0] >= system.threshold).mean(), 1))
     return cells
 
 

@@ -26,6 +26,7 @@ from model.landmarks import SIZE, is_reliable, landmark_crop
 from model.photo import decode
 from training.data.dataset import (
     ALIGNED,
+    BATCH,
     CROPS,
     DIGESTS,
     FACELESS,
@@ -115,6 +116,34 @@ def align_all(paths: Sequence[str], spec: CropSpec, desc: str, change: Change | 
     workers = max(1, min(os.cpu_count() or 1, len(paths) // 8))
     with context.Pool(workers, _start_worker, (spec, change)) as pool:
         yield from tqdm(pool.imap(_align_in_worker, paths, chunksize=4), total=len(paths), desc=desc, unit=" photos")
+
+
+class Batch(NamedTuple):
+    """Photos with a face. labels: int64 [N]; the others are arrays of what `Aligned` holds of each."""
+
+    labels: np.ndarray
+    crops: np.ndarray
+    landmark_crops: np.ndarray
+    reliable: np.ndarray
+
+
+def aligned_batches(
+    photos: Sequence[tuple[str, int]], spec: CropSpec, desc: str, change: Change | None = None
+) -> Iterator[Batch]:
+    """Yield the photos in which a face is found. photos: path and label; the other arguments: see `align_all`."""
+    if not photos:
+        return
+    rows = align_all([path for path, _ in photos], spec, desc, change)
+    aligned = ((label, face) for (_, label), face in zip(photos, rows) if face.status == ALIGNED)
+    for chunk in chunks(aligned, BATCH):
+        labels, faces = zip(*chunk)
+        yield Batch(np.array(labels), *stacked(faces))
+
+
+def stacked(faces: Sequence[Aligned]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Stack the crops, the landmark crops and `reliable` of some faces."""
+    crops, landmark_crops, reliable = zip(*((face.crop, face.landmark_crop, face.reliable) for face in faces))
+    return np.stack(crops), np.stack(landmark_crops), np.array(reliable)
 
 
 def align(run: Run, spec: CropSpec) -> None:

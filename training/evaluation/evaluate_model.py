@@ -13,8 +13,8 @@ import numpy as np
 
 from model.gallery import Matches
 from storage.networks import Snapshot
-from training.data.align import Change, align_all, chunks
-from training.data.dataset import ALIGNED, BATCH, CROPS, LANDMARK_CROPS, RELIABLE, dataset, read_crops
+from training.data.align import Change, aligned_batches
+from training.data.dataset import BATCH, CROPS, LANDMARK_CROPS, RELIABLE, Dataset, read_crops
 from training.data.sources import people_folders
 from training.errors import TrainingError, log
 from training.evaluation import metrics
@@ -73,27 +73,21 @@ def evaluate_probes(
     -> probes whose scores are confidences, and which of them are known, bool [N].
     """
     parts, known = [Probes.none()], [np.zeros(0, bool)]
-    if photos:
-        rows = align_all([path for path, _ in photos], snapshot.network.config.crop, desc, change)
-        aligned = ((label, face) for (_, label), face in zip(photos, rows) if face.status == ALIGNED)
-        for chunk in chunks(aligned, BATCH):
-            labels, faces = zip(*chunk)
-            crops, landmark_crops, reliable = (
-                np.stack([getattr(face, name) for face in faces]) for name in ("crop", "landmark_crop", "reliable")
-            )
-            found = snapshot.search(crops, landmark_crops, reliable, TOP)
-            parts.append(probes_of(Matches(found.ids, found.confidences), np.array(labels)))
-            known.append(found.known)
+    for batch in aligned_batches(photos, snapshot.network.config.crop, desc, change):
+        found = snapshot.search(batch.crops, batch.landmark_crops, batch.reliable, TOP)
+        parts.append(probes_of(Matches(found.ids, found.confidences), batch.labels))
+        known.append(found.known)
     return Probes.joined(parts), np.concatenate(known)
 
 
-def search_crops(snapshot: Snapshot, run: Run, chosen: np.ndarray) -> tuple[Probes, np.ndarray, np.ndarray]:
+def search_crops(
+    snapshot: Snapshot, run: Run, data: Dataset, chosen: np.ndarray
+) -> tuple[Probes, np.ndarray, np.ndarray]:
     """Identify photos whose crops a run holds, as the service does.
 
-    chosen: int64 [N], positions in `dataset`. -> probes whose scores are confidences, which of them are known, and
-    which MobileFaceNet decides alone, bool [N].
+    data: of the run; chosen: int64 [N], positions in it. -> probes whose scores are confidences, which of them are
+    known, and which MobileFaceNet decides alone, bool [N].
     """
-    data = dataset(run)
     reliable = np.load(run.out / RELIABLE)[data.rows[chosen]]
     parts, known, alone = [Probes.none()], [np.zeros(0, bool)], [np.zeros(0, bool)]
     crops, landmark_crops = (read_crops(run, data.rows[chosen], name) for name in (CROPS, LANDMARK_CROPS))

@@ -9,8 +9,7 @@ import numpy as np
 
 from model.embedding import GENERIC, MOBILE, normalize
 from storage.networks import Snapshot
-from training.data.align import align_all, chunks
-from training.data.dataset import ALIGNED, BATCH
+from training.data.align import aligned_batches
 from training.data.duplicates import find_duplicates
 from training.data.sources import merged_folders, people_folders
 from training.errors import TrainingError, log
@@ -40,14 +39,10 @@ def evaluate_people(uri: str, folders: Sequence[Path], strangers: Path | None) -
         raise TrainingError(f"{both[0]} is among the people and among the strangers.")
     numbers = {name: number for number, name in enumerate([*people, *others])}
     photos = _without_copies([(name, path) for group in (people, others) for name in group for path in group[name]])
-    data = embed(snapshot, [(numbers[name], path) for name, path in photos])
+    data = embed(snapshot, [(str(path), numbers[name]) for name, path in photos])
     candidates, never = np.arange(len(people)), np.arange(len(people), len(numbers))
-    tables = [
-        f"### Photos of each person: {count}\n\n{text}"
-        for count in PHOTOS
-        for text in [_table(snapshot, data, candidates, never, count)]
-        if text
-    ]
+    texts = {count: _table(snapshot, data, candidates, never, count) for count in PHOTOS}
+    tables = [f"### Photos of each person: {count}\n\n{text}" for count, text in texts.items() if text]
     if not tables:
         raise TrainingError("Nobody has two photos in which a face was found: one is enrolled, and one is searched.")
     shown = len(np.unique(data.owners))
@@ -63,19 +58,14 @@ def _without_copies(photos: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]
     return kept
 
 
-def embed(snapshot: Snapshot, photos: Sequence[tuple[int, Path]]) -> Photos:
-    """Embed the photos in which a face is found. photos: number of the person, and path."""
-    rows = align_all([str(path) for _, path in photos], snapshot.network.config.crop, "align")
-    aligned = ((owner, face) for (owner, _), face in zip(photos, rows) if face.status == ALIGNED)
+def embed(snapshot: Snapshot, photos: Sequence[tuple[str, int]]) -> Photos:
+    """Embed the photos in which a face is found. photos: path, and number of the person."""
     size, mobile = snapshot.gallery.spec.size, snapshot.gallery.spec.mobile
     nothing = np.zeros((0, size), np.float32)
     parts = [(np.zeros(0, np.int64), np.zeros(0, bool), nothing, nothing)]
-    for chunk in chunks(aligned, BATCH):
-        numbers, faces = zip(*chunk)
-        crops, landmark_crops, found = (
-            np.stack([getattr(face, name) for face in faces]) for name in ("crop", "landmark_crop", "reliable")
-        )
-        parts.append((np.array(numbers), found, *snapshot.embed_to_enrol(crops, landmark_crops)))
+    for batch in aligned_batches(photos, snapshot.network.config.crop, "align"):
+        embeddings = snapshot.embed_to_enrol(batch.crops, batch.landmark_crops)
+        parts.append((batch.labels, batch.reliable, *embeddings))
     owners, reliable, whole, enrolled = (np.concatenate(column) for column in zip(*parts))
     if len(owners) < len(photos):
         log(f"no face found, left out: {len(photos) - len(owners)} photos")
@@ -88,8 +78,7 @@ def _table(snapshot: Snapshot, data: Photos, candidates: np.ndarray, strangers: 
     found: dict[int, list[Results]] = {}
     for _ in range(DRAWS):
         compared = compare(data, candidates, strangers, photos, random)
-        largest = compared.whole.shape[1]
-        for size, part in galleries(compared, sorted({*PEOPLE, largest}), random):
-            if size and size <= PEOPLE[-1]:
-                found.setdefault(size, []).append(search(part, calibrations[GENERIC], calibrations[MOBILE]))
+        largest = min(compared.whole.shape[1], PEOPLE[-1])
+        for size, part in galleries(compared, sorted({*PEOPLE, largest} - {0}), random):
+            found.setdefault(size, []).append(search(part, calibrations[GENERIC], calibrations[MOBILE]))
     return table(HEADER, [row(size, found[size]) for size in sorted(found)]) if found else None

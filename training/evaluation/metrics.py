@@ -69,6 +69,12 @@ def tpir_at(known: Probes, threshold: float) -> float:
     return float(((known.top_score >= threshold) & known.correct).mean())
 
 
+def tpir_at_fpir(probes: Probes, fpir: float) -> float:
+    """TPIR of the known probes with the threshold that is chosen on the strangers among the probes."""
+    inside = probes.labels >= 0
+    return tpir_at(probes[inside], threshold_at_fpir(probes[~inside], fpir))
+
+
 def measure(known: Probes, strangers: Probes, images: int) -> dict[str, Any]:
     """Rank-1 and rank-5 accuracy, and, if there are strangers, TPIR at each of FPIR_LEVELS.
 

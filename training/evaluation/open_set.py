@@ -12,8 +12,8 @@ import numpy as np
 
 from model.calibration import DEFAULT_STRICTNESS, Calibration
 from model.gallery import Gallery
-from training.evaluation.gallery import draw_photos, mean_embeddings, mean_gallery
-from training.evaluation.metrics import Probes, reliability, threshold_at_fpir, tpir_at
+from training.evaluation.gallery import Drawn, draw_photos, mean_embeddings, mean_gallery
+from training.evaluation.metrics import Probes, reliability, tpir_at_fpir
 
 PEOPLE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # in the galleries
 PROBES = 3  # photos of each person that are searched, at most
@@ -65,12 +65,17 @@ class Compared(NamedTuple):
         labels = np.where(inside, np.searchsorted(columns, self.labels), -1)
         return Compared(self.owners, labels, self.reliable, self.whole[:, columns], self.mobile[:, columns])
 
+    def probes(self) -> Probes:
+        """Search the gallery with both networks for every photo. Nobody but the best person is ranked."""
+        people = self.whole.argmax(axis=1)
+        return Probes(self.labels, people, self.whole.max(axis=1), np.zeros_like(people))
+
 
 class Results(NamedTuple):
-    """Results of N photos. owners, labels: see `Compared`.
+    """Results of N photos.
 
-    known, right: bool [len(PROMISES), N]; confidence, alone: for DEFAULT_STRICTNESS; whole: with both networks for
-    every photo.
+    owners: see `Compared`; known, right: bool [len(PROMISES), N]; confidence, alone: for DEFAULT_STRICTNESS; whole:
+    with both networks for every photo.
     """
 
     owners: np.ndarray
@@ -79,6 +84,19 @@ class Results(NamedTuple):
     confidence: np.ndarray
     alone: np.ndarray
     whole: Probes
+
+
+def draw(
+    owners: np.ndarray, people: np.ndarray, strangers: np.ndarray, photos: int, random: np.random.RandomState
+) -> Drawn:
+    """Draw photos of people to enrol, and other photos of theirs and of the strangers to search.
+
+    owners: int64, the person of each photo; people, strangers: numbers in it; those in both are no strangers.
+    """
+    drawn = draw_photos(owners, people, photos, PROBES, random)
+    others = draw_photos(owners, np.setdiff1d(strangers, people), 0, PROBES, random).probes
+    labels = np.append(drawn.labels, np.full(len(others), -1))
+    return drawn._replace(probes=np.append(drawn.probes, others), labels=labels)
 
 
 def compare(
@@ -90,21 +108,20 @@ def compare(
     """
     counts = np.bincount(data.owners, minlength=int(candidates.max(initial=-1)) + 1)
     people = candidates[counts[candidates] > photos]
-    drawn = draw_photos(data.owners, people, photos, PROBES, random)
-    others = draw_photos(data.owners, np.setdiff1d(strangers, people), 0, PROBES, random).probes
+    drawn = draw(data.owners, people, strangers, photos, random)
     enrolled = ((np.full(photos, i), data.enrolled[rows]) for i, rows in enumerate(drawn.enrolled))
     means = mean_embeddings(enrolled, len(people), data.empty.spec.size)
     gallery = mean_gallery(data.empty.spec, data.empty.cohort, [str(person) for person in people], means)
-    labels, rows = np.append(drawn.labels, np.full(len(others), -1)), np.append(drawn.probes, others)
+    rows = drawn.probes
     scores = gallery.scores(data.whole[rows]), gallery.scores(data.mobile[rows])
-    return Compared(data.owners[rows], labels, data.reliable[rows], *scores)
+    return Compared(data.owners[rows], drawn.labels, data.reliable[rows], *scores)
 
 
 def search(compared: Compared, joined: Calibration, mobile: Calibration) -> Results:
     """Decide as `Cascade.search` does, from scores that are computed already."""
     count, known, right = compared.whole.shape[1], [], []
-    people, alike = compared.whole.argmax(axis=1), compared.mobile.argmax(axis=1)
-    score, own = compared.whole.max(axis=1), compared.mobile.max(axis=1)
+    whole, alike, own = compared.probes(), compared.mobile.argmax(axis=1), compared.mobile.max(axis=1)
+    people, score = whole.predicted, whole.top_score
     for strictness in PROMISES:
         alone = compared.reliable & ~mobile.undecided(own, count, strictness)
         accepted = own >= mobile.threshold(count, strictness), score >= joined.threshold(count, strictness)
@@ -112,7 +129,6 @@ def search(compared: Compared, joined: Calibration, mobile: Calibration) -> Resu
         right.append(np.where(alone, alike, people) == compared.labels)
     # PROMISES ends with DEFAULT_STRICTNESS.
     confidence = np.where(alone, mobile.confidence(own, count), joined.confidence(score, count))
-    whole = Probes(compared.labels, people, score, np.zeros_like(people))
     return Results(compared.owners, np.stack(known), np.stack(right), confidence, alone, whole)
 
 
@@ -150,7 +166,7 @@ def row(size: int, found: Sequence[Results]) -> list[str]:
     tpir = [_cell(owners[inside], hits[inside], 1) for hits in known & right]
     if len(np.unique(owners[~inside])) < MIN_STRANGERS:
         return [f"{size}", *[""] * len(PROMISES), *tpir, "", "", f"{100 * alone[inside].mean():.0f} %"]
-    best = tpir_at(whole[inside], threshold_at_fpir(whole[~inside], DEFAULT_STRICTNESS / 100))
+    best = tpir_at_fpir(whole, DEFAULT_STRICTNESS / 100)
     weight = np.where(inside, 0.5 / inside.sum(), 0.5 / (~inside).sum())
     _, error = reliability(confidence, right[-1], weight)
     return [

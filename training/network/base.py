@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 import safetensors.numpy
@@ -22,7 +23,7 @@ from model.networks import COHORT, MOBILE_WEIGHTS, Arrays, calibration_of, read_
 from storage.networks import BUNDLED, POINTER, Pointer
 from training.atomic_files import atomic_write, write_json
 from training.data.dataset import ALIGNED, DIGESTS, STATUS
-from training.data.prepare import STRANGER, examples
+from training.data.prepare import STRANGER, Example, examples
 from training.network.embeddings import Embedding
 from training.records import Run
 
@@ -113,8 +114,12 @@ def outside_cohort(run: Run, base: Base) -> np.ndarray:
     People in the training are never among them, even if a photo of theirs is in the cohort.
     """
     _, rows = examples(run)
-    known = {bytes(digest) for digest in base.strangers["photos"]}
-    digests = np.load(run.out / DIGESTS)
-    folders = {Path(row.path).parent for row, digest in zip(rows, digests) if digest in known}
-    used = np.array([row.split == STRANGER and Path(row.path).parent in folders for row in rows], bool)
+    used = in_cohort(base, rows, np.load(run.out / DIGESTS))
     return ~used[np.load(run.out / STATUS) == ALIGNED]
+
+
+def in_cohort(base: Base, rows: Sequence[Example], digests: Sequence[bytes]) -> np.ndarray:
+    """Select the photos of strangers of whom a photo is in the cohort. digests: of the photos. -> bool [rows]."""
+    known = {bytes(digest) for digest in base.strangers["photos"]}
+    folders = {Path(row.path).parent for row, digest in zip(rows, digests) if digest in known}
+    return np.array([row.split == STRANGER and Path(row.path).parent in folders for row in rows], bool)

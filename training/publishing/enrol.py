@@ -22,7 +22,7 @@ from model.embedding import normalize
 from model.gallery import EnrolledFace, Gallery, Person
 from storage.galleries import now
 from storage.networks import Pointer, Snapshot
-from training.data.align import Aligned, align_all
+from training.data.align import Aligned, align_all, stacked
 from training.data.dataset import ALIGNED, FACELESS
 from training.data.sources import merged_folders
 from training.errors import TrainingError, log
@@ -86,7 +86,7 @@ def _start(snapshot: Snapshot, copy: str | None) -> Snapshot:
 
 def _add(gallery: Gallery, snapshot: Snapshot, name: str, found: Sequence[Aligned]) -> Gallery:
     """Add photos of a new or existing person."""
-    crops, landmark_crops = (np.stack([getattr(face, name) for face in found]) for name in ("crop", "landmark_crop"))
+    crops, landmark_crops, _ = stacked(found)
     _, embeddings = snapshot.embed_to_enrol(crops, landmark_crops)
     known = next((person for person in gallery.people if person.name == name), None)
     person = known or Person(gallery.next_id, name)

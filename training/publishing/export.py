@@ -177,7 +177,7 @@ def _against_fp32(
 
 def _as_exported(run: Run, snapshot: Snapshot, data: Dataset) -> dict[str, float]:
     """Measure the accuracy of the exported files on the val photos, loaded and searched as by the service."""
-    found, known, alone = search_crops(snapshot, run, np.flatnonzero(data.splits == VAL))
+    found, known, alone = search_crops(snapshot, run, data, np.flatnonzero(data.splits == VAL))
     total = run.record("prepare")["facts"]["val_images"]
     return {
         "val_accuracy": int(found.correct.sum()) / total,
