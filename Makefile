@@ -5,7 +5,7 @@
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
-# The model with the people enrolled last, else the bundled one.
+# A model that was exported to this folder, else the bundled one.
 CURRENT := $(if $(wildcard models/latest.json),models,model/bundled)
 export MODEL_URI ?= $(CURRENT)
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
@@ -34,14 +34,15 @@ test-web: setup-dev ## run the tests of the page, in Chromium; screenshots are s
 lighthouse: setup-dev ## rate the page with Lighthouse (downloads 180 MB)
 	@LIGHTHOUSE=1 $(PYTHON) -m pytest tests/web/test_lighthouse.py -n 0 -s $(ARGS)
 
-train: setup ## train a model with PEOPLE=folder and LFW (or DATA=archive or folder); writes model and report to OUT
-	@exec $(PYTHON) -m training all $(if $(DATA),--data "$(DATA)",--source lfw) $(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"
+train: setup ## train a model with PEOPLE=folder and LFW (or DATA=archive or folder, or COLLECTION=name); writes model and report to OUT
+	@exec $(PYTHON) -m training all $(if $(COLLECTION),--collection "$(COLLECTION)",$(if $(DATA),--data "$(DATA)",--source lfw)) \
+		$(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"
 
 people:
 	@test -n "$(PEOPLE)" || { echo "set PEOPLE to a folder with one folder of photos per person: make $(MAKECMDGOALS) PEOPLE=dir" >&2; exit 1; }
 
-enrol: people setup ## enrol PEOPLE=folder, with one folder of photos per person; FROM=lfw keeps the bundled people
-	@exec $(PYTHON) -m training enrol --people "$(PEOPLE)" $(if $(FROM),--from "$(FROM)")
+enrol: people setup ## enrol PEOPLE=folder, with one folder of photos per person, in COLLECTION; FROM=lfw begins with the bundled people
+	@exec $(PYTHON) -m training enrol --people "$(PEOPLE)" $(if $(COLLECTION),--collection "$(COLLECTION)") $(if $(FROM),--from "$(FROM)")
 
 evaluate: people setup ## measure how well people like those in PEOPLE=folder are identified, by number of people and photos
 	@exec $(PYTHON) -m training evaluate --people "$(PEOPLE)" $(if $(STRANGERS),--strangers "$(STRANGERS)")

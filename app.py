@@ -12,6 +12,7 @@ from api.bulk import BulkRecognition, OpenBucket
 from api.cors import Cors
 from api.dialects import native
 from api.errors import BadRequest
+from api.keys import Keys
 from api.lambda_events import EventAdapter, RestApiAdapter, adapter_for
 from api.router import Router
 from api.routes import native_routes
@@ -20,9 +21,13 @@ from model.detection.detector import Detector
 from model.processor import use_threads
 from service.errors import ModelUnavailable
 from service.faces import FaceService
+from service.galleries import Galleries
+from service.people import PeopleService
+from service.services import Services
 from settings import Settings, limit_convolution_cache, s3_settings_from_env
 from storage.blobs import BlobStore, open_blobs
 from storage.live import LiveModel
+from storage.live_collections import LiveCollections
 from storage.networks import BUNDLED
 from storage.s3_settings import BULK_POLICY, SERVING_POLICY
 
@@ -31,7 +36,7 @@ from storage.s3_settings import BULK_POLICY, SERVING_POLICY
 class App:
     """The Lambda functions: `handle` for requests, `on_upload` for photos that are uploaded to a bucket."""
 
-    service: FaceService
+    services: Services
     router: Router
     bulk: BulkRecognition
     telemetry: Telemetry
@@ -65,11 +70,16 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
     limit_convolution_cache()
     if settings.memory_mb and not settings.threads_set:
         use_threads(settings.memory_mb)
-    app = compose(settings, FaceService(live or _live_model(settings), Detector(), settings.strictness))
+    galleries = Galleries(live or _live_model(settings), _live_collections(settings), settings.collection)
+    wait_for_people = galleries.prefetch()
+    detector = Detector()
+    faces = FaceService(galleries, detector, settings.strictness)
+    app = compose(settings, Services(faces, PeopleService(galleries, detector, settings.keep_crops), galleries))
     try:
-        app.telemetry.log.info("model loaded", model_version=app.service.model().version)
+        app.telemetry.log.info("model loaded", model_version=app.services.faces.model().version)
     except ModelUnavailable as error:
         app.telemetry.log.error("no model at start", reason=str(error))
+    wait_for_people()
     return app
 
 
@@ -79,20 +89,20 @@ def open_bucket(name: str) -> BlobStore:
 
 
 def compose(
-    settings: Settings, service: FaceService, open_bucket: OpenBucket = open_bucket, log: Logger | None = None
+    settings: Settings, services: Services, open_bucket: OpenBucket = open_bucket, log: Logger | None = None
 ) -> App:
-    """Build an app around a service. log: None for the default logger."""
-    telemetry = Telemetry(service.version, settings.metrics, log)
+    """Build an app around the services. log: None for the default logger."""
+    telemetry = Telemetry(services.galleries.version, settings.metrics, log)
     return App(
-        service=service,
+        services=services,
         router=Router(
-            native_routes(service),
+            native_routes(services),
             native.encode_problem,
             telemetry.bug,
             Cors(settings.cors_origins),
-            settings.api_key,
+            Keys(settings.api_key, settings.admin_key),
         ),
-        bulk=BulkRecognition(service, telemetry, open_bucket),
+        bulk=BulkRecognition(services.faces, telemetry, open_bucket),
         telemetry=telemetry,
     )
 
@@ -101,3 +111,8 @@ def _live_model(settings: Settings) -> LiveModel:
     uri = settings.model_uri or BUNDLED
     # The environment is read again each time: Lambda renews the credentials in it.
     return LiveModel(lambda: open_blobs(uri, s3_settings_from_env(), SERVING_POLICY), refresh=uri != BUNDLED)
+
+
+def _live_collections(settings: Settings) -> LiveCollections | None:
+    uri = settings.gallery_uri
+    return LiveCollections(lambda: open_blobs(uri, s3_settings_from_env(), SERVING_POLICY)) if uri else None

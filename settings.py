@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Mapping, MutableMapping
 
 from model.calibration import DEFAULT_STRICTNESS, STRICTNESS
+from storage.collection_names import RULE, is_collection_name
 from storage.s3_settings import S3Settings
 
 TRUE = ("1", "y", "yes", "t", "true", "on")
@@ -18,15 +19,21 @@ FALSE = ("0", "n", "no", "f", "false", "off")
 class Settings:
     """Settings of one app, which serves the bundled model to any page unless told otherwise.
 
-    model_uri: folder or s3://bucket/prefix, empty for the bundled model; cors_origins: of the pages that may read
-    responses, "*" for any; api_key: requests must send it, unless it is empty; strictness: one of STRICTNESS, in
-    percent, for requests that name none; metrics: publish them; memory_mb: of the Lambda function, None elsewhere;
-    threads_set: the number of threads is set by OMP_NUM_THREADS.
+    model_uri: folder or s3://bucket/prefix, empty for the bundled model; gallery_uri: where collections that can change
+    are, empty if nothing can change; collection: of requests that name none, empty for `people`; cors_origins: of the
+    pages that may read responses, "*" for any; keep_crops: store the crops of enrolled faces; api_key: requests must
+    send it, unless it is empty; admin_key: requests that change something must send it, empty if nobody can;
+    strictness: one of STRICTNESS, in percent, for requests that name none; metrics: publish them; memory_mb: of the
+    Lambda function, None elsewhere; threads_set: the number of threads is set by OMP_NUM_THREADS.
     """
 
     model_uri: str = ""
+    gallery_uri: str = ""
+    collection: str = ""
+    keep_crops: bool = False
     cors_origins: tuple[str, ...] = ("*",)
     api_key: str = ""
+    admin_key: str = ""
     strictness: float = DEFAULT_STRICTNESS
     metrics: bool = True
     memory_mb: int | None = None
@@ -38,8 +45,12 @@ class Settings:
         memory = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
         return cls(
             model_uri=environ.get("MODEL_URI") or "",
+            gallery_uri=environ.get("GALLERY_URI") or "",
+            keep_crops=_flag(environ, "KEEP_CROPS"),
+            collection=_collection(environ.get("COLLECTION") or ""),
             cors_origins=_origins(environ.get("CORS_ORIGIN") or "*"),
             api_key=environ.get("API_KEY") or "",
+            admin_key=environ.get("ADMIN_KEY") or "",
             strictness=_strictness(environ),
             metrics=not _flag(environ, "POWERTOOLS_METRICS_DISABLED"),
             memory_mb=int(memory) if memory else None,
@@ -62,6 +73,12 @@ def _origins(text: str) -> tuple[str, ...]:
     """Split at commas. A star among the origins stands for all of them."""
     origins = tuple(origin.strip().rstrip("/") for origin in text.split(","))
     return ("*",) if "*" in origins else origins
+
+
+def _collection(name: str) -> str:
+    if name and not is_collection_name(name):
+        raise ValueError(f"COLLECTION is not {RULE}.")
+    return name
 
 
 def _strictness(environ: Mapping[str, str]) -> float:
@@ -100,6 +117,21 @@ def _first(*names: str) -> str | None:
 def model_uri_from_env() -> str | None:
     """Read where models are published, None if it is not set."""
     return _first("MODEL_URI")
+
+
+def keep_crops_from_env() -> bool:
+    """Read whether the crops of enrolled faces are stored. Raises ValueError."""
+    return _flag(os.environ, "KEEP_CROPS")
+
+
+def gallery_uri_from_env() -> str | None:
+    """Read where collections that can change are, None if it is not set."""
+    return _first("GALLERY_URI")
+
+
+def admin_key_from_env() -> str:
+    """Read the administrator's key of a running endpoint, empty if it is not set."""
+    return _first("ADMIN_KEY") or ""
 
 
 def torch_home_from_env() -> Path:

@@ -5,6 +5,7 @@ ApiError
 ├── EmptyUpload        a photo without bytes, or no file chosen
 ├── BadParameter       a parameter out of range or given twice
 ├── Unauthorized       the key is missing or wrong
+├── ManagementOff      the deployment has no administrator's key, so nothing can be changed
 ├── NotFound           no route has this path
 ├── MethodNotAllowed   the path exists, but not with this method
 └── TooLarge           the photo has too many bytes
@@ -30,6 +31,10 @@ class BadParameter(ApiError):
 
 
 class Unauthorized(ApiError):
+    pass
+
+
+class ManagementOff(ApiError):
     pass
 
 

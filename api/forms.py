@@ -1,4 +1,4 @@
-"""Parsing of multipart/form-data (RFC 7578) into the first file and the text fields.
+"""Parsing of multipart/form-data (RFC 7578) into files and text fields.
 
 The `multipart` library parses the form. This module first enforces the limits that the library lacks, and reads the
 headers of the parts itself, because the library does not read `filename*`.
@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from api.errors import BadRequest, EmptyUpload
+from service.names import UNPRINTABLE
 
 MAX_PARTS = 100
 MAX_HEADER_BYTES = 8_192  # per part
@@ -30,16 +31,33 @@ HEADER_ENCODING = "cp437"
 
 # The parser in email.message is slow for many semicolons within quotes and fails on some encoded names.
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s"]*)', re.DOTALL)
-# Control characters, line separators, surrogates, and characters that change the direction of text.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class File(NamedTuple):
+    """A file of a form. field: name of the form's field; name: base name; data: its bytes."""
+
+    field: str
+    name: str
+    data: bytes
 
 
 class Form(NamedTuple):
-    """The file's base name, its bytes, and the values of each text field in the order of the form."""
+    """The files of a form, and the values of each text field, both in the order of the form.
 
-    name: str
-    data: bytes
+    left_empty: in a file input nothing was chosen.
+    """
+
+    files: list[File]
     fields: dict[str, list[str]]
+    left_empty: bool
+
+    def first(self) -> File:
+        """Return the first file. Raises EmptyUpload if no file was chosen, BadRequest if the form has no file input."""
+        if self.files:
+            return self.files[0]
+        if self.left_empty:
+            raise EmptyUpload("No file was chosen in the form.")
+        raise BadRequest(NO_FILE)
 
 
 class _Part(NamedTuple):
@@ -81,12 +99,8 @@ def split_header(header: str) -> tuple[str, dict[str, str]]:
 
 
 def parse(body: bytes, boundary: str) -> Form:
-    """Parse a form: its first file and all text fields.
-
-    Raises EmptyUpload if no file was chosen in the form, and BadRequest for a form without a file input, for a
-    malformed form, and for one beyond the limits of this module.
-    """
-    file: tuple[str, bytes] | None = None
+    """Parse a form. Raises BadRequest for a malformed form, and for one beyond the limits of this module."""
+    files: list[File] = []
     fields: dict[str, list[str]] = {}
     left_empty = False
     try:
@@ -94,17 +108,13 @@ def parse(body: bytes, boundary: str) -> Form:
             if part.is_left_empty:
                 left_empty = True
             elif part.is_file:
-                file = file or (base_name(part.file_name), part.data)
+                files.append(File(part.disposition.get("name", ""), base_name(part.file_name), part.data))
             elif "name" in part.disposition:
                 fields.setdefault(part.disposition["name"], []).append(_text(part.data).strip())
     except MultipartError as error:
         # RFC 7578 requires `Content-Disposition: form-data` in each part. Most likely the photo lacks it.
-        raise BadRequest(BROKEN if file else NO_FILE) from error
-    if file is None and left_empty:
-        raise EmptyUpload("No file was chosen in the form.")
-    if file is None:
-        raise BadRequest(NO_FILE)
-    return Form(*file, fields)
+        raise BadRequest(BROKEN if files else NO_FILE) from error
+    return Form(files, fields, left_empty)
 
 
 def _parts(body: bytes, boundary: str) -> Iterator[_Part]:
@@ -179,5 +189,5 @@ def base_name(path: str) -> str:
 
     A long name loses its beginning, so that the extension stays.
     """
-    name = _UNPRINTABLE.sub("", re.split(r"[/\\]", path)[-1]).strip()[-MAX_NAME:].strip()
+    name = UNPRINTABLE.sub("", re.split(r"[/\\]", path)[-1]).strip()[-MAX_NAME:].strip()
     return NAMELESS if name in ("", ".", "..") else name

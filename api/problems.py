@@ -5,9 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Callable, Mapping, TypeVar
 
-from api.errors import BadParameter, BadRequest, EmptyUpload, MethodNotAllowed, NotFound, TooLarge, Unauthorized
+from api.errors import (
+    BadParameter,
+    BadRequest,
+    EmptyUpload,
+    ManagementOff,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    Unauthorized,
+)
 from model.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
-from service.errors import ModelUnavailable, NoFace
+from service.errors import (
+    CollectionFull,
+    Conflict,
+    InvalidRequest,
+    ModelUnavailable,
+    NoFace,
+    NothingEnrolled,
+    ReadOnly,
+    UnknownCollection,
+    UnknownFace,
+    UnknownPerson,
+)
+from service.results import UNREADABLE, Skipped
 
 INTERNAL = "internal"
 
@@ -16,16 +37,25 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     BadRequest: (400, "bad_request"),
     EmptyUpload: (400, "empty_upload"),
     BadParameter: (400, "bad_parameter"),
+    InvalidRequest: (400, "bad_parameter"),
     Unauthorized: (401, "unauthorized"),
+    ManagementOff: (403, "management_off"),
     NotFound: (404, "not_found"),
+    UnknownCollection: (404, "unknown_collection"),
+    UnknownPerson: (404, "unknown_person"),
+    UnknownFace: (404, "unknown_face"),
     MethodNotAllowed: (405, "method_not_allowed"),
+    Conflict: (409, "conflict"),
+    ReadOnly: (409, "read_only"),
     TooLarge: (413, "too_large"),
     ImageTooLarge: (413, "too_large"),
     UnsupportedImage: (415, "unsupported_media_type"),
     UnreadableImage: (422, "unreadable_image"),
     NoFace: (422, "no_face"),
+    NothingEnrolled: (422, ""),  # the reason of the first photo
     Exception: (500, INTERNAL),
     ModelUnavailable: (503, "model_unavailable"),
+    CollectionFull: (507, "collection_full"),
 }
 
 Result = TypeVar("Result")
@@ -33,12 +63,17 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Problem:
-    """An error as callers see it. message: a sentence; headers: of the response, besides those of every response."""
+    """An error as callers see it.
+
+    message: a sentence; headers: of the response, besides those of every response; skipped: photos that were not
+    enrolled.
+    """
 
     status: int
     code: str
     message: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
 
 
 def describe_error(error: Exception) -> Problem:
@@ -46,6 +81,10 @@ def describe_error(error: Exception) -> Problem:
     status, code = next(TABLE[base] for base in type(error).__mro__ if base in TABLE)
     if code == INTERNAL:
         return Problem(status, code, "Something went wrong here, and the log says what.")
+    if isinstance(error, NothingEnrolled):
+        reason = error.skipped[0].reason
+        code = "unreadable_image" if reason == UNREADABLE else reason
+        return Problem(status, code, str(error), skipped=error.skipped)
     return Problem(status, code, str(error), _headers(error))
 
 
@@ -74,6 +113,6 @@ def _headers(error: Exception) -> dict[str, str]:
         return {"WWW-Authenticate": "ApiKey"}
     if isinstance(error, MethodNotAllowed):
         return {"Allow": error.allowed}
-    if isinstance(error, ModelUnavailable):
+    if isinstance(error, (ModelUnavailable, Conflict)):
         return {"Retry-After": str(error.retry_after)}
     return {}

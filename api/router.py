@@ -1,14 +1,14 @@
-"""Requests to endpoints: routes, API keys, CORS, HEAD and OPTIONS, and errors as responses."""
+"""Requests to endpoints: routes, keys, CORS, HEAD and OPTIONS, and errors as responses."""
 
 from __future__ import annotations
 
 import functools
-import hmac
 from dataclasses import dataclass, replace
 from typing import Callable, NamedTuple, Sequence
 
 from api.cors import Cors
-from api.errors import ApiError, MethodNotAllowed, NotFound, Unauthorized
+from api.errors import ApiError, MethodNotAllowed, NotFound
+from api.keys import Access, Keys
 from api.lambda_events import Request, Response
 from api.problems import Problem, attempt, describe_error
 from api.telemetry import Outcome
@@ -31,7 +31,7 @@ Endpoint = Callable[[Request], Reply]
 
 @dataclass(frozen=True)
 class Route:
-    """path: segments in braces, as `/people/{id}`, match any segment; public: needs no key.
+    """path: segments in braces, as `/people/{id}`, match any segment; access: who may send such requests.
 
     A route for GET also takes HEAD.
     """
@@ -39,7 +39,7 @@ class Route:
     method: str
     path: str
     endpoint: Endpoint
-    public: bool = False
+    access: Access = Access.READER
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -68,16 +68,16 @@ class Router:
         encode_problem: Callable[[Problem, str], Response],
         log_bug: Callable[[str, Exception], None],
         cors: Cors | None = None,
-        api_key: str = "",
+        keys: Keys | None = None,
     ) -> None:
         """encode_problem: a problem and the request's ID to a response; log_bug: called with the request's ID and the
-        exception; cors: None allows any page; api_key: requests must send it as X-Api-Key, unless it is empty.
+        exception; cors: None allows any page; keys: None lets everybody read and nobody change anything.
         """
         # Fixed paths first: `/people/search` is not a person of that ID.
         self.routes = tuple(sorted(routes, key=lambda route: "{" in route.path))
         self._encode_problem, self._log_bug = encode_problem, log_bug
         self._cors = cors or Cors()
-        self._api_key = api_key.encode()
+        self._keys = keys or Keys()
         self._methods = _list({"OPTIONS"}.union(*(route.methods for route in routes)), ",")
 
     def answer(self, request: Request) -> Reply:
@@ -96,19 +96,13 @@ class Router:
             return Reply(Response(204, {"Access-Control-Allow-Methods": self._methods}))
         here = [route for route in self.routes if route.match(request.path) is not None]
         route = next((route for route in here if request.method in route.methods), None)
-        if not (route and route.public):
-            self._check_key(request)
+        # Unknown paths need a key too, so that they tell nothing without one.
+        self._keys.check(request.headers.get("x-api-key", ""), route.access if route else Access.READER)
         if route:
             return route.endpoint(replace(request, path_parameters=route.match(request.path) or {}))
         if here:
             raise MethodNotAllowed(_list({"OPTIONS"}.union(*(other.methods for other in here)), ", "))
         raise NotFound("Nothing is here: GET /openapi.json tells what there is.")
-
-    def _check_key(self, request: Request) -> None:
-        given = request.headers.get("x-api-key", "").encode("utf-8", "surrogatepass")
-        # In constant time, so that response times do not tell how much of a key is right.
-        if self._api_key and not hmac.compare_digest(given, self._api_key):
-            raise Unauthorized("This needs an API key: send it as the header X-Api-Key.")
 
     def _refusal(self, problem: Problem, request_id: str) -> Reply:
         response = self._encode_problem(problem, request_id)

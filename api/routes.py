@@ -1,27 +1,61 @@
-"""The native dialect's routes: each connects a request to a use case of the service."""
+"""The native dialect's routes: each connects a request to a use case. Those for people are in api/people_routes.py."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from api import contract, uploads
 from api.dialects import native
+from api.errors import BadParameter
+from api.keys import Access
 from api.lambda_events import Request, Response
+from api.parameters import parse_options
+from api.people_routes import collection_routes, people_routes
 from api.router import Reply, Route
 
 if TYPE_CHECKING:  # the service imports torch
     from service.faces import FaceService
+    from service.services import Services
 
 
-def native_routes(service: FaceService) -> tuple[Route, ...]:
+SEARCH_OPTIONS = ("top", "threshold", "strictness", "collection")  # which the JSON object may have
+
+
+def native_routes(services: Services) -> tuple[Route, ...]:
+    return (
+        *recognition_routes(services.faces),
+        *people_routes(services.people),
+        *collection_routes(services.galleries),
+    )
+
+
+def recognition_routes(service: FaceService) -> tuple[Route, ...]:
     def classify(request: Request) -> Reply:
         name, image, options = uploads.read(request)
         found = service.identify(image, options)
         body = native.identification(name, found, request.request_id, all_faces=options.all_faces)
         return Reply(Response.of_json(body), found)
 
-    def people(_: Request) -> Reply:
-        return Reply(Response.of_json(native.people(service.people().people)))
+    def detect(request: Request) -> Reply:
+        name, image, _ = uploads.read(request)
+        return Reply(Response.of_json(native.detection(name, service.detect(image), request.request_id)))
+
+    def compare(request: Request) -> Reply:
+        source, target, options = uploads.read_pair(request)
+        return Reply(Response.of_json(native.comparison(service.compare(source, target, options), request.request_id)))
+
+    def embed(request: Request) -> Reply:
+        name, image, options = uploads.read(request)
+        return Reply(Response.of_json(native.embedding(name, service.embed(image, options), request.request_id)))
+
+    def search(request: Request) -> Reply:
+        content = uploads.read_json(request)
+        given = {name: [_text(content[name])] for name in SEARCH_OPTIONS if name in content}
+        options = parse_options({**given, **request.query})
+        found = service.search(_numbers(content.get("embedding")), options)
+        return Reply(Response.of_json(native.search(found, request.request_id)))
 
     def health(_: Request) -> Reply:
         return Reply(Response.of_json(native.health(service.model())))
@@ -31,8 +65,28 @@ def native_routes(service: FaceService) -> tuple[Route, ...]:
 
     return (
         Route("POST", "/classify", classify),
-        Route("GET", "/people", people),
+        Route("POST", "/detect", detect),
+        Route("POST", "/compare", compare),
+        Route("POST", "/embed", embed, Access.ADMIN),
+        Route("POST", "/search", search),
         # Load balancers and monitors ask for the one, and the other tells how to call the rest.
-        Route("GET", "/health", health, public=True),
-        Route("GET", "/openapi.json", openapi, public=True),
+        Route("GET", "/health", health, Access.PUBLIC),
+        Route("GET", "/openapi.json", openapi, Access.PUBLIC),
     )
+
+
+def _text(value: Any) -> str:
+    """Return a JSON value as the text of a parameter. Whole numbers may have a fraction of zero."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise BadParameter(f"{', '.join(f'`{name}`' for name in SEARCH_OPTIONS)} are text or numbers.")
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _numbers(value: Any) -> np.ndarray:
+    """Return a JSON array of numbers as float64 [N]. Raises BadParameter."""
+    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
+        raise BadParameter("`embedding` is a list of numbers.")
+    try:
+        return np.array(value, np.float64)
+    except OverflowError as error:
+        raise BadParameter("`embedding` has a number that is too large.") from error

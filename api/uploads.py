@@ -1,21 +1,21 @@
-"""A request's body and parameters to the photo's bytes and the options of its identification."""
+"""Bodies of requests: photos, and what else a request says about them."""
 
 from __future__ import annotations
 
 import json
-import re
-from typing import Mapping, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 from api import forms
 from api.encoding import decode_base64
 from api.errors import BadParameter, BadRequest, EmptyUpload, TooLarge
 from api.lambda_events import Request
-from model.calibration import STRICTNESS
-from service.results import IdentifyOptions
+from api.parameters import Values, parse_collection, parse_options
+from service.results import IdentifyOptions, UploadedPhoto
 
 MAX_BYTES = 4_500_000  # Lambda takes 6 MB a request, in which a photo is base64
-
-Values = Mapping[str, Sequence[str]]
+MAX_PHOTOS = 20  # of a person in one request
+JSON = "application/json"
+FORM = "multipart/form-data"
 
 
 class Upload(NamedTuple):
@@ -26,98 +26,146 @@ class Upload(NamedTuple):
     options: IdentifyOptions
 
 
+class Photos(NamedTuple):
+    """Photos of one person, and the text fields beside them."""
+
+    photos: tuple[UploadedPhoto, ...]
+    values: Values
+
+
+class Pair(NamedTuple):
+    """Two photos to compare."""
+
+    source: bytes
+    target: bytes
+    options: IdentifyOptions
+
+
 def read(request: Request, *, max_bytes: int = MAX_BYTES) -> Upload:
-    """Read multipart form data, a raw image, or JSON with the image in base64. max_bytes: of the image.
+    """Read a photo: multipart form data, a raw image, or JSON with the image in base64. max_bytes: of the image.
 
     The Content-Type of a raw body is ignored: the bytes identify the format, and curl always declares a form.
 
     Raises BadRequest, EmptyUpload, BadParameter or TooLarge.
     """
-    body = request.body()
-    kind, parameters = forms.split_header(request.headers.get("content-type", ""))
-    name = forms.NAMELESS
-    fields: Values = {}
-    if kind == "application/json":
-        image = _from_json(body)
-    elif not body:
+    form = _files(request, ("image",))
+    file = form.first()
+    options = parse_options(_values(form.fields, request))
+    return Upload(file.name, _checked(file.data, max_bytes), options)
+
+
+def read_photos(request: Request) -> Photos:
+    """Read photos to enrol, as `read` reads one; a form may have up to MAX_PHOTOS.
+
+    Raises BadRequest, EmptyUpload or BadParameter.
+    """
+    form = _files(request, ("image",))
+    form.first()
+    return Photos(_uploaded(form), _values(form.fields, request))
+
+
+def read_person(request: Request) -> Photos:
+    """Read a new person: a form with text fields and any number of photos up to MAX_PHOTOS, or JSON without photos.
+
+    Raises BadRequest or BadParameter.
+    """
+    if _kind(request) == JSON:
+        content = read_json(request)
+        given = {name: content[name] for name in ("name", "external_id", "collection") if name in content}
+        wrong = next((name for name, value in given.items() if not isinstance(value, str)), None)
+        if wrong:
+            raise BadParameter(f"`{wrong}` in the JSON body is not text.")
+        return Photos((), _values({name: [value] for name, value in given.items()}, request))
+    if _kind(request) != FORM:
+        raise BadRequest("Send a person as multipart/form-data with `name` and photos, or as JSON.")
+    form = _files(request, ())
+    for name in ("file", "photo", "image"):
+        if name in form.fields:
+            raise BadRequest(f"`{name}` is text and not a file: curl needs an @, as in -F {name}=@photo.jpg.")
+    return Photos(_uploaded(form), _values(form.fields, request))
+
+
+def read_pair(request: Request) -> Pair:
+    """Read two photos: the files `source` and `target` of a form, or JSON with both in base64. Raises as `read`."""
+    form = _files(request, ("source", "target"))
+    found = {file.field: file.data for file in reversed(form.files)}
+    if not {"source", "target"} <= set(found):
+        raise BadRequest("Comparing needs two photos: the files `source` and `target` of a form.")
+    options = parse_options(_values(form.fields, request))
+    return Pair(_checked(found["source"], MAX_BYTES), _checked(found["target"], MAX_BYTES), options)
+
+
+def read_json(request: Request) -> dict[str, Any]:
+    """Read a body that is a JSON object. Raises BadRequest."""
+    try:
+        content: Any = json.loads(request.body())
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not JSON.") from error
+    if not isinstance(content, dict):
+        raise BadRequest("The JSON body is not an object.")
+    return content
+
+
+def _files(request: Request, names: tuple[str, ...]) -> forms.Form:
+    """Read the files of a request. names: of the fields of a JSON object that have a photo each.
+
+    A raw image is a file without a field.
+    """
+    body, kind = request.body(), _kind(request)
+    if kind == JSON and names:
+        return forms.Form(
+            [forms.File(name, forms.NAMELESS, _from_json(body, names, name)) for name in names], {}, False
+        )
+    if not body:
         raise BadRequest("The request has no body: send a photo as multipart/form-data, or as the body itself.")
-    elif _was_decoded_as_text(request, kind):
+    if _was_decoded_as_text(request, kind):
         raise BadRequest("The photo arrived as text, not as bytes: send it as multipart/form-data.")
-    elif kind == "multipart/form-data":
-        name, image, fields = forms.parse(body, parameters.get("boundary", ""))
-    else:
-        image = body
-    options = parse_options({**fields, **request.query})
+    if kind == FORM:
+        return forms.parse(body, _boundary(request))
+    return forms.Form([forms.File("", forms.NAMELESS, body)], {}, False)
+
+
+def _uploaded(form: forms.Form) -> tuple[UploadedPhoto, ...]:
+    """Return the files of a form. A bad one does not count against the others. Raises BadRequest."""
+    if len(form.files) > MAX_PHOTOS:
+        raise BadRequest(f"The form has more than {MAX_PHOTOS} photos: send the others in another request.")
+    return tuple(UploadedPhoto(file.name, file.data) for file in form.files)
+
+
+def _checked(image: bytes, max_bytes: int) -> bytes:
     if not image:
         raise EmptyUpload("The uploaded file is empty.")
     if len(image) > max_bytes:
         raise TooLarge(f"The photo has more than {max_bytes / 1e6:.1f} MB: scale it down before you send it.")
-    return Upload(name, image, options)
+    return image
+
+
+def _values(fields: Values, request: Request) -> Values:
+    """Return all parameters. One in the query precedes a field with its name."""
+    parse_collection(fields)
+    return {**fields, **request.query}
+
+
+def _kind(request: Request) -> str:
+    return forms.split_header(request.headers.get("content-type", ""))[0]
+
+
+def _boundary(request: Request) -> str:
+    return forms.split_header(request.headers.get("content-type", ""))[1].get("boundary", "")
 
 
 def _was_decoded_as_text(request: Request, kind: str) -> bool:
     """Check whether a gateway decoded bytes as UTF-8, which leaves U+FFFD in place of those that are not."""
-    return not request.is_base64 and (kind != "multipart/form-data" or "\ufffd" in request.text)
+    return not request.is_base64 and (kind != FORM or "\ufffd" in request.text)
 
 
-def _from_json(body: bytes) -> bytes:
+def _from_json(body: bytes, names: tuple[str, ...], name: str) -> bytes:
+    form = ", ".join(f'"{each}": "<base64>"' for each in names)
     try:
-        image = json.loads(body)["image"]
+        image = json.loads(body)[name]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadRequest('The JSON body is not of the form {"image": "<base64>"}.') from error
+        raise BadRequest(f"The JSON body is not of the form {{{form}}}.") from error
     if not isinstance(image, str):
-        raise BadRequest('The JSON body is not of the form {"image": "<base64>"}.')
+        raise BadRequest(f"The JSON body is not of the form {{{form}}}.")
     image = image.lstrip()
     return decode_base64(image.partition(",")[2] if image[:5].lower() == "data:" else image)
-
-
-def parse_options(values: Values) -> IdentifyOptions:
-    """Read the options from a query or from a form's text fields. Raises BadParameter."""
-    selected: dict[str, str] = {}
-    for name in ("top", "threshold", "strictness", "faces"):
-        given = values.get(name, ())
-        if len(given) > 1:
-            raise BadParameter(f"`{name}` is given more than once.")
-        if given:
-            selected[name] = given[0]
-    return IdentifyOptions(
-        top=_top(selected["top"]) if "top" in selected else IdentifyOptions.top,
-        threshold=_threshold(selected["threshold"]) if "threshold" in selected else None,
-        strictness=_strictness(selected["strictness"]) if "strictness" in selected else None,
-        all_faces=_faces(selected.get("faces", "largest")) == "all",
-    )
-
-
-def _top(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= 20:
-        raise BadParameter("`top` is a whole number from 1 to 20.")
-    return int(text)
-
-
-def _threshold(text: str) -> float:
-    number = _number(text)
-    if number is None or not 0 <= number <= 1:
-        raise BadParameter("`threshold` is a number from 0 to 1.")
-    return number
-
-
-def _strictness(text: str) -> float:
-    number = _number(text)
-    if number is None or number not in STRICTNESS:
-        raise BadParameter(f"`strictness` is one of {', '.join(f'{share:g}' for share in STRICTNESS)}.")
-    return number
-
-
-def _number(text: str) -> float | None:
-    """Read a number, or return None."""
-    # float() alone would also accept nan, 1_0 and the digits of other scripts.
-    try:
-        return float(text) if re.fullmatch("[0-9.eE+-]{1,32}", text) else None
-    except ValueError:
-        return None
-
-
-def _faces(text: str) -> str:
-    if text not in ("largest", "all"):
-        raise BadParameter("`faces` is `largest` or `all`.")
-    return text

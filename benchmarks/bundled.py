@@ -16,7 +16,6 @@ from model.gallery import Gallery, Matches
 from model.photo import decode
 from storage.folder import FolderBlobs
 from storage.networks import BUNDLED, Snapshot, load_current
-from training.data.align import pixels_digest
 from training.data.prepare import STRANGER, TRAIN, Example, examples, prepare
 from training.evaluation.gallery import TOP, probes_of
 from training.evaluation.metrics import Probes
@@ -105,7 +104,7 @@ def rows_of(data: Path, people: int | None) -> tuple[int, list[Example]]:
 
 
 def _digest(row: Example) -> str:
-    return pixels_digest(decode(Path(row.path).read_bytes()).at_scale())
+    return decode(Path(row.path).read_bytes()).digest()
 
 
 def evaluate_embeddings(search: Search, embeddings: np.ndarray, labels: np.ndarray) -> Probes:

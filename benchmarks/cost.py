@@ -35,7 +35,7 @@ LAMBDA_REQUEST = 0.20e-6
 PROVISIONED_GB_SECOND = 0.0000041667  # provisioned concurrency, used or not
 PROVISIONED_USED_GB_SECOND = 0.0000097222  # in place of LAMBDA_GB_SECOND while it is used
 GATEWAY_REQUEST = {"rest": 3.50e-6, "http": 1.00e-6, "url": 0.0}
-ECR_GB_MONTH, S3_GB_MONTH, S3_GET = 0.10, 0.023, 0.0004e-3
+ECR_GB_MONTH, S3_GB_MONTH, S3_GET, S3_PUT = 0.10, 0.023, 0.0004e-3, 0.005e-3
 LOG_GB, METRIC_MONTH, ALARM_MONTH = 0.50, 0.30, 0.10
 
 MONTH = 30 * 24 * 3600  # seconds
@@ -45,6 +45,7 @@ IMAGE_GB = 0.4  # compressed, without CUDA
 LOG_BYTES = 700  # per request: one line of the service and three of Lambda
 COLD_SHARE = 0.01  # of the requests, typical for light traffic all day
 METRICS, ALARMS = 14, 4
+CHANGE_REQUESTS = 4  # to S3, for a change of a collection such as one more face; the price of a PUT is the highest
 
 
 class Milliseconds(NamedTuple):
@@ -98,6 +99,11 @@ def provisioned(memory: int, requests: int, ms: Milliseconds) -> tuple[float, fl
     return MONTH * memory / 1024 * PROVISIONED_GB_SECOND, saved
 
 
+def collections(requests: int, changes: int) -> float:
+    """Monthly cost in dollars of collections that change at runtime: every request asks S3 for a newer manifest."""
+    return requests * S3_GET + changes * CHANGE_REQUESTS * S3_PUT
+
+
 def print_bills(times: dict[int, Milliseconds]) -> None:
     """Print the monthly cost by number of requests and memory. times: by memory in MB."""
     print(
@@ -118,6 +124,11 @@ def print_options(times: dict[int, Milliseconds]) -> None:
     for memory, ms in times.items():
         fixed, saved = provisioned(memory, 1_000_000, ms)
         print(f"| `warm=1` at {memory:,} MB, minus {saved:.2f} for each million requests it serves | {fixed:.2f} |")
+    reads, changes = collections(1_000_000, 0), collections(0, 1000)
+    print(
+        f"| `GALLERY_URI=s3://...`: a conditional read of the manifest for each of a million requests | {reads:.2f} |"
+    )
+    print(f"| `GALLERY_URI=s3://...`: a thousand changes, {CHANGE_REQUESTS} requests to S3 each | {changes:.2f} |")
     print(f"| `alarms=...`: {ALARMS} alarms and a metric | {ALARMS * ALARM_MONTH + METRIC_MONTH:.2f} |")
     metrics = f"{METRICS} metrics in `{NAMESPACE}`, with requests in every hour"
     print(f"| `metrics=on`: {metrics} | {METRICS * METRIC_MONTH:.2f} |")

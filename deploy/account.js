@@ -4,7 +4,8 @@ const { CloudFormationClient, DescribeStackResourceCommand } = require("@aws-sdk
 const { S3Client, GetObjectCommand, HeadBucketCommand } = require("@aws-sdk/client-s3");
 const { STSClient, GetCallerIdentityCommand } = require("@aws-sdk/client-sts");
 const { SettingsError, requireThat } = require("./errors");
-const { parseS3Uri } = require("./model");
+const { galleryUri } = require("./galleries");
+const { modelUri, parseS3Uri } = require("./model");
 
 module.exports = class Account {
   constructor(provider) {
@@ -56,10 +57,8 @@ module.exports = class Account {
     const taken = `A bucket named ${name} belongs to somebody else`;
     requireThat(status === 200, `${taken}: choose another name for --param bucket.`);
     const exists = `The bucket ${name} exists already and is not part of this stack`;
-    requireThat(
-      (await this.physicalId("Models")) === name,
-      `${exists}: use it with MODEL_URI=s3://${name}/faces instead of --param bucket.`,
-    );
+    const how = `use it with MODEL_URI=${modelUri(name)} and GALLERY_URI=${galleryUri(name)} instead of --param bucket`;
+    requireThat((await this.physicalId("Models")) === name, `${exists}: ${how}.`);
     return false;
   }
 

@@ -4,10 +4,14 @@ const { execFileSync } = require("child_process");
 const fs = require("fs");
 const Account = require("./account");
 const { SettingsError, requireThat } = require("./errors");
-const { isS3, modelFolder, modelUri } = require("./model");
+const { galleryUri, overlap } = require("./galleries");
+const { isS3, modelFolder, modelUri, parseS3Uri } = require("./model");
 const { checkParameters, parseParameters } = require("./parameters");
 
 const MAX_STAGE_LENGTH = 23; // characters, because the name of the role may have 64
+const S3_URI = /^s3:\/\/[^/*?$]+(\/[^*?$]*)?$/;
+const MIN_KEY_LENGTH = 16; // characters
+const GATEWAY_KEY = /^.{20,128}$/; // as API Gateway requires it
 
 /** Checks a model that is copied into the image. */
 function checkModelFolder(uri) {
@@ -17,6 +21,29 @@ function checkModelFolder(uri) {
     `MODEL_URI=${uri} cannot be baked into the image: use models, runs/NAME/model or a model in S3.`,
   );
   requireThat(fs.existsSync(`${folder}/latest.json`), `There is no model in ${folder}: latest.json is missing.`);
+}
+
+/** Checks that the function, which may write its collections, cannot write its model. */
+function checkLocations(galleries, model) {
+  if (!galleries) return;
+  const form = "must have the form s3://bucket/prefix, without the characters *, ? and $";
+  requireThat(S3_URI.test(galleries), `GALLERY_URI=${galleries}: ${form}, which have a meaning in IAM policies.`);
+  const why = "the function may write collections, but never a model";
+  requireThat(
+    !(isS3(model) && overlap(galleries, model)),
+    `GALLERY_URI=${galleries} and MODEL_URI=${model} overlap: choose separate prefixes, because ${why}.`,
+  );
+}
+
+/** Checks ADMIN_KEY. The messages do not contain it. */
+function checkAdminKey(keys) {
+  const { ADMIN_KEY: key, API_KEY } = process.env;
+  if (!key) return;
+  const how = "use a random one, such as the output of `openssl rand -hex 32`";
+  requireThat(key.length >= MIN_KEY_LENGTH, `ADMIN_KEY is shorter than ${MIN_KEY_LENGTH} characters: ${how}.`);
+  requireThat(key !== API_KEY, "ADMIN_KEY is the same as API_KEY, so every reader could make changes: choose another.");
+  if (keys === "on")
+    requireThat(GATEWAY_KEY.test(key), `With keys=on, ADMIN_KEY must have 20 to 128 characters: ${how}.`);
 }
 
 function checkDocker() {
@@ -57,9 +84,11 @@ module.exports = class Checks {
     const stage = options.stage || provider.stage;
     const limit = `${MAX_STAGE_LENGTH} characters`;
     requireThat(stage.length <= MAX_STAGE_LENGTH, `The stage name ${stage} is longer than ${limit}.`);
+    const environment = { collection: process.env.COLLECTION || null };
     const given = parseParameters(options.param || []);
-    this.values = checkParameters(params.default, params[stage], given);
+    this.values = checkParameters(params.default, environment, params[stage], given);
     this.modelUri = modelUri(this.values.bucket);
+    this.galleryUri = galleryUri(this.values.bucket);
   }
 
   /** Checks a command that needs more than valid parameters: `deploy` and `package`. */
@@ -68,7 +97,21 @@ module.exports = class Checks {
     if (!["deploy", "package"].includes(command)) return;
     requireThat(this.values.where === "aws", "--param where=local is for `make run` and cannot be deployed.");
     if (!isS3(this.modelUri)) checkModelFolder(this.modelUri);
+    checkLocations(this.galleryUri, this.modelUri);
+    checkAdminKey(this.values.keys);
+    this.warn();
     if (command === "deploy") await this.checkAccount();
+  }
+
+  /** Logs settings that are allowed, but may not be intended. */
+  warn() {
+    const { ADMIN_KEY, API_KEY } = process.env;
+    if (ADMIN_KEY && !this.galleryUri) {
+      const how = "set GALLERY_URI=s3://bucket/prefix, or use --param bucket";
+      this.log.warning(`ADMIN_KEY is set, but changes have no place to be stored and get read_only: ${how}.`);
+    }
+    if (API_KEY && this.values.keys === "on")
+      this.log.warning("With keys=on, readers need a key of API Gateway, and API_KEY is not used.");
   }
 
   async checkAccount() {
@@ -78,11 +121,20 @@ module.exports = class Checks {
     const { bucket, bulk } = this.values;
     this.isNewBucket = bucket !== undefined && (await this.account.isNewBucket(bucket));
     if (isS3(this.modelUri) && !this.isNewBucket) await this.account.checkModel(this.modelUri);
+    await this.checkGalleryBucket();
     if (bulk === "on") {
       const photos = process.env.PHOTOS_BUCKET;
       const status = await this.account.bucketStatus(photos);
       requireThat(status === 200, `PHOTOS_BUCKET=${photos} is not a bucket of yours: create it first.`);
     }
+  }
+
+  async checkGalleryBucket() {
+    if (!this.galleryUri) return;
+    const { bucket } = parseS3Uri(this.galleryUri);
+    if (this.isNewBucket && bucket === this.values.bucket) return;
+    const status = await this.account.bucketStatus(bucket);
+    requireThat(status === 200, `GALLERY_URI=${this.galleryUri}: ${bucket} is not a bucket of yours: create it first.`);
   }
 
   async afterDeploy() {

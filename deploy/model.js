@@ -1,6 +1,6 @@
 // Location of the model, for serverless.yml: in S3, or in a folder that is baked into the image.
 //
-// MODEL_URI is an S3 URI or a folder. With `--param bucket=NAME` and no S3 URI, the model is at s3://NAME/faces.
+// MODEL_URI is an S3 URI or a folder. With `--param bucket=NAME` and no S3 URI, the model is at s3://NAME/networks.
 const path = require("path");
 
 const isS3 = (uri) => uri.startsWith("s3://");
@@ -14,7 +14,7 @@ const parseS3Uri = (uri) => {
 /** @param {?string} bucket value of the parameter */
 const modelUri = (bucket) => {
   const uri = process.env.MODEL_URI || "";
-  return bucket && !isS3(uri) ? `s3://${bucket}/faces` : uri;
+  return bucket && !isS3(uri) ? `s3://${bucket}/networks` : uri;
 };
 
 const resolveModelUri = async (resolveVariable) => modelUri(await resolveVariable("param:bucket"));

@@ -1,16 +1,19 @@
 // S3 permissions of the functions' role, for serverless.yml.
 //
-// Model in S3: read objects under its prefix. `--param bulk=on`: read photos and write results in PHOTOS_BUCKET.
+// Model in S3: read objects under its prefix. Collections in S3: read, write and delete objects under theirs, which
+// checks.js keeps apart from the model's. `--param bulk=on`: read photos and write results in PHOTOS_BUCKET.
+const { resolveGalleryUri } = require("./galleries");
 const { isS3, parseS3Uri, resolveModelUri } = require("./model");
 
 const arn = (path) => ({ "Fn::Sub": `arn:\${AWS::Partition}:s3:::${path}` });
 
-function modelStatements(uri) {
+/** @param {string|string[]} objectActions allowed for objects under the prefix */
+function prefixStatements(uri, objectActions) {
   if (!isS3(uri)) return [];
   const { bucket, prefix } = parseS3Uri(uri);
   const keys = `${prefix}*`;
   return [
-    { Effect: "Allow", Action: "s3:GetObject", Resource: arn(`${bucket}/${keys}`) },
+    { Effect: "Allow", Action: objectActions, Resource: arn(`${bucket}/${keys}`) },
     // Without ListBucket, S3 answers 403 instead of 404 for a missing object, and the log would name the wrong cause.
     { Effect: "Allow", Action: "s3:ListBucket", Resource: arn(bucket), Condition: { StringLike: { "s3:prefix": keys } } },
   ];
@@ -28,5 +31,9 @@ const bulkStatements = (bucket) => [
 
 module.exports = async ({ resolveVariable }) => {
   const bulk = (await resolveVariable("param:bulk")) === "on" ? bulkStatements(process.env.PHOTOS_BUCKET) : [];
-  return [...modelStatements(await resolveModelUri(resolveVariable)), ...bulk];
+  return [
+    ...prefixStatements(await resolveModelUri(resolveVariable), "s3:GetObject"),
+    ...prefixStatements(await resolveGalleryUri(resolveVariable), ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]),
+    ...bulk,
+  ];
 };

@@ -6,8 +6,9 @@ A person is matched by the mean of their faces' embeddings. model/index.py has t
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -28,13 +29,43 @@ class EnrolledFace(NamedTuple):
     """One embedding of a person.
 
     id: UUID; person: the person's id; photos: digests of the photos whose embeddings it is the mean of; added: time or
-    day, ISO 8601 in UTC.
+    day, ISO 8601 in UTC; box: XYXY in pixels of the upright photo, confidence: of the detector in [0, 1], both None for
+    the mean over several photos.
     """
 
     id: str
     person: int
     photos: tuple[str, ...]
     added: str
+    box: tuple[float, float, float, float] | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of a gallery: what is removed, and then what is added.
+
+    removed_people: IDs; their faces are removed too. removed_faces: IDs. people: added, or in place of those with the
+    same IDs. faces: added, with embeddings, float [faces, size]. next_id: IDs below it are not assigned any more.
+    crops: of added faces, by their IDs, see model/stored_crop.py; they are stored and not part of a gallery.
+    """
+
+    people: tuple[Person, ...] = ()
+    faces: tuple[EnrolledFace, ...] = ()
+    embeddings: np.ndarray | None = None
+    removed_people: frozenset[int] = frozenset()
+    removed_faces: frozenset[str] = frozenset()
+    next_id: int = 0
+    crops: Mapping[str, bytes] = field(default_factory=dict)
+
+    def touched(self, before: Gallery) -> set[int]:
+        """Return the IDs of the people whose faces change. before: the gallery that is changed."""
+        removed = {face.person for face in before.faces if _is_removed(face, self)}
+        return removed | {face.person for face in self.faces}
+
+    def gone(self, before: Gallery) -> set[str]:
+        """Return the IDs of the faces that are removed and not added again. before: the gallery that is changed."""
+        return {face.id for face in before.faces if _is_removed(face, self)} - {face.id for face in self.faces}
 
 
 class Matches(NamedTuple):
@@ -73,17 +104,41 @@ class Gallery:
             self.__dict__["nearness"] = np.asarray(nearness, np.float32)
 
     def __len__(self) -> int:
-        """Return the number of people."""
-        return len(self.ids)
+        """Return the number of people who can be found: those with a face."""
+        return int(np.count_nonzero(self._findable))
 
     @cached_property
     def by_id(self) -> dict[int, Person]:
         return {person.id: person for person in self.people}
 
     @cached_property
+    def _rows(self) -> np.ndarray:
+        """Row of each face's person, int64 [faces]."""
+        return np.searchsorted(self.ids, np.array([face.person for face in self.faces], np.int64))
+
+    @cached_property
+    def _findable(self) -> np.ndarray:
+        """True for people with a face, bool [people]."""
+        return np.bincount(self._rows, minlength=len(self.ids)) > 0
+
+    @cached_property
+    def photos(self) -> frozenset[str]:
+        """Digests of all photos."""
+        return frozenset(digest for face in self.faces for digest in face.photos)
+
+    def faces_of(self, person_id: int) -> tuple[EnrolledFace, ...]:
+        """Return the faces of a person, in the order in which they were added."""
+        return tuple(face for face in self.faces if face.person == person_id)
+
+    @cached_property
+    def face_counts(self) -> np.ndarray:
+        """Number of faces of each person, int64 [people]."""
+        return np.bincount(self._rows, minlength=len(self.ids))
+
+    @cached_property
     def means(self) -> np.ndarray:
         """Mean embedding of each person over their photos, float32 [people, size], not normalized."""
-        rows = np.searchsorted(self.ids, [face.person for face in self.faces])
+        rows = self._rows
         weights = np.array([max(1, len(face.photos)) for face in self.faces], np.float32)
         if len(rows) == len(self.ids) and (rows == np.arange(len(rows))).all():
             return self.embeddings  # one face each
@@ -114,16 +169,21 @@ class Gallery:
 
     @cached_property
     def _indexes(self) -> list[FlatIndex]:
-        return [FlatIndex(means, cohort, near) for (cohort, means), near in zip(self._parts, self.nearness.T)]
+        penalized = np.where(self._findable[:, None], self.nearness, np.inf)  # without a face nobody is found
+        return [FlatIndex(means, cohort, near) for (cohort, means), near in zip(self._parts, penalized.T)]
+
+    def prepare(self) -> None:
+        """Build what the first search would build."""
+        _ = self._indexes
 
     def search(self, embeddings: np.ndarray, k: int, exclude: np.ndarray | None = None) -> Matches:
-        """Find the k best people for each probe, or all people if there are fewer.
+        """Find the k best people for each probe, or all people with a face if there are fewer.
 
         embeddings: float32 of length 1, [N, size], or [N, mobile] to search by MobileFaceNet's part alone; exclude:
         int64 [N], for each probe the id of a person to ignore, as if they were not in the gallery.
         """
         rows = None if exclude is None else np.searchsorted(self.ids, exclude)
-        hits = self._index(embeddings).search(embeddings, min(k, len(self.ids)), rows)
+        hits = self._index(embeddings).search(embeddings, min(k, len(self)), rows)
         return Matches(self.ids[hits.rows], hits.scores)
 
     def scores(self, embeddings: np.ndarray, nearness: np.ndarray | None = None) -> np.ndarray:
@@ -142,24 +202,41 @@ class Gallery:
 
         embeddings: float [faces, size].
         """
-        others = [other for other in self.people if other.id != person.id]
-        return Gallery(
-            self.spec,
-            self.cohort,
-            sorted([*others, person], key=lambda each: each.id),
-            [*self.faces, *faces],
-            np.concatenate([self.embeddings, embeddings]),
-            max(self.next_id, person.id + 1),
-        )
+        return self.edited(Edit((person,), tuple(faces), embeddings))
 
     def remove(self, person_id: int) -> Gallery:
         """Remove a person with all their faces. The id is not reused."""
-        kept = [i for i, face in enumerate(self.faces) if face.person != person_id]
-        return Gallery(
+        return self.edited(Edit(removed_people=frozenset([person_id])))
+
+    def edited(self, edit: Edit) -> Gallery:
+        """Return the gallery after a change. Nearness is computed again only for people whose faces change."""
+        people = {person.id: person for person in self.people if person.id not in edit.removed_people}
+        people.update((person.id, person) for person in edit.people)
+        kept = [row for row, face in enumerate(self.faces) if not _is_removed(face, edit)]
+        parts = [self.embeddings[kept] if len(kept) < len(self.faces) else self.embeddings]
+        if edit.faces:
+            parts.append(np.asarray(edit.embeddings, np.float32))
+        changed = Gallery(
             self.spec,
             self.cohort,
-            [person for person in self.people if person.id != person_id],
-            [self.faces[i] for i in kept],
-            self.embeddings[kept],
-            self.next_id,
+            [people[key] for key in sorted(people)],
+            [*(self.faces[row] for row in kept), *edit.faces],
+            np.concatenate(parts),
+            max([self.next_id, edit.next_id, *(person.id + 1 for person in edit.people)]),
         )
+        changed.__dict__["nearness"] = changed._nearness_after(self, edit)
+        return changed
+
+    def _nearness_after(self, before: Gallery, edit: Edit) -> np.ndarray:
+        touched = edit.touched(before)
+        nearness = np.zeros((len(self.ids), 2), np.float32)
+        same = [row for row, person in enumerate(self.people) if person.id in before.by_id and person.id not in touched]
+        nearness[same] = before.nearness[np.searchsorted(before.ids, self.ids[same])]
+        others = np.setdiff1d(np.arange(len(self.ids)), same)
+        for column, (cohort, means) in enumerate(self._parts):
+            nearness[others, column] = cohort.nearness(normalize(means[others]))
+        return nearness
+
+
+def _is_removed(face: EnrolledFace, edit: Edit) -> bool:
+    return face.id in edit.removed_faces or face.person in edit.removed_people

@@ -29,7 +29,7 @@ class FlatIndex:
 
     def __init__(self, means: np.ndarray, cohort: Cohort, nearness: np.ndarray) -> None:
         lengths = np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-        self._entries, self._cohort = (means / lengths**LENGTH_EXPONENT).astype(np.float32), cohort
+        self._entries, self._cohort = (means / lengths**LENGTH_EXPONENT).astype(np.float32, copy=False), cohort
         self._penalties = (ENTRY_WEIGHT * nearness).astype(np.float32)
 
     def search(self, probes: np.ndarray, k: int, exclude: np.ndarray | None = None) -> Hits:

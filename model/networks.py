@@ -119,6 +119,7 @@ class EmbeddingNetwork:
     def __init__(self, path: Path) -> None:
         """Raises NetworkFormatError."""
         self.config = read_config(path)
+        self._joined: dict[str, Cohort] = {}
         try:
             self._script = torch.jit.load(str(path), map_location="cpu")
         except (RuntimeError, OSError) as error:
@@ -143,9 +144,11 @@ class EmbeddingNetwork:
         return embeddings
 
     def cohort(self, name: str) -> Cohort:
-        """Return the strangers in the joined embedding of that name."""
-        parts = [normalize(self._cohort[part].astype(np.float32)) for part in (name, MOBILE)]
-        return Cohort(join(*parts))
+        """Return the strangers in the joined embedding of that name, the same object each time."""
+        if name not in self._joined:
+            parts = [normalize(self._cohort[part].astype(np.float32)) for part in (name, MOBILE)]
+            self._joined[name] = Cohort(join(*parts))
+        return self._joined[name]
 
 
 def to_tensor(crops: np.ndarray) -> torch.Tensor:

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import http.server
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOG = ROOT / ".serverless" / "run.log"
+GALLERIES = ROOT / "galleries"  # collections that can change, unless GALLERY_URI is set
+KEY = ROOT / ".admin-key"  # the administrator's, unless ADMIN_KEY is set
 START_TIMEOUT = 120  # seconds
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -54,9 +57,11 @@ def is_port_in_use(port: int) -> bool:
 def start(port: int) -> subprocess.Popen[bytes]:
     LOG.parent.mkdir(exist_ok=True)
     environment = {**os.environ, "VIRTUAL_ENV": str(ROOT / ".venv")}
-    model = environment.get("MODEL_URI", "")
-    if model and "://" not in model:
-        environment["MODEL_URI"] = str(Path(model).resolve())
+    environment.update(GALLERY_URI=environment.get("GALLERY_URI") or str(GALLERIES), ADMIN_KEY=admin_key())
+    for name in ("MODEL_URI", "GALLERY_URI"):
+        uri = environment.get(name, "")
+        if uri and "://" not in uri:
+            environment[name] = str(Path(uri).resolve())
     command = ["node", "--require", str(ROOT / "scripts/spawn.cjs"), str(ROOT / "node_modules/.bin/sls")]
     command += ["offline", "--param", "where=local"]
     if environment.get("STRICTNESS"):
@@ -66,6 +71,20 @@ def start(port: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=LOG.open("wb"), stderr=subprocess.STDOUT, start_new_session=True
     )
+
+
+def admin_key() -> str:
+    """Return ADMIN_KEY, or a key that is made once and kept in a file that only its owner can read."""
+    key = os.environ.get("ADMIN_KEY")
+    if key:
+        return key
+    with contextlib.suppress(FileNotFoundError):
+        key = KEY.read_text().strip()
+    if not key:
+        key = secrets.token_urlsafe(24)
+        with open(os.open(KEY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(f"{key}\n")
+    return key
 
 
 def wait_until_ready(service: subprocess.Popen[bytes], url: str) -> str:
@@ -124,6 +143,9 @@ def supervise(service: subprocess.Popen[bytes], port: int, url: str) -> int:
         return 1
     serve_page(port + 1)
     print(f"\n  curl -F file=@web/samples/Kofi_Annan_0006.jpg {url}/classify\n")
+    print("  Enrol yourself, with your name and photos of you:")
+    photo = '-F name="Eileen Collins" -F file=@web/samples/astronaut.jpg'
+    print(f'  curl -H "X-Api-Key: {admin_key()}" {photo} {url}/people\n')
     print(f"  page: http://localhost:{port + 1}/?endpoint={url}")
     print(f"  log:  {LOG.relative_to(ROOT)}")
     print("  Ctrl-C stops it.", flush=True)

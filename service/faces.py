@@ -1,4 +1,4 @@
-"""Use cases: identify the people in a photo, and list the people in the gallery.
+"""Use cases that change nothing: identify, compare, detect and embed faces, and search for an embedding.
 
 photo -> faces -> crops -> embeddings -> gallery search -> calibrated confidence -> known or not.
 """
@@ -15,61 +15,122 @@ from model.calibration import DEFAULT_STRICTNESS
 from model.cascade import Found
 from model.crop import crop
 from model.detection.detector import Detector
+from model.embedding import normalize
 from model.face import Face
-from model.gallery import Gallery
+from model.gallery import EnrolledFace, Gallery, Person
 from model.landmarks import is_reliable, landmark_crop
 from model.photo import Photo, decode
-from service.errors import ModelUnavailable, NoFace
-from service.results import Identification, IdentifyOptions, Match, ModelInfo, PeopleList, PersonSummary, RecognizedFace
-from storage.errors import NothingLoaded
-from storage.live import LiveModel
+from model.quality import measure
+from service.errors import InvalidRequest, NoFace
+from service.galleries import Galleries
+from service.results import (
+    ComparedFace,
+    Comparison,
+    Detection,
+    EmbeddedFaces,
+    Identification,
+    IdentifyOptions,
+    Match,
+    ModelInfo,
+    RecognizedFace,
+    SearchResult,
+)
 from storage.networks import Snapshot
+
+HIGHEST = 1 - 1e-9  # confidence: nothing is certain, and a threshold of 1 is never reached
 
 
 class FaceService:
-    """Implements the use cases and decides who is known. Depends only on the detector and the served model."""
+    """Implements the use cases and decides who is known. Depends only on the detector and the collections."""
 
-    def __init__(self, live: LiveModel, detector: Detector, strictness: float = DEFAULT_STRICTNESS) -> None:
+    def __init__(self, galleries: Galleries, detector: Detector, strictness: float = DEFAULT_STRICTNESS) -> None:
         """strictness: one of STRICTNESS in percent, for requests that name none."""
-        self._live, self._detector, self._strictness = live, detector, strictness
+        self._galleries, self._detector, self._strictness = galleries, detector, strictness
 
     def identify(self, image: bytes, options: IdentifyOptions) -> Identification:
-        """Identify the faces in an image file. Raises RecognitionError, NoFace, ModelUnavailable."""
-        snapshot, clock = self._snapshot(), Stopwatch()
+        """Identify the faces in an image file.
+
+        Raises RecognitionError, NoFace, UnknownCollection, ModelUnavailable.
+        """
+        opening, clock = self._galleries.open(options.collection), Stopwatch()
+        photo, faces = self._detect(image, clock)
+        with clock("classify"):
+            selected = faces if options.all_faces else faces[:1]
+            strictness = options.strictness or self._strictness
+            snapshot, info = opening()
+            found = _search(photo, selected, snapshot, options.top, strictness)
+            recognized = _recognize(selected, found, snapshot.gallery, options.threshold)
+        model = _info(snapshot, strictness)
+        return Identification(recognized, len(faces), photo.width, photo.height, model, info, clock.ms)
+
+    def detect(self, image: bytes) -> Detection:
+        """Find the faces in an image file, which may show none. Raises RecognitionError."""
+        clock = Stopwatch()
+        photo, faces = self._detect(image, clock, required=False)
+        return Detection(tuple((face, measure(photo, face)) for face in faces), photo.width, photo.height, clock.ms)
+
+    def compare(self, source: bytes, target: bytes, options: IdentifyOptions) -> Comparison:
+        """Compare the largest face of `source` with all faces of `target`. Raises as `identify`."""
+        served, clock = self._galleries.snapshot(), Stopwatch()
+        snapshot = served.emptied()
+        strictness = options.strictness or self._strictness
+        photo, (first, *_) = self._detect(source, clock)
+        with clock("classify"):
+            embedding = _embed(photo, [first], snapshot)
+        other, faces = self._detect(target, clock)
+        with clock("classify"):
+            one = snapshot.gallery.add(Person(0, ""), [EnrolledFace("", 0, ("",), "")], embedding)
+            found = _search(other, faces, snapshot._replace(gallery=one), 1, strictness)
+            recognized = _recognize(faces, found, one, options.threshold)
+        compared = (ComparedFace(each.face, each.known, each.candidates[0].confidence) for each in recognized)
+        ordered = sorted(compared, key=lambda each: each.confidence, reverse=True)
+        return Comparison(first, tuple(ordered), ModelInfo(served.version, len(served.gallery)), clock.ms)
+
+    def embed(self, image: bytes, options: IdentifyOptions) -> EmbeddedFaces:
+        """Compute the embeddings of faces in an image file, as the collection holds them. Raises as `identify`."""
+        opening = self._galleries.open(options.collection)
+        photo, faces = self._detect(image, Stopwatch())
+        selected = faces if options.all_faces else faces[:1]
+        snapshot, _ = opening()
+        embeddings = _embed(photo, selected, snapshot)
+        model = _info(snapshot, self._strictness)
+        return EmbeddedFaces(tuple(selected), embeddings, snapshot.gallery.spec, photo.width, photo.height, model)
+
+    def search(self, embedding: np.ndarray, options: IdentifyOptions) -> SearchResult:
+        """Find the people most similar to an embedding, float [size] of any length but 0, as `embed` returns it.
+
+        Raises InvalidRequest for another size or length; UnknownCollection, ModelUnavailable.
+        """
+        snapshot, info = self._galleries.open(options.collection)()
+        gallery, strictness = snapshot.gallery, options.strictness or self._strictness
+        probe = _probe(embedding, gallery.spec.size)
+        matches, calibration, people = gallery.search(probe, options.top), snapshot.cascade.joined, len(gallery)
+        confidences = calibration.confidence(matches.scores, people)[0].tolist()
+        candidates = _matches(gallery, matches.ids[0].tolist(), confidences)
+        known = bool(candidates) and bool(matches.scores[0, 0] >= calibration.threshold(people, strictness))
+        return SearchResult(candidates, _known(candidates, known, options.threshold), _info(snapshot, strictness), info)
+
+    def model(self) -> ModelInfo:
+        """Describe the served model. Raises ModelUnavailable."""
+        return _info(self._galleries.snapshot(), self._strictness)
+
+    def version(self) -> str | None:
+        """Return the version that is loaded, if any, for logs and metrics."""
+        return self._galleries.version()
+
+    def _detect(self, image: bytes, clock: Stopwatch, *, required: bool = True) -> tuple[Photo, Sequence[Face]]:
+        """Decode a photo and find its faces, largest first. Raises RecognitionError, and NoFace if one is required."""
         with clock("decode"):
             photo = decode(image)
         with clock("detect"):
             faces = self._detector.detect(photo)
-        if not faces:
+        if required and not faces:
             raise NoFace("No face was found in the photo.")
-        with clock("classify"):
-            selected = faces if options.all_faces else faces[:1]
-            strictness = options.strictness or self._strictness
-            found = _search(photo, selected, snapshot, options.top, strictness)
-            recognized = _recognize(selected, found, snapshot.gallery, options.threshold)
-        return Identification(recognized, len(faces), photo.width, photo.height, _info(snapshot, strictness), clock.ms)
-
-    def people(self) -> PeopleList:
-        """List everybody in the gallery by id. Raises ModelUnavailable."""
-        return PeopleList(tuple(PersonSummary(person.id, person.name) for person in self._snapshot().gallery.people))
-
-    def model(self) -> ModelInfo:
-        """Describe the served model. Raises ModelUnavailable."""
-        return _info(self._snapshot(), self._strictness)
-
-    def version(self) -> str | None:
-        """Return the version that is loaded, if any, for logs and metrics."""
-        return self._live.version()
-
-    def _snapshot(self) -> Snapshot:
-        try:
-            return self._live.get()
-        except NothingLoaded as error:
-            raise ModelUnavailable(error.reason) from error
+        return photo, faces
 
 
 class Stopwatch:
-    """Measures phases. ms: milliseconds by phase, to a tenth."""
+    """Measures phases. ms: milliseconds by phase, to a tenth; of a phase that occurs twice, the sum."""
 
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
@@ -78,7 +139,7 @@ class Stopwatch:
     def __call__(self, phase: str) -> Iterator[None]:
         started = perf_counter()
         yield
-        self.ms[phase] = round((perf_counter() - started) * 1000, 1)
+        self.ms[phase] = round(self.ms.get(phase, 0) + (perf_counter() - started) * 1000, 1)
 
 
 def _search(photo: Photo, faces: Sequence[Face], snapshot: Snapshot, top: int, strictness: float) -> Found:
@@ -97,15 +158,38 @@ def _recognize(
     faces: Sequence[Face], found: Found, gallery: Gallery, threshold: float | None
 ) -> tuple[RecognizedFace, ...]:
     """Combine faces and candidates. threshold: confidence in [0, 1], None for the one of the chosen strictness."""
-    recognized = []
-    for face, ids, confidences, known in zip(
-        faces, found.ids.tolist(), found.confidences.tolist(), found.known.tolist()
-    ):
-        candidates = tuple(Match(key, gallery.by_id[key].name, value) for key, value in zip(ids, confidences))
-        if threshold is not None:
-            known = bool(candidates) and candidates[0].confidence >= threshold
-        recognized.append(RecognizedFace(face, candidates, known))
-    return tuple(recognized)
+    return tuple(
+        RecognizedFace(face, candidates, _known(candidates, known, threshold))
+        for face, ids, confidences, known in zip(
+            faces, found.ids.tolist(), found.confidences.tolist(), found.known.tolist()
+        )
+        for candidates in (_matches(gallery, ids, confidences),)
+    )
+
+
+def _matches(gallery: Gallery, ids: Sequence[int], confidences: Sequence[float]) -> tuple[Match, ...]:
+    return tuple(Match(key, gallery.by_id[key].name, min(value, HIGHEST)) for key, value in zip(ids, confidences))
+
+
+def _known(candidates: Sequence[Match], known: bool, threshold: float | None) -> bool:
+    """Decide by a threshold, confidence in [0, 1], instead of the calibrated one, if it is given."""
+    return known if threshold is None else bool(candidates) and candidates[0].confidence >= threshold
+
+
+def _embed(photo: Photo, faces: Sequence[Face], snapshot: Snapshot) -> np.ndarray:
+    """Embed faces with both networks, as the snapshot's gallery holds them, float32 [faces, size] of length 1."""
+    crops = np.stack([crop(photo, face, snapshot.network.config.crop) for face in faces])
+    return snapshot.embed(crops, np.stack([landmark_crop(photo, face) for face in faces]))
+
+
+def _probe(embedding: np.ndarray, size: int) -> np.ndarray:
+    """Return an embedding as float32 [1, size] of length 1. Raises InvalidRequest."""
+    if embedding.shape != (size,):
+        raise InvalidRequest(f"`embedding` has {embedding.size} numbers and not {size}.")
+    length = np.linalg.norm(embedding.astype(np.float64))
+    if not np.isfinite(length) or length == 0:
+        raise InvalidRequest("`embedding` is all zeros, or has numbers that are not finite.")
+    return normalize(embedding[None].astype(np.float64) / length).astype(np.float32)
 
 
 def _info(snapshot: Snapshot, strictness: float) -> ModelInfo:

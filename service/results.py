@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping, NamedTuple
 
+import numpy as np
+from model.quality import Quality
+
+from model.embedding import EmbeddingSpec
 from model.face import Face
+from model.gallery import EnrolledFace, Person
 
 
 @dataclass(frozen=True)
@@ -14,27 +19,89 @@ class IdentifyOptions:
 
     top: number of candidates; threshold: confidence in [0, 1], None for the calibrated one; strictness: one of
     STRICTNESS in percent, which chooses the calibrated threshold, None for the deployment's; all_faces: False
-    identifies the largest face only.
+    identifies the largest face only; collection: its name, None for the default.
     """
 
     top: int = 5
     threshold: float | None = None
     strictness: float | None = None
     all_faces: bool = False
+    collection: str | None = None
+
+
+class UploadedPhoto(NamedTuple):
+    """A photo to enrol. file: its base name; data: bytes of an image file."""
+
+    file: str
+    data: bytes
+
+
+# Reasons why a photo is not enrolled.
+NO_FACE, SEVERAL_FACES, UNREADABLE = "no_face", "several_faces", "unreadable"
+TOO_SMALL, DUPLICATE = "too_small", "duplicate"
+
+
+class Skipped(NamedTuple):
+    """A photo that was not enrolled. reason: one of the above."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class GalleryInfo:
+    """The collection that answered. revision: another one after each change; people, faces: in the collection;
+    stale: it could not be checked whether this is the current revision.
+    """
+
+    collection: str
+    revision: str
+    people: int
+    faces: int
+    stale: bool = False
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """A collection. embedding: `generic` or `tuned`; created: day, ISO 8601; read_only: published with the model;
+    default: requests that name no collection use it.
+    """
+
+    name: str
+    people: int
+    faces: int
+    embedding: str
+    created: str
+    read_only: bool
+    default: bool
 
 
 class PersonSummary(NamedTuple):
-    """A person in a listing."""
+    """A person in a listing. faces: how many are enrolled."""
 
     id: int
     name: str
+    external_id: str | None = None
+    faces: int = 0
 
 
 @dataclass(frozen=True)
 class PeopleList:
-    """Everybody in the gallery, by ID."""
+    """People by ID. count: in the whole collection; next: the ID after which the listing goes on, if it does."""
 
     people: tuple[PersonSummary, ...]
+    count: int
+    gallery: GalleryInfo
+    next: int | None = None
+
+
+@dataclass(frozen=True)
+class PersonDetails:
+    """A person and their faces."""
+
+    person: Person
+    collection: str
+    faces: tuple[EnrolledFace, ...]
 
 
 class Match(NamedTuple):
@@ -43,6 +110,23 @@ class Match(NamedTuple):
     id: int
     name: str
     confidence: float
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """Result of enrolling photos of a person.
+
+    person: with the new faces, or with those that were there already if no photo was new (added: False); skipped:
+    photos that were not used; look_alikes: people as whom this person would be identified; same_name: IDs of other
+    people with this name; advice: a sentence, if more photos would help.
+    """
+
+    person: PersonDetails
+    added: bool
+    skipped: tuple[Skipped, ...] = ()
+    look_alikes: tuple[Match, ...] = ()
+    same_name: tuple[int, ...] = ()
+    advice: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +142,7 @@ class RecognizedFace:
 class ModelInfo:
     """Served model.
 
-    version: of the network and its gallery; people: number of people in the gallery; extrapolated: the gallery is
+    version: of the networks; people: number of people with faces in the collection; extrapolated: the collection is
     larger than those that the thresholds were measured on.
     """
 
@@ -80,4 +164,56 @@ class Identification:
     width: int
     height: int
     model: ModelInfo
+    gallery: GalleryInfo
     timings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The faces in a photo, largest first, and how well each suits enrolling. Other fields: as in Identification."""
+
+    faces: tuple[tuple[Face, Quality], ...]
+    width: int
+    height: int
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComparedFace:
+    """A face, and whether it shows the same person as another one. confidence: in [0, 1] that it does."""
+
+    face: Face
+    same: bool
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The largest face of one photo (source) compared with all faces of another one, the most similar first."""
+
+    source: Face
+    faces: tuple[ComparedFace, ...]
+    model: ModelInfo
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EmbeddedFaces:
+    """The faces in a photo, largest first, with embeddings, float32 [faces, size]. spec: which embedding it is."""
+
+    faces: tuple[Face, ...]
+    embeddings: np.ndarray
+    spec: EmbeddingSpec
+    width: int
+    height: int
+    model: ModelInfo
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Candidates for an embedding, best first. known: the first candidate reaches the threshold."""
+
+    candidates: tuple[Match, ...]
+    known: bool
+    model: ModelInfo
+    gallery: GalleryInfo

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import MISSING
 from typing import Any
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-SCALARS: dict[Any, type] = {"str": str, "int": int}
+SCALARS: dict[Any, type] = {"str": str, "int": int, "bool": bool}
 
 
 def pick(kind: type, content: Any) -> dict[str, Any]:
-    """Pick a dataclass's fields from a JSON object; others are ignored. Raises KeyError, TypeError.
+    """Pick a dataclass's fields from a JSON object; others are ignored, and those with a default may be missing.
 
-    Strings, integers and checksums are checked, anything else is left to the caller.
+    Strings, integers and checksums are checked, anything else is left to the caller. Raises KeyError, TypeError.
     """
     if not isinstance(content, dict):
         raise TypeError(f"it is no JSON object but {type(content).__name__}")
     found = {}
     for name, field in kind.__dataclass_fields__.items():  # type: ignore[attr-defined]
+        if name not in content and field.default is not MISSING:
+            continue
         value = found[name] = content[name]
         expected = SCALARS.get(field.type)
         if expected and not isinstance(value, expected):

@@ -24,13 +24,14 @@ import numpy as np
 
 from model.calibration import DEFAULT_STRICTNESS
 from model.cascade import Cascade, Found
-from model.cohort import NO_COHORT
-from model.embedding import GENERIC, MOBILE, join
+from model.cohort import NO_COHORT, Cohort
+from model.embedding import GENERIC, MOBILE, EmbeddingSpec, join
 from model.errors import EmbeddingMismatch
 from model.gallery import Gallery
 from model.networks import EmbeddingNetwork, NetworkConfig, read_config
 from storage.blobs import BlobStore
 from storage.cache import CachedStore, Item
+from storage.collection_names import is_collection_name
 from storage.errors import CorruptData
 from storage.fields import describe, pick
 from storage.galleries import Manifest, read_gallery, read_manifest
@@ -40,7 +41,6 @@ POINTER, OWN_POINTER = "latest.json", "version.json"
 FILE = "model.pt"
 POINTER_BYTES = 1 << 16  # at most; it has about 400
 VERSION = re.compile(r"[0-9]{8}-[0-9a-f]{8}")  # day, and the start of a checksum
-COLLECTION = re.compile(r"[a-zA-Z0-9_.\-]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Pointer:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise _broken(name, f"it cannot be read: {describe(error)}") from error
         # Version and collection become parts of keys, so nothing else may stand in them.
-        if not (VERSION.fullmatch(pointer.version) and COLLECTION.fullmatch(pointer.collection)):
+        if not (VERSION.fullmatch(pointer.version) and is_collection_name(pointer.collection)):
             raise _broken(name, "version or collection have an unknown form")
-        if pointer.collection.strip(".") == "" or pointer.file != f"{pointer.version}/{FILE}":
+        if pointer.file != f"{pointer.version}/{FILE}":
             raise _broken(name, "it names another file than its version's")
         return pointer
 
@@ -120,6 +120,11 @@ class Snapshot(NamedTuple):
     @property
     def version(self) -> str:
         return self.pointer.version
+
+    def cohort(self, spec: EmbeddingSpec) -> Cohort:
+        """Return the cohort for a collection with this embedding. Raises EmbeddingMismatch."""
+        check_embedding(self.network.config, spec)
+        return self.network.cohort(spec.name)
 
     @property
     def cascade(self) -> Cascade:
@@ -195,13 +200,17 @@ def _read_manifest(store: CachedStore, pointer: Pointer, config: NetworkConfig) 
     StorageError; EmbeddingMismatch where the collection holds other embeddings than the network's.
     """
     manifest = read_manifest(store, pointer.gallery, pointer.manifest_sha256)
-    spec = manifest.embedding
+    check_embedding(config, manifest.embedding)
+    return manifest
+
+
+def check_embedding(config: NetworkConfig, spec: EmbeddingSpec) -> None:
+    """Check that a collection holds embeddings of these networks. Raises EmbeddingMismatch."""
     if config.specs.get(spec.name) != spec:
         raise EmbeddingMismatch(
-            f"The collection {manifest.collection} holds embeddings `{spec.name}` of another network ({spec.digest}): "
-            "they cannot be compared with this one's."
+            f"The collection holds embeddings `{spec.name}` of another network ({spec.digest}): they cannot be "
+            "compared with this one's."
         )
-    return manifest
 
 
 def load_current(blobs: BlobStore) -> Snapshot:

@@ -39,6 +39,11 @@ def until_up(url: str, process: subprocess.Popen[Any], seconds: float = 60) -> N
     raise AssertionError(f"no response from {url} within {seconds:g} s")
 
 
+def conditional_s3() -> contextlib.AbstractContextManager[str]:
+    """Run an S3 that makes conditional writes: moto under the current Python of .venv-notebook. Yields its URL."""
+    return moto(str(ROOT / ".venv-notebook/bin/python"), str(ROOT / "testing/moto_s3.py"))
+
+
 @contextlib.contextmanager
 def moto(*command: str) -> Iterator[str]:
     """Run moto's server, or `command` PORT instead, and yield its URL."""

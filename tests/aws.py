@@ -33,7 +33,7 @@ from moto.iam.models import Role
 from moto.s3.models import FakeBucket
 from moto.server import main
 
-from tests.aws_resources import ATTRIBUTES, RESOURCE_TYPES, Create, Properties, lower_camel
+from tests.aws_resources import ATTRIBUTES, RESOURCE_TYPES, Create, Properties, lifecycle, lower_camel
 
 PORT = sys.argv[1]
 
@@ -110,6 +110,9 @@ def configure_bucket(bucket: Any, properties: Properties, region: str) -> None:
     ):
         if name in properties:
             getattr(client, method)(Bucket=bucket.name, **{name: properties[name]})
+    if "LifecycleConfiguration" in properties:
+        rules = lifecycle(properties["LifecycleConfiguration"])
+        client.put_bucket_lifecycle_configuration(Bucket=bucket.name, LifecycleConfiguration=rules)
     if "WebsiteConfiguration" in properties:
         index = {"IndexDocument": {"Suffix": properties["WebsiteConfiguration"]["IndexDocument"]}}
         client.put_bucket_website(Bucket=bucket.name, WebsiteConfiguration=index)

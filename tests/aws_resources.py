@@ -31,6 +31,18 @@ def pick(names: Any, properties: Properties) -> Properties:
     return {name: properties[name] for name in names if name in properties}
 
 
+def lifecycle(configuration: Properties) -> Properties:
+    """Convert the rules of a bucket to the format of S3's API."""
+    rules = []
+    for rule in configuration["Rules"]:
+        converted = {"ID": rule["Id"], "Filter": {"Prefix": rule.get("Prefix", "")}}
+        if "ExpiredObjectDeleteMarker" in rule:
+            converted["Expiration"] = pick(["ExpiredObjectDeleteMarker"], rule)
+        same = ("Status", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
+        rules.append({**converted, **pick(same, rule)})
+    return {"Rules": rules}
+
+
 def gateway_response(client: Any, name: str, properties: Properties) -> str:
     client.put_gateway_response(**{**lower_camel(properties), "responseType": properties["ResponseType"]})
     return name
@@ -54,7 +66,8 @@ def bucket_policy(client: Any, name: str, properties: Properties) -> str:
 
 
 def api_key(client: Any, name: str, properties: Properties) -> str:
-    return client.create_api_key(**lower_camel(pick(("Name", "Enabled"), properties)))["id"]
+    settings = {"name": name, **lower_camel(pick(("Name", "Enabled", "Description", "Value"), properties))}
+    return client.create_api_key(**settings)["id"]
 
 
 def usage_plan(client: Any, name: str, properties: Properties) -> str:

@@ -17,12 +17,13 @@ DOCUMENTS = [document for pattern in _PATTERNS for document in sorted(ROOT.glob(
 LOOP = re.compile(r"^(for|while|until|if) ", re.MULTILINE)
 COMMENT = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|(?:^|\s+)#.*""")  # except inside quotes
 # Not part of a clone. The results of setup are linked instead.
-NOT_CLONED = (".git", "build", "runs", "models", ".serverless", ".*_cache", ".hypothesis", ".uv", ".node")
+NOT_CLONED = (".git", "build", "runs", "models", ".serverless", ".*_cache", ".hypothesis", ".uv", ".node", ".admin-key")
+NOT_CLONED_FROM_ROOT = {"galleries"}  # a version of a model has a folder of this name, too
 MADE = (".venv", ".venv-notebook", ".venv-peers", "node_modules")
 # Variables that `make test` or its user may have set.
 SETTINGS = re.compile(
-    "AWS_|MAKE|(MFLAGS|API_KEY|ARGS|CORS_ORIGIN|DATA|IMAGE_URI|MODEL|MODEL_URI|OUT|PEOPLE|PHOTO|PHOTOS_BUCKET|PORT|STAGE"
-    "|STRANGERS|STRICTNESS|URL)$"
+    "AWS_|MAKE|(MFLAGS|ADMIN_KEY|API_KEY|ARGS|COLLECTION|CORS_ORIGIN|DATA|FROM|GALLERY_URI|IMAGE_URI|KEEP_CROPS|MODEL"
+    "|MODEL_URI|OUT|PEOPLE|PHOTO|PHOTOS_BUCKET|PORT|STAGE|STRANGERS|STRICTNESS|URL)$"
 )
 
 
@@ -133,11 +134,17 @@ def begin(command: str, clone: Path, **environment: str) -> subprocess.Popen[str
 
 def clone(folder: Path) -> Path:
     """Copy the repository to `folder`, in the state after `git clone` and `make setup`."""
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*NOT_CLONED, *MADE), copy_function=_link_or_copy)
+    shutil.copytree(ROOT, folder, ignore=_not_cloned, copy_function=_link_or_copy)
     for name in MADE:
         if (ROOT / name).exists():
             (folder / name).symlink_to(ROOT / name)
     return folder
+
+
+def _not_cloned(folder: str, names: list[str]) -> set[str]:
+    """Select the entries of a folder that are not part of a clone."""
+    selected = shutil.ignore_patterns(*NOT_CLONED, *MADE)(folder, names)
+    return selected | NOT_CLONED_FROM_ROOT if Path(folder) == ROOT else selected
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -14,7 +14,7 @@ from typing import Iterator
 import pytest
 
 from testing.paths import DATA, ROOT
-from testing.servers import moto
+from testing.servers import conditional_s3
 from tests.commands import clone
 
 # By default torch's threads spin while they wait for each other, so that a photo takes seconds if other processes need
@@ -174,7 +174,7 @@ def no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """URL of a local S3 that makes conditional writes."""
-    with moto(str(ROOT / ".venv-notebook/bin/python"), str(ROOT / "tests/moto_s3.py")) as url:
+    with conditional_s3() as url:
         yield url
 
 

@@ -14,12 +14,18 @@ from typing import Any, Callable
 FORK = multiprocessing.get_context("fork")
 
 
-def signal_before_rename(signum: int, pattern: str) -> None:
-    """Have this process get a signal right before it renames a file to a path that matches. It cannot be undone."""
+def signal_before_rename(signum: int, pattern: str, times: int = 1) -> None:
+    """Have this process get a signal right before it renames a file to a path that matches. It cannot be undone.
+
+    times: it is the rename after so many of them, including this one.
+    """
+    renamed: list[str] = []
 
     def hook(event: str, arguments: Any) -> None:
         if event == "os.rename" and re.search(pattern, str(arguments[1])):
-            os.kill(os.getpid(), signum)
+            renamed.append(str(arguments[1]))
+            if len(renamed) == times:
+                os.kill(os.getpid(), signum)
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.addaudithook(hook)

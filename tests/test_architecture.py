@@ -13,7 +13,17 @@ import pytest
 from testing.paths import ROOT
 
 # The modules of this project that each package may import while it runs, besides its own.
-RESULTS = ("service.errors", "service.results", "storage.blobs", "storage.errors", "model.errors", "model.face")
+RESULTS = (
+    *(
+        "service.errors",
+        "service.names",
+        "service.results",
+        "storage.blobs",
+        "storage.errors",
+        "storage.collection_names",
+    ),
+    *("model.errors", "model.face"),
+)
 ALLOWED: dict[str, tuple[str, ...]] = {
     "model": (),
     "storage": ("model",),
@@ -21,7 +31,12 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "api": (*RESULTS, "model.calibration.STRICTNESS"),
     "app": ("api", "service", "storage", "model", "settings"),
     "handler": ("app", "settings"),
-    "settings": ("storage.s3_settings", "model.calibration.STRICTNESS", "model.calibration.DEFAULT_STRICTNESS"),
+    "settings": (
+        "storage.s3_settings",
+        "storage.collection_names",
+        "model.calibration.STRICTNESS",
+        "model.calibration.DEFAULT_STRICTNESS",
+    ),
     "training": ("service", "storage", "model", "settings"),
 }
 ENVIRONMENT = ("environ", "environb", "getenv", "putenv")

@@ -62,9 +62,9 @@ def test_strangers_stay_unknown_also_after_enrolment(lfw_archive: Path, context:
         (tmp_path / "people" / name).mkdir(parents=True)
     shutil.copy(SAMPLES / "astronaut.jpg", tmp_path / "people" / "Eileen_Collins")
     shutil.copy(SAMPLES / "Alicia_Witt_0001.jpg", tmp_path / "people" / "Alicia_Witt")
-    done = training("enrol", "--people", tmp_path / "people", "--out", tmp_path / "models")
+    done = training("enrol", "--people", tmp_path / "people", "--galleries", tmp_path / "galleries")
     assert done.returncode == 0, done.stderr
-    enrolled = create_app(Settings(model_uri=str(tmp_path / "models")))
+    enrolled = create_app(Settings(gallery_uri=str(tmp_path / "galleries")))
     _, answer = ask(upload((SAMPLES / "astronaut.jpg").read_bytes()), context, enrolled)
     assert answer["predicted_name"] == "Eileen Collins"
     assert count_known(photos, context, enrolled) <= before + 1

@@ -21,8 +21,9 @@ from model.gallery import EnrolledFace, Person
 from model.index import LENGTH_EXPONENT
 from model.networks import COHORT, FORMAT, MOBILE_WEIGHTS, NetworkConfig, read_arrays, read_config
 from storage import galleries
-from storage.galleries import MANIFEST, MANIFEST_BYTES, SEGMENT_ROWS, Manifest, Segment
+from storage.galleries import MANIFEST, MANIFEST_BYTES, Manifest
 from storage.networks import BUNDLED, FILE, POINTER_BYTES, Pointer
+from storage.segments import SEGMENT_ROWS, Segment
 from testing.paths import ROOT
 
 TEXT = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")

@@ -46,7 +46,7 @@ def test_known_person(context: Any) -> None:
     assert answer["file"] == "Kofi_Annan_0006.jpg"
     assert answer["faces_detected"] == 1
     assert answer["image"] == {"width": 250, "height": 250}
-    assert answer["model"] == {"version": handler.app.service.version(), "classes": 610}
+    assert answer["model"] == {"version": handler.app.services.faces.version(), "classes": 610}
     assert set(answer["timings_ms"]) == {"decode", "detect", "classify"}
     assert answer["request_id"] == "request-1"
     assert "faces" not in answer
@@ -69,7 +69,11 @@ def test_id_matches_the_list_of_people(context: Any) -> None:
     status, listed = ask(request("GET", "/people"), context)
     assert status == 200
     assert listed["count"] == 610 == len(listed["people"])
-    assert listed["people"][answer["predicted_id"]] == {"id": answer["predicted_id"], "name": "Kofi Annan"}
+    assert listed["people"][answer["predicted_id"]] == {
+        "id": answer["predicted_id"],
+        "name": "Kofi Annan",
+        "faces": 1,
+    }
 
 
 @pytest.mark.parametrize("name", ["Jennifer_Aniston_0007", "Serena_Williams_0006", "Tony_Blair_0007"])
@@ -133,7 +137,7 @@ def test_docker_image_contains_all_imported_modules(tmp_path: Path) -> None:
             else:
                 (tmp_path / target).mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, tmp_path / target)
-    code = "import handler; import api.bulk; print(handler.app.service.version())"
+    code = "import handler; import api.bulk; print(handler.app.services.faces.version())"
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(
@@ -148,7 +152,7 @@ def test_training_and_serving_see_the_same_crop() -> None:
     snapshot = load_current(FolderBlobs(Path(BUNDLED)))
     for name in ("Kofi_Annan_0006", "astronaut"):
         path = SAMPLES / f"{name}.jpg"
-        served = handler.app.service.identify(path.read_bytes(), IdentifyOptions(top=20)).faces[0]
+        served = handler.app.services.faces.identify(path.read_bytes(), IdentifyOptions(top=20)).faces[0]
         face = Aligner(snapshot.network.config.crop).align(path)
         found = snapshot.search(face.crop[None], face.landmark_crop[None], np.array([face.reliable]), 20)
         assert [match.id for match in served.candidates] == found.ids[0].tolist()
@@ -165,6 +169,10 @@ SETTINGS = {
     ),
     "CORS_ORIGIN=https://a.example,*": Settings(),
     "API_KEY=secret": Settings(api_key="secret"),
+    "ADMIN_KEY=secret": Settings(admin_key="secret"),
+    "GALLERY_URI=s3://people/live": Settings(gallery_uri="s3://people/live"),
+    "COLLECTION=team": Settings(collection="team"),
+    "COLLECTION=": Settings(),
     "STRICTNESS=0.1": Settings(strictness=0.1),
     "STRICTNESS=3.0": Settings(strictness=3),
     "STRICTNESS=": Settings(strictness=1),
@@ -188,13 +196,19 @@ def test_switch_with_an_invalid_value() -> None:
 
 def test_strictness_reaches_the_service() -> None:
     app = create_app(Settings(model_uri="/nowhere", strictness=0.1))
-    assert app.service._strictness == 0.1
+    assert app.services.faces._strictness == 0.1
 
 
 @pytest.mark.parametrize("value", ["0", "0.2", "5", "-1", "nan", "strict", "1,0"])
 def test_strictness_with_an_invalid_value(value: str) -> None:
     with pytest.raises(ValueError, match=r"STRICTNESS is not one of 0\.1, 0\.3, 1, 3\."):
         Settings.from_env({"STRICTNESS": value})
+
+
+@pytest.mark.parametrize("value", ["..", "a/b", "team 1", "é", "x" * 256])
+def test_collection_with_an_invalid_name(value: str) -> None:
+    with pytest.raises(ValueError, match="COLLECTION is not 1 to 255 of the characters"):
+        Settings.from_env({"COLLECTION": value})
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, "128"), ({"LRU_CACHE_CAPACITY": "9"}, "9")])

@@ -92,19 +92,59 @@ def test_wrong_strictness_is_reported(cloned: Path) -> None:
     assert "--param strictness=2: must be one of 0.1, 0.3, 1, 3." in error
 
 
-def test_enrolled_person_is_identified(tmp_path: Path) -> None:
-    folder = clone(tmp_path / "clone")
-    (folder / "photos/Eileen_Collins").mkdir(parents=True)
-    shutil.copy(SAMPLES / "astronaut.jpg", folder / "photos/Eileen_Collins")
-    done = shell(documented("make enrol PEOPLE=photos"), folder)
-    assert done.returncode == 0, done.stderr
-    port = free_port()
+def curl_lines(output: str) -> tuple[str, str]:
+    """The printed commands that classify a photo and enrol a person."""
+    classify, enrol = (line.strip() for line in output.splitlines() if line.strip().startswith("curl"))
+    return classify, enrol
+
+
+def name_in(photo: str, classify: str, folder: Path) -> str | None:
+    """Name that the printed command finds in another sample photo."""
+    found: str | None = json.loads(shell(classify.replace("Kofi_Annan_0006", photo), folder).stdout)["predicted_name"]
+    return found
+
+
+def test_people_are_enrolled_while_it_runs(tmp_path: Path) -> None:
+    """With the printed command, and from folders. They and the key are there after a restart."""
+    folder, port = clone(tmp_path / "clone"), free_port()
+    (folder / "photos/Kofi_Annan").mkdir(parents=True)
+    shutil.copy(SAMPLES / "Kofi_Annan_0006.jpg", folder / "photos/Kofi_Annan")
     with start(folder, port) as process:
-        line = next(line for line in printed_until_ready(process).splitlines() if "curl" in line)
-        answer = shell(line.replace("Kofi_Annan_0006", "astronaut"), folder)
+        classify, enrol = curl_lines(printed_until_ready(process))
+        assert name_in("Kofi_Annan_0006", classify, folder) == "Kofi Annan"
+        made = json.loads(shell(enrol, folder).stdout)
+        assert (made["id"], made["name"], made["collection"]) == (0, "Eileen Collins", "people")
+        assert (len(made["faces"]), made["skipped"]) == (1, [])
+        assert name_in("astronaut", classify, folder) == "Eileen Collins"
+        assert name_in("Kofi_Annan_0006", classify, folder) is None  # nobody of `lfw` is in the new collection
+        done = shell(documented("make enrol PEOPLE=photos"), folder)
+        assert done.returncode == 0, done.stderr
+        assert name_in("Kofi_Annan_0006", classify, folder) == "Kofi Annan"
+        key = (folder / ".admin-key").read_text().strip()
+        refused = json.loads(shell(enrol.replace(key, "another"), folder).stdout)
+        assert refused["error"]["code"] == "unauthorized"
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=20)
-    assert json.loads(answer.stdout)["predicted_name"] == "Eileen Collins"
+    with start(folder, port) as process:
+        assert curl_lines(printed_until_ready(process)) == (classify, enrol)
+        assert name_in("astronaut", classify, folder) == "Eileen Collins"
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=20)
+    assert {path.name for path in (folder / "galleries").iterdir() if not path.name.startswith(".")} == {"people"}
+
+
+def test_the_key_is_made_once(tmp_path: Path) -> None:
+    """And again, if the process that made it was killed before it was written."""
+    folder = clone(tmp_path / "clone")
+    command = """.venv/bin/python -c 'import sys; sys.path.append("scripts"); import run; print(run.admin_key())'"""
+    file = folder / ".admin-key"
+    keys = [shell(command, folder).stdout for _ in range(2)]
+    assert keys == [file.read_text()] * 2
+    assert len(keys[0].strip()) == 32
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert shell(command, folder, ADMIN_KEY="of-mine").stdout == "of-mine\n"
+    file.write_text("")
+    assert len(shell(command, folder).stdout.strip()) == 32
 
 
 def packaged(*arguments: str, **more: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from storage.networks import BUNDLED
 from training.data.align import align
 from training.data.download import lfw
 from training.data.prepare import prepare
+from training.data.stored_crops import write_stored_crops
 from training.errors import TrainingError, log
 from training.evaluation.compare import compare
 from training.evaluation.evaluate import evaluate
@@ -35,25 +36,33 @@ from training.network.base import load_base
 from training.network.features import features, mobile_embeddings
 from training.network.finetune import Recipe, finetune
 from training.options import parser
+from training.publishing.backup import read_backup, reembed_collection, write_backup
 from training.publishing.base import make_base
+from training.publishing.collections import Access
 from training.publishing.enrol import enrol
 from training.publishing.export import export, require_serving_torch
+from training.publishing.people import People, StoredPeople, add_person
+from training.publishing.people import table as people_table
 from training.publishing.publish import publish
+from training.publishing.remote import RemotePeople
 from training.publishing.versions import rollback, table, versions
 from training.records import Run
 
 Arguments = argparse.Namespace
+TRAINED = "trained"  # name of the collection that export writes, unless it is given
 
 
 def _data(a: Arguments) -> Path | None:
     if a.source and a.data:
         raise TrainingError("Give --source or --data, not both.")
     if not (a.source or a.data or a.people):
-        raise TrainingError("prepare needs photos: --data, --source lfw or --people.")
+        raise TrainingError("prepare needs photos: --data, --source lfw, --people, or --collection with stored crops.")
     return lfw(download_folder_from_env()) if a.source else a.data
 
 
 def _prepare(a: Arguments) -> None:
+    if a.collection and not (a.source or a.data or a.people):
+        a.people = [write_stored_crops(Access(a.galleries, a.model), a.collection, a.out / "stored-crops")]
     prepare(Run(a.out), _data(a), a.people, a.min_images, a.val_share, a.seed)
 
 
@@ -115,7 +124,7 @@ def _export(a: Arguments) -> None:
     # After training elsewhere, for example on a GPU, the serving features are missing. Else both steps are skipped.
     _features(a)
     evaluate(run, a.precision)
-    export(run, a.precision, a.collection)
+    export(run, a.precision, a.collection or TRAINED)
     _report(a)
 
 
@@ -155,7 +164,40 @@ def _rollback(a: Arguments) -> None:
 
 
 def _enrol(a: Arguments) -> None:
-    enrol(a.people, a.model, a.out, a.copy)
+    enrol(a.people, Access(a.galleries, a.model, a.collection), a.copy)
+
+
+def _people(a: Arguments) -> str | None:
+    if a.action in ("export", "import", "reembed"):
+        if a.url:
+            raise TrainingError("An endpoint neither gives embeddings away nor takes them: use --galleries instead.")
+        _backup(a)
+        return None
+    people: People = (
+        RemotePeople(a.url, a.key, a.collection) if a.url else StoredPeople(Access(a.galleries, a.model), a.collection)
+    )
+    if a.action == "list":
+        return people_table(people.list())
+    if a.action == "add":
+        add_person(people, a.name, a.photos)
+    elif a.action == "rename":
+        people.rename(a.id, a.name)
+    elif a.action == "merge":
+        people.merge(a.id, a.into)
+    else:
+        people.delete(a.id)
+    return None
+
+
+def _backup(a: Arguments) -> None:
+    access = Access(a.galleries, a.model)
+    if a.action == "export":
+        count = write_backup(access, a.collection, a.file, a.person)
+        log(f"{a.file} holds {count} people: names and biometric data")
+    elif a.action == "reembed":
+        log(f"{reembed_collection(access, a.collection)} faces have new embeddings")
+    else:
+        log(f"{read_backup(access, a.collection, a.file)} people imported")
 
 
 def _json(facts: Any) -> str:
@@ -179,6 +221,7 @@ FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> text to print
     "versions": _versions,
     "rollback": _rollback,
     "enrol": _enrol,
+    "people": _people,
 }
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Dict, NamedTuple
 
 from model.crop import CropSpec
-from settings import model_uri_from_env
-from storage.networks import BUNDLED, COLLECTION
+from service.names import clean
+from settings import admin_key_from_env, gallery_uri_from_env, model_uri_from_env
+from storage.collection_names import RULE, is_collection_name
+from storage.networks import BUNDLED
 from training.network.features import FP32, INT8, default_precision
 from training.network.finetune import Recipe
 
@@ -25,7 +27,7 @@ class Command(NamedTuple):
 
 
 RECIPE = tuple(f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Recipe))
-PREPARE = ("--data", "--source", "--people", "--min-images", "--val-share", "--seed")
+PREPARE = ("--data", "--source", "--people", "--collection", "--galleries", "--min-images", "--val-share", "--seed")
 COMMANDS = {
     "prepare": Command("split photos into training, validation and strangers", ("--out",), PREPARE),
     "align": Command("find and crop the face in each photo", ("--out",), ("--margin",)),
@@ -52,13 +54,33 @@ COMMANDS = {
     "all": Command(
         "run prepare, align, features, finetune, evaluate, repeat, export and report",
         ("--out",),
-        (*PREPARE, "--margin", "--precision", *RECIPE, "--pairs", "--seeds", "--collection"),
+        (*PREPARE, "--margin", "--precision", *RECIPE, "--pairs", "--seeds"),
     ),
     "publish": Command("publish a model to S3", ("--to",), ("--out", "--model", "--dry-run")),
     "versions": Command("list the versions in a folder or in S3", ("--model",)),
     "rollback": Command("serve an older version again", ("version", "--model")),
-    "enrol": Command("add people to a finished model without training", ("--people",), ("--model", "--out", "--from")),
+    "enrol": Command(
+        "add people to a collection without training",
+        ("--people",),
+        ("--collection", "--galleries", "--model", "--from"),
+    ),
+    "people": Command("manage the people of a collection", ()),
 }
+# Actions of the command `people`. All take PLACE as well.
+ACTIONS = {
+    "list": Command("list the people: ID, number of faces, name", ()),
+    "add": Command("add a person with photos", ("name", "photos")),
+    "rename": Command("rename a person", ("id", "name")),
+    "merge": Command("move all faces of a person to another one, who remains", ("id", "into")),
+    "delete": Command("delete a person with all faces", ("id",)),
+    "reembed": Command(
+        "compute the embeddings anew, for the networks of the model, from stored crops (KEEP_CROPS)", ()
+    ),
+    "export": Command("write the collection, or one person of it, to a file", ("file",), ("--person",)),
+    "import": Command("begin a collection with the content of such a file", ("file",)),
+}
+PLACE = ("--collection", "--galleries", "--model", "--url", "--key")
+GALLERIES = "galleries"  # folder of collections that can change, unless GALLERY_URI is set
 
 
 def parser() -> argparse.ArgumentParser:
@@ -67,14 +89,34 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
     options: Options = {**_data_options(), **_training_options(), **_model_options(), **_recipe_options()}
     for name, command in COMMANDS.items():
-        sub = commands.add_parser(name, help=command.help, description=command.help)
-        for option in dict.fromkeys(command.required + command.optional):
-            # argparse rejects `required` for positional arguments, which are always required.
-            required: dict[str, Any] = {"required": option in command.required} if option.startswith("--") else {}
-            sub.add_argument(option, **required, **options[option])
-        if name == "enrol":
-            sub.set_defaults(model=model_uri_from_env() or BUNDLED, out=Path("models"))
+        sub = _add(commands, name, command, options)
+        if "--galleries" in command.optional or name == "people":
+            sub.set_defaults(**_places())
+        if name == "people":
+            actions = sub.add_subparsers(dest="action", metavar="ACTION", required=True)
+            for action, details in ACTIONS.items():
+                takes = Command(details.help, details.required, (*details.optional, *PLACE))
+                _add(actions, action, takes, {**options, **_people_options()}).set_defaults(**_places())
     return root
+
+
+def _add(commands: Any, name: str, command: Command, options: Options) -> argparse.ArgumentParser:
+    """Add a command to argparse's commands."""
+    sub: argparse.ArgumentParser = commands.add_parser(name, help=command.help, description=command.help)
+    for option in dict.fromkeys(command.required + command.optional):
+        # argparse rejects `required` for positional arguments, which are always required.
+        required: dict[str, Any] = {"required": option in command.required} if option.startswith("--") else {}
+        sub.add_argument(option, **required, **options[option])
+    return sub
+
+
+def _places() -> dict[str, Any]:
+    """Defaults of commands that change collections."""
+    return {
+        "model": model_uri_from_env() or BUNDLED,
+        "galleries": gallery_uri_from_env() or GALLERIES,
+        "collection": None,
+    }
 
 
 def _data_options() -> Options:
@@ -140,14 +182,17 @@ def _model_options() -> Options:
         "--model": {"metavar": "URI", "help": "folder or s3://bucket/prefix with latest.json"},
         "--collection": {
             "type": _collection,
-            "default": "people",
             "metavar": "NAME",
-            "help": "name of the collection of the people trained on (default: %(default)s)",
+            "help": "name of the collection (default: people, of export: trained). Without photos, its crops are used",
         },
         "--from": {
             "dest": "copy",
             "metavar": "NAME",
-            "help": "begin with the people of this collection, which the model has (default: begin without people)",
+            "help": "begin a new collection with the people of this one, such as lfw (default: begin without people)",
+        },
+        "--galleries": {
+            "metavar": "URI",
+            "help": f"folder or s3://bucket/prefix of collections (default: GALLERY_URI, or {GALLERIES})",
         },
         "--to": {"metavar": "URI", "help": "s3://bucket/prefix"},
         "--dry-run": {"action": "store_true", "help": "check and show the changes without making them"},
@@ -155,6 +200,30 @@ def _model_options() -> Options:
         "first": {"type": Path, "metavar": "A", "help": "folder of a training run, or a report.json"},
         "second": {"type": Path, "metavar": "B", "help": "the one to compare with A"},
     }
+
+
+def _people_options() -> Options:
+    return {
+        "--url": {"metavar": "URL", "help": "running endpoint, instead of the place of the collections"},
+        "--key": {
+            "metavar": "KEY",
+            "default": admin_key_from_env(),
+            "help": "the endpoint's administrator key (default: ADMIN_KEY)",
+        },
+        "--person": {"type": int, "metavar": "ID", "help": "ID of one person"},
+        "id": {"type": int, "metavar": "ID", "help": "ID of the person"},
+        "into": {"type": int, "metavar": "INTO", "help": "ID of the person who remains"},
+        "name": {"type": _name, "metavar": "NAME", "help": "name of the person"},
+        "photos": {"type": Path, "metavar": "PHOTO", "nargs": "*", "help": "photos of the person"},
+        "file": {"type": Path, "metavar": "FILE", "help": "file of a collection"},
+    }
+
+
+def _name(text: str) -> str:
+    try:
+        return clean(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _recipe_options() -> Options:
@@ -169,8 +238,8 @@ def _recipe_options() -> Options:
 
 
 def _collection(text: str) -> str:
-    if not COLLECTION.fullmatch(text) or not text.strip("."):
-        raise argparse.ArgumentTypeError(f"{text} is not 1 to 255 of the characters a-z, A-Z, 0-9, _, . and -")
+    if not is_collection_name(text):
+        raise argparse.ArgumentTypeError(f"{text} is not {RULE}")
     return text
 
 

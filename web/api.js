@@ -1,145 +1,110 @@
-/** Requests to the service. Every way in which one can fail becomes a Failure with a sentence for the user. */
+/** The service's routes. Each takes a Service, and options of request(); rejected promises carry a Failure. */
 
-const TIMEOUT = 60_000; // ms; gateways give up after 30 s, and a slow connection needs additional time for the upload
+import { request, unexpectedResponse } from "./http.js";
 
-/**
- * The reason why a photo has no result. `code` is one of the API's error codes, or `unsendable`, `cancelled`, `offline`,
- * `unreachable`, `timeout`, `gateway`, `internal`.
- */
-export class Failure extends Error {
-  /**
-   * @param {string} code
-   * @param {string} message one sentence for the user
-   */
-  constructor(code, message) {
-    super(message);
-    this.code = code;
+/** @typedef {import("./http.js").Service} Service */
+/** @typedef {{blob: Blob, name: string}} Photo */
+
+const PAGE_SIZE = 1000; // people in a response, the most that the service sends
+
+/** @returns {Promise<object>} the response's JSON */
+const send = async (...parameters) => (await request(...parameters)).body;
+
+/** Append parameters and, if one is chosen, the collection. */
+function withQuery(service, path, parameters = {}) {
+  const query = new URLSearchParams(parameters);
+  if (service.collection) query.set("collection", service.collection);
+  return String(query) ? `${path}?${query}` : path;
+}
+
+/** @param {...[string, Photo | string]} parts name and value of each */
+function formOf(...parts) {
+  const form = new FormData();
+  for (const [name, value] of parts) {
+    if (typeof value === "string") form.append(name, value);
+    else form.append(name, value.blob, value.name);
   }
+  return form;
 }
 
-/** @typedef {{endpoint: string, key: string}} Service */
+const classifyPath = (service) => withQuery(service, "/classify", { faces: "all" });
 
-function unreachable(service) {
-  if (!navigator.onLine) return new Failure("offline", "You are offline. Connect to the internet and try again.");
-  return new Failure(
-    "unreachable",
-    `Nothing answers at ${service.endpoint}. Is the address correct? Is the service running? Does it allow requests from this page (CORS)?`,
-  );
-}
+/** @returns {Promise<object>} openapi.yaml's Classification */
+export const classify = (service, photo, options) =>
+  send(service, "POST", classifyPath(service), { form: formOf(["file", photo]), ...options });
 
-/** Describe a response that does not come from the service: from the gateway in front of it, or from another server. */
-function unexpectedResponse(status, body) {
-  const quote = typeof body?.message === "string" ? ` (“${body.message}”)` : "";
-  if (status === 429) return new Failure("gateway", "Too many requests at once. Wait a moment and try again.");
-  if (status === 413) return new Failure("gateway", "The photo is too large for the gateway in front of the service.");
-  if (status === 401 || status === 403) {
-    return new Failure("gateway", `The gateway refused the request${quote}. Does it need an API key, or is the address wrong?`);
-  }
-  if (status >= 500) {
-    return new Failure("gateway", `The service did not answer in time, or it failed${quote}. Try again in a few seconds.`);
-  }
-  return new Failure("gateway", `The server at this address is not the face recognition service (status ${status})${quote}.`);
-}
-
-function parseResponse(xhr) {
-  let body = null;
-  try {
-    body = JSON.parse(xhr.responseText);
-  } catch {
-    // The service always sends JSON, so this is another server: unexpectedResponse() describes it.
-  }
-  if (body?.error?.message) throw new Failure(body.error.code, body.error.message);
-  if (xhr.status !== 200 || body === null) throw unexpectedResponse(xhr.status, body);
-  return body;
-}
-
-/**
- * Send a request with XMLHttpRequest, because fetch does not report upload progress.
- * @param {Service} service
- * @param {string} method
- * @param {string} path
- * @param {{body?: FormData, onProgress?: (fraction: number) => void, signal?: AbortSignal}} [options]
- * @returns {Promise<object>} the response's JSON; rejects with a Failure, or with the signal's reason
- */
-function request(service, method, path, { body, onProgress, signal } = {}) {
-  return new Promise((resolve, reject) => {
-    const xhr = new XMLHttpRequest();
-    const settle = () => {
-      try {
-        resolve(parseResponse(xhr));
-      } catch (failure) {
-        reject(failure);
-      }
-    };
-    try {
-      xhr.open(method, service.endpoint + path);
-      if (service.key) xhr.setRequestHeader("x-api-key", service.key);
-    } catch {
-      reject(new Failure("unreachable", `${service.endpoint} is not a valid address, or the API key contains invalid characters.`));
-      return;
-    }
-    xhr.timeout = TIMEOUT;
-    xhr.addEventListener("load", settle);
-    xhr.addEventListener("error", () => reject(unreachable(service)));
-    xhr.addEventListener("abort", () => reject(signal.reason));
-    xhr.addEventListener("timeout", () =>
-      reject(new Failure("timeout", "The service did not answer within a minute. It may be overloaded. Try again later.")),
-    );
-    if (onProgress) {
-      xhr.upload.addEventListener("progress", (event) => onProgress(event.loaded / event.total));
-      xhr.upload.addEventListener("load", () => onProgress(1));
-    }
-    signal?.addEventListener("abort", () => xhr.abort());
-    xhr.send(body ?? null);
-  });
-}
-
-const CLASSIFY = "/classify?faces=all";
-
-/**
- * @param {Service} service
- * @param {Blob} photo
- * @param {string} name
- * @param {{onProgress: (fraction: number) => void, signal: AbortSignal}} options
- * @returns {Promise<object>} openapi.yaml's Classification
- */
-export function classify(service, photo, name, options) {
-  const body = new FormData();
-  body.append("file", photo, name);
-  return request(service, "POST", CLASSIFY, { body, ...options });
-}
-
-/**
- * @param {Service} service
- * @returns {Promise<{status: string, model: {version: string, classes: number}}>}
- */
+/** @returns {Promise<{status: string, model: {version: string, classes: number}}>} */
 export async function fetchHealth(service) {
-  const response = await request(service, "GET", "/health");
+  const response = await send(service, "GET", "/health");
   if (!response.model) throw unexpectedResponse(200, null);
   return response;
 }
 
-/**
- * @param {Service} service
- * @returns {Promise<{id: number, name: string}[]>}
- */
-export async function fetchPeople(service) {
-  const response = await request(service, "GET", "/people");
-  if (!Array.isArray(response.people)) throw unexpectedResponse(200, null);
-  return response.people;
+/** @returns {Promise<{faces: {quality: {good: boolean, reasons: string[]}}[]}>} largest first */
+export const detect = (service, photo) => send(service, "POST", "/detect", { form: formOf(["file", photo]) });
+
+/** @returns {Promise<object>} the largest face of `source` and, most similar first, the faces of `target` */
+export const compare = (service, source, target) =>
+  send(service, "POST", "/compare", { form: formOf(["source", source], ["target", target]) });
+
+/** @typedef {{name: string, people: number, faces: number, read_only: boolean, default: boolean}} Collection */
+
+/** @returns {Promise<Collection[]>} */
+export async function fetchCollections(service) {
+  const { collections } = await send(service, "GET", "/collections");
+  if (!Array.isArray(collections)) throw unexpectedResponse(200, null);
+  return collections;
 }
+
+const collectionPath = (name) => `/collections/${encodeURIComponent(name)}`;
+
+export const createCollection = (service, name) => send(service, "PUT", collectionPath(name));
+
+export const deleteCollection = (service, name) => send(service, "DELETE", collectionPath(name));
+
+/** @returns {Promise<{people: import("./people-list.js").Person[], count: number, next?: number}>} by ID, those after `after` */
+export async function fetchPeople(service, after) {
+  const parameters = { limit: PAGE_SIZE, ...(after !== undefined && { after }) };
+  const response = await send(service, "GET", withQuery(service, "/people", parameters));
+  if (!Array.isArray(response.people)) throw unexpectedResponse(200, null);
+  return response;
+}
+
+const personPath = (service, id, rest = "") => withQuery(service, `/people/${id}${rest}`);
+
+/** @returns {Promise<object>} the person with `faces` */
+export const fetchPerson = (service, id) => send(service, "GET", personPath(service, id));
+
+const photoParts = (photos) => photos.map((photo) => ["file", photo]);
+
+/** @returns {Promise<object>} the person with their new `faces`, `skipped`, `look_alikes`, `same_name` and `advice` */
+export const createPerson = (service, name, photos, options) =>
+  send(service, "POST", withQuery(service, "/people"), { form: formOf(["name", name], ...photoParts(photos)), ...options });
+
+/** @returns {Promise<object>} as createPerson(), and `added` is false if the photos were there already */
+export async function addFaces(service, id, photos, options) {
+  const form = formOf(...photoParts(photos));
+  const { status, body } = await request(service, "POST", personPath(service, id, "/faces"), { form, ...options });
+  return { ...body, added: status === 201 };
+}
+
+export const renamePerson = (service, id, name) => send(service, "PATCH", personPath(service, id), { json: { name } });
+
+/** @returns {Promise<object>} the other person, who now has the faces of both */
+export const mergePerson = (service, id, into) => send(service, "PATCH", personPath(service, id), { json: { into } });
+
+export const deletePerson = (service, id) => send(service, "DELETE", personPath(service, id));
+
+export const deleteFace = (service, id, face) => send(service, "DELETE", personPath(service, id, `/faces/${face}`));
 
 const shellQuote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /**
  * The classify request as a shell command. It names the variable $API_KEY instead of the key, because other programs can
  * read the clipboard.
- * @param {Service} service
- * @param {string} name
- * @returns {string}
  */
 export function curlCommand(service, name) {
   const key = service.key ? ' -H "x-api-key: $API_KEY"' : "";
   const file = name.replace(/["\\]/g, "\\$&");
-  return `curl${key} -F ${shellQuote(`file=@"${file}"`)} ${shellQuote(service.endpoint + CLASSIFY)}`;
+  return `curl${key} -F ${shellQuote(`file=@"${file}"`)} ${shellQuote(service.endpoint + classifyPath(service))}`;
 }

@@ -1,30 +1,24 @@
-/** The page: queues photos, sends them one by one, and shows the results. */
+/** The page: connects the views, the dialogs and the service. */
 
-import { Failure, classify, curlCommand, fetchHealth, fetchPeople } from "./api.js";
+import { administrator } from "./administrator.js";
+import { fetchCollections, fetchHealth } from "./api.js";
 import { cameraDialog, hasCamera } from "./camera.js";
-import { peopleDialog } from "./people.js";
-import { prepare } from "./photo.js";
-import { addressError, apiKey, endpoint, settingsDialog } from "./settings.js";
-import { peopleCount, percent, renderHistory, renderItem, summary } from "./view.js";
-
-const SLOW_AFTER = 2500; // ms after which the page explains why it takes so long
+import { collectionChoice } from "./collections.js";
+import { comparison } from "./comparison.js";
+import { askDialog } from "./dialogs.js";
+import { enrolDialog } from "./enrol.js";
+import { facePhoto } from "./face-photo.js";
+import { onFiles, openDialogs, setUpDrop, setUpPaste } from "./intake.js";
+import { apiKey, endpoint } from "./memory.js";
+import { peopleView } from "./people.js";
+import { personDialog } from "./person.js";
+import { SLOW_AFTER, recognition } from "./recognition.js";
+import { addressError, settingsDialog } from "./settings.js";
 
 const find = (selector) => document.querySelector(selector);
-const result = find("#result");
-const emptyResult = result.firstElementChild;
-
-/** @type {import("./view.js").Item[]} the photos of this visit, newest first; they are never stored */
-let items = [];
-let selected = null;
-let updateProgress = () => {};
-let processing = false;
-
-const service = () => ({ endpoint: endpoint(), key: apiKey(endpoint()) });
 
 /** Tell screen readers. */
-function announce(text) {
-  find("#announcement").textContent = text;
-}
+const announce = (text) => (find("#announcement").textContent = text);
 
 function showAlert(text) {
   const element = find("#alert");
@@ -32,143 +26,91 @@ function showAlert(text) {
   element.hidden = !text;
 }
 
-function showHistory() {
-  find("#history").hidden = !items.length;
-  renderHistory(find("#history-list"), items, selected, select);
+const collections = collectionChoice(find("#collection"), () => service(), () => people.show());
+const service = () => ({ endpoint: endpoint(), key: apiKey.get(endpoint()), collection: collections.name() });
+
+const shared = {
+  service,
+  openCamera: cameraDialog(find("#camera-dialog")),
+  confirm: askDialog(find("#confirm-dialog")),
+  askName: askDialog(find("#name-dialog")),
+  asAdministrator: administrator(askDialog(find("#key-dialog"))),
+};
+
+const enrolment = enrolDialog(find("#enrol-dialog"), {
+  ...shared,
+  merge: (...people) => person.merge(...people),
+  onChange: ({ collection }) => collections.refresh(collection),
+});
+
+const person = personDialog(find("#person-dialog"), find("#merge-dialog"), {
+  ...shared,
+  addPhotos: (shown, onDone) => enrolment.open({ person: shown, onDone }),
+  onChange(text = "") {
+    people.report(text, "success-text");
+    collections.refresh();
+  },
+  onClose: () => people.focus(),
+});
+
+const people = peopleView(find("#people-view"), { ...shared, collections, addPerson: () => addPerson(), openPerson: person.open });
+const photos = recognition(find("#recognize-view"), { ...shared, announce, faceActions });
+const compared = comparison(find("#compare-view"), shared);
+
+/** Open the form for a new person of the chosen collection or, if that is read-only, of the default one. */
+function addPerson(options = {}) {
+  const chosen = collections.name();
+  const readOnly = collections.isReadOnly(chosen);
+  const hint = readOnly
+    ? `The collection ${chosen} is read-only. This person is added to the collection of your own people.`
+    : chosen && `This person is added to the collection ${chosen}.`;
+  enrolment.open({ person: { collection: readOnly ? "" : chosen }, hint, ...options });
 }
 
-function showResult() {
-  if (!selected) {
-    result.replaceChildren(emptyResult);
-    return;
-  }
-  const item = selected;
-  updateProgress = renderItem(result, item, {
-    curl: item.photo ? curlCommand(service(), item.name) : "",
-    retry: () => enqueue(item),
-    cancel: () => cancel(item),
-  });
-}
-
-function select(item) {
-  selected = item;
-  showHistory();
-  showResult();
-}
-
-function setState(item, state) {
-  item.state = state;
-  if (!items.includes(item)) return; // the user has removed it
-  showHistory();
-  if (item === selected) showResult();
-}
-
-const newAttempt = () => ({ sent: 0, slow: false, failure: null, controller: new AbortController() });
-
-function add(files) {
-  showAlert("");
-  const added = [...files].map((file) => ({
-    file,
-    name: file.name,
-    state: "waiting",
-    photo: null,
-    url: "",
-    response: null,
-    elapsed: 0,
-    ...newAttempt(),
-  }));
-  if (!added.length) return;
-  items = [...added, ...items];
-  select(added[0]);
-  // On a phone the result is below the button that was tapped.
-  if (matchMedia("(max-width: 46rem)").matches) result.scrollIntoView();
-  processQueue();
-}
-
-function enqueue(item) {
-  Object.assign(item, newAttempt());
-  setState(item, "waiting");
-  processQueue();
-}
-
-const cancelled = () => new Failure("cancelled", "Cancelled.");
-
-function cancel(item) {
-  item.controller.abort();
-  if (item.state === "waiting") fail(item, cancelled());
-}
-
-function fail(item, failure) {
-  item.failure = failure;
-  setState(item, "failed");
-}
-
-/** Send one photo at a time, because a runtime processes one at a time. The newest comes first: the user is viewing it. */
-async function processQueue() {
-  if (processing) return;
-  processing = true;
-  for (let item; (item = items.find(({ state }) => state === "waiting")); ) await process(item);
-  processing = false;
-}
-
-async function process(item) {
-  try {
-    setState(item, "preparing");
-    if (!item.photo) {
-      item.photo = await prepare(item.file);
-      if (item.photo.drawable) item.url = URL.createObjectURL(item.photo.blob);
-    }
-    item.controller.signal.throwIfAborted();
-    await send(item);
-    setState(item, "done");
-  } catch (error) {
-    if (item.controller.signal.aborted) fail(item, cancelled());
-    else if (error instanceof Failure) fail(item, error);
-    else fail(item, new Failure("internal", `This page has an internal error (${error.message}).`));
-  }
-  if (items.includes(item)) announceResult(item);
-}
-
-async function send(item) {
-  setState(item, "sending");
-  const timer = setTimeout(() => {
-    item.slow = true;
-    if (item === selected) updateProgress();
-  }, SLOW_AFTER);
-  const started = performance.now();
-  try {
-    item.response = await classify(service(), item.photo.blob, item.photo.name, {
-      signal: item.controller.signal,
-      onProgress(fraction) {
-        item.sent = fraction;
-        if (fraction === 1) item.state = "classifying";
-        if (item === selected) updateProgress();
-      },
+/** The buttons below a recognized face. */
+function faceActions(item, face) {
+  const open = async (show) => show({ photos: [await facePhoto(item, face)], onDone: () => photos.enqueue(item) });
+  const actions = [{ text: "Add this person", run: () => open(addPerson) }];
+  const collection = item.response.gallery?.collection;
+  if (face.known && collection && !collections.isReadOnly(collection)) {
+    const known = { id: face.predicted_id, name: face.predicted_name, collection };
+    actions.unshift({
+      text: `Add this photo to ${known.name}`,
+      run: () => open((options) => enrolment.open({ person: known, ...options })),
     });
-    item.elapsed = performance.now() - started;
-  } finally {
-    clearTimeout(timer);
   }
+  return actions;
 }
 
-function announceResult(item) {
-  if (item.failure) {
-    announce(`${item.name}: ${item.failure.message}`);
-    return;
-  }
-  const { known, confidence } = item.response;
-  announce(`${item.name}: ${summary(item)}${known ? `, ${percent(confidence)} confidence` : ""}.`);
+const VIEWS = {
+  "": { id: "recognize-view", title: "Who is this?", target: { hint: "Drop to see who it is", add: addPhotos } },
+  "#people": { id: "people-view", title: "People", target: { hint: "Drop to add a person", add: (files) => addPerson({ photos: files }) } },
+  "#compare": { id: "compare-view", title: "Compare", target: { hint: "Drop to compare", add: (files) => compared.add(files) } },
+};
+
+const currentView = () => VIEWS[location.hash] ?? VIEWS[""];
+
+function addPhotos(files) {
+  showAlert("");
+  photos.add(files);
 }
 
-function removeAll() {
-  for (const item of items) {
-    item.controller.abort();
-    if (item.url) URL.revokeObjectURL(item.url);
+function showView() {
+  const shown = currentView();
+  for (const { id } of Object.values(VIEWS)) find(`#${id}`).hidden = id !== shown.id;
+  for (const link of document.querySelectorAll("nav a")) {
+    if (VIEWS[link.hash] === shown) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
-  items = [];
-  select(null);
-  announce("All photos removed.");
-  find("#file-input").focus();
+  document.title = `${shown.title} – Face recognition`;
+  people.show();
+}
+
+/** @returns {import("./intake.js").Target | null} the view or, if it is topmost, the form for a person; no other dialog */
+function intakeTarget() {
+  const dialog = openDialogs().at(-1);
+  if (!dialog) return currentView().target;
+  return dialog.id === "enrol-dialog" ? { hint: "Drop to add the photos", add: enrolment.add } : null;
 }
 
 /** Check the service's health. This also starts it, before the first photo is sent. */
@@ -183,21 +125,22 @@ async function checkHealth() {
   show("connecting", "Connecting …");
   const timer = setTimeout(() => show("connecting", "Waking up …"), SLOW_AFTER);
   try {
-    const { model } = await fetchHealth(checked);
-    show("ready", `Ready, ${peopleCount(model)}`);
+    await fetchHealth(checked);
+    show("ready", "Ready");
   } catch (error) {
     show("unavailable", error.code === "offline" ? "Offline" : "Not reachable");
   } finally {
     clearTimeout(timer);
   }
+  collections.refresh();
 }
 
 async function testEndpoint(address, key) {
   const tested = { endpoint: address, key };
   const { model } = await fetchHealth(tested);
-  // Checks the key, because /people requires it and /health does not.
-  await fetchPeople(tested);
-  return `Connected: model ${model.version}, ${peopleCount(model)}.`;
+  // Checks the key, because /collections requires it and /health does not.
+  await fetchCollections(tested);
+  return `Connected: model ${model.version}.`;
 }
 
 function setUpSamples() {
@@ -206,7 +149,7 @@ function setUpSamples() {
     button.addEventListener("click", async () => {
       try {
         const blob = await (await fetch(src)).blob();
-        add([new File([blob], src.split("/").pop(), { type: blob.type })]);
+        addPhotos([new File([blob], src.split("/").pop(), { type: blob.type })]);
       } catch {
         showAlert("The sample photo could not be loaded. Are you offline?");
       }
@@ -214,52 +157,12 @@ function setUpSamples() {
   }
 }
 
-function setUpFileInputs() {
-  for (const input of [find("#file-input"), find("#capture-input")]) {
-    input.addEventListener("change", () => {
-      add(input.files);
-      input.value = ""; // otherwise choosing the same photo again would not be a change
-    });
-  }
-}
-
-function setUpDrop() {
-  let depth = 0; // of the element under the pointer: each nested element has its own enter and leave events
-  const hasFiles = (event) => event.dataTransfer.types.includes("Files");
-  const showOverlay = (visible) => (find("#drop-overlay").hidden = !visible);
-  document.addEventListener("dragenter", (event) => {
-    if (hasFiles(event)) showOverlay(++depth > 0);
-  });
-  document.addEventListener("dragleave", (event) => {
-    if (hasFiles(event)) showOverlay(--depth > 0);
-  });
-  document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    depth = 0;
-    showOverlay(false);
-    if (event.dataTransfer.files.length) add(event.dataTransfer.files);
-    else showAlert("Only files can be dropped here. Save the photo first, or copy and paste it.");
-  });
-}
-
-function setUpPaste() {
-  document.addEventListener("paste", (event) => {
-    if (event.target.closest?.("input, dialog")) return;
-    if (event.clipboardData.files.length) add(event.clipboardData.files);
-    else showAlert("There is no photo in the clipboard.");
-  });
-}
-
 function setUpDialogs() {
   for (const button of document.querySelectorAll("dialog .close")) {
     button.addEventListener("click", () => button.closest("dialog").close());
   }
-  const camera = cameraDialog(find("#camera-dialog"), (photo) => add([photo]));
-  find("#camera").hidden = !hasCamera();
-  find("#camera").addEventListener("click", camera.open);
-  const people = peopleDialog(find("#people-dialog"), () => fetchPeople(service()));
-  find("#people").addEventListener("click", people.open);
+  for (const button of document.querySelectorAll(".camera")) button.hidden = !hasCamera();
+  find("#camera").addEventListener("click", () => shared.openCamera((photo) => addPhotos([photo])));
   const settings = settingsDialog(find("#settings-dialog"), testEndpoint, () => {
     showAlert("");
     checkHealth();
@@ -280,12 +183,13 @@ function setUpOffline() {
 
 function start() {
   setUpSamples();
-  setUpFileInputs();
-  setUpDrop();
-  setUpPaste();
+  for (const input of [find("#file-input"), find("#capture-input")]) onFiles(input, addPhotos);
+  setUpDrop(find("#drop-overlay"), intakeTarget, showAlert);
+  setUpPaste(intakeTarget, showAlert);
   setUpDialogs();
-  find("#remove-all").addEventListener("click", removeAll);
   setUpOffline();
+  addEventListener("hashchange", showView);
+  showView();
   const error = addressError(endpoint());
   if (error) showAlert(`${endpoint()}: ${error}`);
   checkHealth();

@@ -16,13 +16,14 @@ export function hasCamera() {
 
 /**
  * @param {HTMLDialogElement} dialog
- * @param {(file: File) => void} onPhoto
+ * @returns {(onPhoto: (file: File) => void) => Promise<void>} opens the dialog
  */
-export function cameraDialog(dialog, onPhoto) {
+export function cameraDialog(dialog) {
   const video = dialog.querySelector("video");
   const take = dialog.querySelector(".take");
   const status = dialog.querySelector(".status");
   let stream = null;
+  let onPhoto = () => {};
 
   function stop() {
     stream?.getTracks().forEach((track) => track.stop());
@@ -39,28 +40,27 @@ export function cameraDialog(dialog, onPhoto) {
     onPhoto(new File([blob], `camera-${time}.jpg`, { type: blob.type }));
   });
 
-  return {
-    async open() {
-      status.textContent = "";
-      video.hidden = take.hidden = false;
-      dialog.showModal();
-      try {
-        const granted = await navigator.mediaDevices.getUserMedia({ video: CONSTRAINTS, audio: false });
-        if (!dialog.open) {
-          // The user closed the dialog while the browser was asking for permission.
-          granted.getTracks().forEach((track) => track.stop());
-          return;
-        }
-        stream = granted;
-        video.srcObject = stream;
-        await video.play();
-        take.disabled = false;
-        take.focus();
-      } catch (error) {
-        status.textContent = ERRORS[error.name] ?? `The camera cannot be used (${error.name}).`;
-        video.hidden = take.hidden = true;
-        stop();
+  return async function open(callback) {
+    onPhoto = callback;
+    status.textContent = "";
+    video.hidden = take.hidden = false;
+    dialog.showModal();
+    try {
+      const granted = await navigator.mediaDevices.getUserMedia({ video: CONSTRAINTS, audio: false });
+      if (!dialog.open) {
+        // The user closed the dialog while the browser was asking for permission.
+        granted.getTracks().forEach((track) => track.stop());
+        return;
       }
-    },
+      stream = granted;
+      video.srcObject = stream;
+      await video.play();
+      take.disabled = false;
+      take.focus();
+    } catch (error) {
+      status.textContent = ERRORS[error.name] ?? `The camera cannot be used (${error.name}).`;
+      video.hidden = take.hidden = true;
+      stop();
+    }
   };
 }

@@ -1,82 +1,69 @@
-/** The dialog that lists and searches the known people. */
+/** The view that lists the people of a collection, and creates and deletes collections. */
 
-import { createElement } from "./view.js";
-
-const PAGE_SIZE = 100; // rows added at a time: rendering 60,000 at once would block the browser for seconds
-
-const COMBINING_MARKS = /\p{M}/gu;
-
-/** Remove accents and case, so that "jose" matches "José". */
-const normalize = (text) => text.normalize("NFD").replace(COMBINING_MARKS, "").toLowerCase();
+import { createCollection, deleteCollection, fetchPeople } from "./api.js";
+import { faceCount, peopleCount, showStatus } from "./elements.js";
+import { peopleList } from "./people-list.js";
 
 /**
- * @param {{id: number, name: string, normalized: string}[]} people
- * @param {string} query words, each of which must be the start of a word of the name, or the ID
+ * @param {HTMLElement} view
+ * @param {object} options functions, and the collectionChoice(), that app.js connects
  */
-function matching(people, query) {
-  const words = normalize(query).split(/\s+/).filter(Boolean);
-  return people.filter((person) =>
-    words.every((word) => person.normalized.includes(` ${word}`) || String(person.id) === word),
-  );
-}
+export function peopleView(view, { service, collections, asAdministrator, confirm, askName, addPerson, openPerson }) {
+  const find = (selector) => view.querySelector(selector);
+  const load = peopleList(find(".people"), (after) => fetchPeople(service(), after));
+  const report = (text, className) => showStatus(find(".changes"), text, className);
+  let shown = "";
 
-const row = ({ id, name }) => createElement("li", {}, name, createElement("span", { className: "muted" }, `ID ${id}`));
-
-/**
- * @param {HTMLDialogElement} dialog
- * @param {() => Promise<{id: number, name: string}[]>} fetchPeople throws an error whose message is a sentence
- */
-export function peopleDialog(dialog, fetchPeople) {
-  const search = dialog.querySelector("input");
-  const status = dialog.querySelector(".status");
-  const list = dialog.querySelector("ul");
-  const more = dialog.querySelector(".more");
-  const retry = dialog.querySelector(".retry");
-  let people = [];
-  let matches = [];
-
-  function showMore() {
-    const shown = list.childElementCount;
-    list.append(...matches.slice(shown, shown + PAGE_SIZE).map(row));
-    more.hidden = list.childElementCount >= matches.length;
-    const total = `${matches.length.toLocaleString("en")} of ${people.length.toLocaleString("en")}`;
-    status.textContent = more.hidden ? total : `${total}, showing the first ${list.childElementCount.toLocaleString("en")}`;
-    if (!matches.length && people.length) status.textContent = "No matching people";
+  function show() {
+    const collection = collections.current();
+    if (shown !== collections.name()) report("");
+    shown = collections.name();
+    find("h2").textContent = shown ? `Collection ${shown}` : "People";
+    find(".note").hidden = !collection?.read_only;
+    find(".delete-collection").hidden = !collection || collection.read_only;
+    if (!view.hidden) load({ onSelect: collection?.read_only ? null : openPerson });
   }
 
-  function applyFilter() {
-    matches = search.value.trim() ? matching(people, search.value) : people;
-    list.replaceChildren();
-    list.scrollTop = 0;
-    showMore();
+  function create() {
+    return askName({
+      title: "New collection",
+      label: "Name: letters, digits, dot, hyphen and underscore",
+      action: "Create",
+      async submit(name) {
+        if (!collections.isReadOnly(name)) await asAdministrator((administrator) => createCollection(administrator, name));
+        await collections.refresh(name);
+        report(`${name} is selected.`, "success-text");
+      },
+    });
   }
 
-  async function load() {
-    people = matches = [];
-    list.replaceChildren();
-    more.hidden = retry.hidden = true;
-    status.textContent = "Loading …";
+  async function remove() {
+    const { name, people, faces } = collections.current();
+    const confirmed = await confirm({
+      title: `Delete the collection ${name}?`,
+      text: `${peopleCount(people)} and ${faceCount(faces)} will be deleted. This cannot be undone.`,
+      action: "Delete the collection",
+    });
+    if (!confirmed) return;
     try {
-      const compare = new Intl.Collator("en").compare;
-      // The space in front lets every word of the name be matched with a space before it.
-      people = (await fetchPeople()).map((person) => ({ ...person, normalized: ` ${normalize(person.name)}` }));
-      people.sort((a, b) => compare(a.name, b.name));
-      applyFilter();
-    } catch (error) {
-      status.textContent = error.message;
-      retry.hidden = false;
+      const deleted = await asAdministrator((administrator) => deleteCollection(administrator, name));
+      await collections.refresh("");
+      report(`${name} was deleted, with ${peopleCount(deleted.deleted_people)}.`, "success-text");
+    } catch (failure) {
+      report(failure.message, "error-text");
     }
   }
 
-  search.addEventListener("input", applyFilter);
-  more.addEventListener("click", showMore);
-  retry.addEventListener("click", load);
+  find(".add-person").addEventListener("click", addPerson);
+  find(".create-collection").addEventListener("click", create);
+  find(".delete-collection").addEventListener("click", remove);
   return {
-    open() {
-      search.value = "";
-      dialog.showModal();
-      search.focus();
-      load();
+    /** Show the people of the chosen collection, if the view is visible. */
+    show,
+    report,
+    /** Move the focus into the view, unless it is there. The button that had it may be gone. */
+    focus() {
+      if (!view.contains(document.activeElement)) find("input").focus();
     },
   };
 }

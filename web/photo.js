@@ -1,15 +1,14 @@
 /** Prepares a file for upload: upright, small enough, without metadata such as location and camera. */
 
-import { Failure } from "./api.js";
+import { Failure } from "./http.js";
 
 const MAX_SIDE = 1600; // pixels of the longer side; the detector scales larger photos down anyway
-const MAX_BYTES = 4_400_000; // the service accepts 4.5 MB, including the multipart form around the photo
+export const MAX_BYTES = 4_400_000; // of the photos in a request; the service accepts 4.5 MB, including the form around them
 const QUALITIES = [0.92, 0.8, 0.6]; // of the JPEG, tried in this order until it is small enough
 const FORMATS = "JPEG, PNG, WebP, GIF and HEIC";
 // EXIF, XMP and Photoshop's metadata.
 const METADATA = /exif|ns\.adobe\.com\/xap|photoshop 3/i;
 
-/** @param {string} message a sentence */
 const unsendable = (message) => new Failure("unsendable", message);
 
 /** @typedef {{blob: Blob, name: string, drawable: boolean}} Photo */
@@ -35,9 +34,10 @@ async function hasMetadata(file) {
  * @param {CanvasImageSource} source
  * @param {number} width
  * @param {number} height
+ * @param {number} [maxBytes]
  * @returns {Promise<Blob>} a JPEG whose longer side has at most 1,600 pixels
  */
-export async function toJpeg(source, width, height) {
+export async function toJpeg(source, width, height, maxBytes = MAX_BYTES) {
   const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(width * scale));
@@ -50,19 +50,20 @@ export async function toJpeg(source, width, height) {
   context.drawImage(source, 0, 0, canvas.width, canvas.height);
   for (const quality of QUALITIES) {
     const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
-    if (blob && blob.size <= MAX_BYTES) return blob;
+    if (blob && blob.size <= maxBytes) return blob;
   }
   throw unsendable("The photo is too large, even after compression.");
 }
 
 /** Pass on a file that this browser cannot open, because the service may be able to. */
-function unopenedPhoto(file, format) {
+function unopenedPhoto(file, format, maxBytes) {
   if (!format && !file.type.startsWith("image/")) throw unsendable(`${file.name} is not a photo. Supported formats: ${FORMATS}.`);
-  if (file.size > MAX_BYTES) {
+  if (file.size > maxBytes) {
+    const limit = `limit: ${maxBytes / 1e6} MB`;
     throw unsendable(
       format === "heic"
-        ? "This browser cannot open HEIC photos, and this one is too large to send unchanged (limit: 4.4 MB). Save it as JPEG first."
-        : `This browser cannot open ${file.name}, and it is too large to send unchanged (limit: 4.4 MB).`,
+        ? `This browser cannot open HEIC photos, and this one is too large to send unchanged (${limit}). Save it as JPEG first.`
+        : `This browser cannot open ${file.name}, and it is too large to send unchanged (${limit}).`,
     );
   }
   return { blob: file, name: file.name, drawable: false };
@@ -70,24 +71,25 @@ function unopenedPhoto(file, format) {
 
 /**
  * @param {File} file
+ * @param {number} [maxBytes] of the photo that is sent
  * @returns {Promise<Photo>} throws Failure
  */
-export async function prepare(file) {
+export async function prepare(file, maxBytes = MAX_BYTES) {
   if (!file.size) throw unsendable(`${file.name} is empty.`);
   const format = imageFormat(latin1(new Uint8Array(await file.slice(0, 16).arrayBuffer())));
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    return unopenedPhoto(file, format);
+    return unopenedPhoto(file, format, maxBytes);
   }
   try {
-    const fits = Math.max(bitmap.width, bitmap.height) <= MAX_SIDE && file.size <= MAX_BYTES;
+    const fits = Math.max(bitmap.width, bitmap.height) <= MAX_SIDE && file.size <= maxBytes;
     // Send the file unchanged if possible, because each JPEG compression loses some quality.
     if (fits && format && format !== "heic" && !(await hasMetadata(file))) {
       return { blob: file, name: file.name, drawable: true };
     }
-    const blob = await toJpeg(bitmap, bitmap.width, bitmap.height);
+    const blob = await toJpeg(bitmap, bitmap.width, bitmap.height, maxBytes);
     return { blob, name: `${file.name.replace(/\.[^.]*$/, "") || "photo"}.jpg`, drawable: true };
   } finally {
     bitmap.close();

@@ -1,168 +1,23 @@
-/** Renders the history and the result. Creates elements and never parses HTML, so that no text can inject markup. */
+/** Renders the selected photo with its progress or result. */
 
-/**
- * A photo of this visit.
- * @typedef {object} Item
- * @property {string} name of the file that the user chose
- * @property {"waiting" | "preparing" | "sending" | "classifying" | "done" | "failed"} state
- * @property {{blob: Blob, name: string, drawable: boolean} | null} photo null until it is prepared
- * @property {string} url of the prepared photo, or "" if this browser cannot display it
- * @property {number} sent fraction of the upload, 0 to 1
- * @property {boolean} slow true once the request takes longer than usual
- * @property {object | null} response openapi.yaml's Classification
- * @property {{code: string, message: string} | null} failure
- * @property {number} elapsed ms from sending the photo to receiving the response
- */
+import { buttonRow, createButton, createElement, peopleCount, percent } from "./elements.js";
+import { facesOf, nameOf, severity } from "./history.js";
+import { faceCrop, photoWithFaces } from "./overlay.js";
 
-/**
- * @param {string} tag
- * @param {Record<string, unknown>} properties set on the element; names with a dash are set as attributes
- * @param {...(Node | string)} children
- */
-export function createElement(tag, properties, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name.includes("-")) element.setAttribute(name, String(value));
-    else element[name] = value;
-  }
-  element.append(...children);
-  return element;
-}
+/** @typedef {import("./history.js").Item} Item */
+/** @typedef {{text: string, run: () => void}} Action a button below a face */
 
-const createButton = (text, onclick, className = "") => createElement("button", { type: "button", className, onclick }, text);
-
-/**
- * Format as a percentage, rounded down so that only certainty is shown as 100 %.
- * @param {number} fraction
- */
-export function percent(fraction) {
-  return `${(Math.floor(fraction * 1000) / 10).toFixed(1)} %`;
-}
-
-/** @param {{classes: number}} model */
-export const peopleCount = (model) => `${model.classes.toLocaleString("en")} people`;
-
-/** @param {object} face openapi.yaml's NamedFace */
-const nameOf = (face) => (face.known ? face.predicted_name : "Unknown person");
-
-/** @returns {object[]} openapi.yaml's NamedFaces, largest first */
-const facesOf = (response) => response.faces ?? [response];
-
-/**
- * @param {Item} item
- * @returns {string} its state or result in a few words, for the history and for screen readers
- */
-export function summary(item) {
-  if (item.state === "waiting") return "Waiting";
-  if (item.state === "failed") {
-    return { no_face: "No face", cancelled: "Cancelled" }[item.failure.code] ?? "Failed";
-  }
-  if (item.state !== "done") return "Working …";
-  const faces = facesOf(item.response);
-  if (faces.length === 1) return nameOf(faces[0]);
-  const known = faces.filter((face) => face.known).length;
-  return `${faces.length} faces, ${known} known`;
-}
-
-/**
- * @param {HTMLOListElement} list
- * @param {Item[]} items
- * @param {Item | null} selected
- * @param {(item: Item) => void} select
- */
-export function renderHistory(list, items, selected, select) {
-  const focused = [...list.children].findIndex((child) => child.contains(document.activeElement));
-  list.replaceChildren(
-    ...items.map((item) => {
-      const thumbnail = item.url
-        ? createElement("img", { src: item.url, alt: "" })
-        : createElement("span", { className: "placeholder" }, "?");
-      const fileName = createElement("span", { className: "file-name muted" }, item.name);
-      const button = createButton("", () => select(item), `thumbnail ${severity(item)}`);
-      button.append(thumbnail, createElement("span", { className: "text" }, fileName, summary(item)));
-      button.setAttribute("aria-pressed", String(item === selected));
-      return createElement("li", {}, button);
-    }),
-  );
-  list.children[focused]?.firstElementChild.focus();
-}
-
-/** @returns {"success" | "warning" | "error" | "pending"} the class that gives an item its colour */
-function severity(item) {
-  if (item.state === "failed") return { no_face: "warning", cancelled: "pending" }[item.failure.code] ?? "error";
-  if (item.state !== "done") return "pending";
-  return facesOf(item.response).some((face) => face.known) ? "success" : "warning";
-}
-
-const SVG = "http://www.w3.org/2000/svg";
-
-function createSvgElement(tag, attributes, className) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
-  element.setAttribute("class", className);
-  return element;
-}
-
-/** Box and landmarks of a face. A dark line under the light one keeps the box visible on every photo. */
-function faceOutline({ face: { box, landmarks }, known }, unit) {
-  const group = createSvgElement("g", {}, `face ${known ? "known" : "unknown"}`);
-  const rectangle = { x: box.left, y: box.top, width: box.width, height: box.height, rx: unit * 2 };
-  group.append(createSvgElement("rect", rectangle, "dark-line"), createSvgElement("rect", rectangle, "light-line"));
-  for (const [cx, cy] of Object.values(landmarks)) {
-    group.append(createSvgElement("circle", { cx, cy, r: unit }, "landmark"));
-  }
-  return group;
-}
-
-/** The name, or in a group the number, at a corner of the box. It stays inside the photo, wherever the box is. */
-function faceLabel(text, { face: { box } }, image) {
-  const element = createElement("span", { className: "label" }, text);
-  const top = box.top / image.height;
-  const above = top > 0.1;
-  element.style.top = `${100 * (above ? top : Math.min(1, (box.top + box.height) / image.height))}%`;
-  element.classList.toggle("above", above || box.top + box.height > 0.9 * image.height);
-  const middle = (box.left + box.width / 2) / image.width;
-  if (middle > 0.55) element.style.right = `${100 * Math.max(0, 1 - (box.left + box.width) / image.width)}%`;
-  else element.style.left = `${100 * Math.max(0, box.left / image.width)}%`;
-  return element;
-}
-
-/** The photo, with boxes, landmarks and labels once there is a response. */
 function photoView(item) {
-  const view = createElement("div", { className: "photo" });
-  if (item.url) view.append(createElement("img", { src: item.url, alt: `Photo ${item.name}` }));
-  else if (item.photo) view.append(createElement("p", { className: "placeholder" }, "This browser cannot display this photo."));
-  const size = item.response?.image;
-  if (!size) return view;
-  view.style.aspectRatio = `${size.width} / ${size.height}`;
-  // At most 70 % of the window's height; small photos are not enlarged until they are blurred.
-  view.style.maxWidth = `min(calc(70vh * ${size.width / size.height}), ${Math.max(360, size.width * 2)}px)`;
-  const unit = Math.max(size.width, size.height) / 180;
-  const overlay = createSvgElement("svg", { viewBox: `0 0 ${size.width} ${size.height}`, "aria-hidden": "true" }, "overlay");
-  const faces = facesOf(item.response);
-  faces.forEach((face, index) => {
-    overlay.append(faceOutline(face, unit));
-    view.append(faceLabel(faces.length > 1 ? String(index + 1) : nameOf(face), face, size));
-  });
-  view.append(overlay);
-  return view;
-}
-
-/** The face, cropped from the photo, to show beside its name. */
-function faceCrop(item, { face: { box } }) {
-  const canvas = createElement("canvas", { width: 96, height: 96, className: "crop" });
-  canvas.setAttribute("aria-hidden", "true");
-  const side = 1.25 * Math.max(box.width, box.height);
-  const image = new Image();
-  image.src = item.url;
-  image.decode().then(
-    () => {
-      const [left, top] = [box.left + (box.width - side) / 2, box.top + (box.height - side) / 2];
-      canvas.getContext("2d").drawImage(image, left, top, side, side, 0, 0, canvas.width, canvas.height);
-    },
-    () => canvas.remove(),
-  );
-  return canvas;
+  const { url, response } = item;
+  // Nothing is shown of a photo that is not prepared yet.
+  if (!item.photo) return createElement("div", { className: "photo" });
+  const faces = response ? facesOf(response) : [];
+  const drawn = faces.map((face, index) => ({
+    ...face.face,
+    known: face.known,
+    text: faces.length > 1 ? String(index + 1) : nameOf(face),
+  }));
+  return photoWithFaces(url, `Photo ${item.name}`, response?.image, drawn);
 }
 
 function candidateRow({ id, name, confidence }) {
@@ -179,38 +34,47 @@ function candidateRow({ id, name, confidence }) {
 
 /** The most similar people, each with a bar for the confidence. */
 function candidateList(face) {
+  if (!face.candidates.length) return [];
   const list = createElement("ol", { "aria-label": "Candidates" }, ...face.candidates.map(candidateRow));
-  if (face.known) return createElement("div", { className: "candidates" }, list);
-  const note = createElement("p", { className: "muted" }, "The most similar people, but not similar enough:");
-  return createElement("div", { className: "candidates" }, note, list);
+  if (face.known) return [list];
+  return [createElement("p", { className: "muted" }, "The most similar people, but not similar enough:"), list];
+}
+
+/** Say that a face is not among the people of the collection. */
+function strangerText(people) {
+  if (!people) return "Nobody is in this collection yet";
+  return people === 1 ? "Not the one person in this collection" : `None of the ${peopleCount(people)}`;
 }
 
 /**
- * One entry of the list of faces: the name, and the candidates if it is expanded.
+ * One entry of the list of faces: the name, and the candidates and actions if it is expanded.
+ * @param {Action[]} actions
  * @param {(index: number, on: boolean) => void} highlight
  */
-function faceEntry(item, face, index, several, highlight) {
+function faceEntry(item, face, index, several, actions, highlight) {
   const detail = face.known
     ? `ID ${face.predicted_id}, ${percent(face.confidence)} confidence`
-    : `None of the ${peopleCount(item.response.model)}`;
+    : strangerText(item.response.model.classes);
   const text = createElement(
     "span",
     { className: "text" },
     createElement("strong", {}, several ? `${index + 1}. ${nameOf(face)}` : nameOf(face)),
     createElement("span", { className: "muted" }, detail),
   );
-  const candidates = candidateList(face);
+  const buttons = actions.map((action) => createButton(action.text, action.run));
+  const details = createElement("div", { className: "candidates" }, ...candidateList(face));
+  details.append(buttonRow(...buttons));
   const toggle = createButton("", () => setExpanded(toggle.getAttribute("aria-expanded") === "false"), "toggle");
-  if (item.url) toggle.append(faceCrop(item, face));
+  if (item.url) toggle.append(faceCrop(item.url, face.face.box));
   toggle.append(text);
 
   function setExpanded(expanded) {
     toggle.setAttribute("aria-expanded", String(expanded));
-    candidates.hidden = !expanded;
+    details.hidden = !expanded;
   }
 
   setExpanded(!several || index === 0);
-  const entry = createElement("li", { className: face.known ? "known" : "unknown" }, toggle, candidates);
+  const entry = createElement("li", { className: face.known ? "known" : "unknown" }, toggle, details);
   for (const [start, end] of [["mouseenter", "mouseleave"], ["focusin", "focusout"]]) {
     entry.addEventListener(start, () => highlight(index, true));
     entry.addEventListener(end, () => highlight(index, false));
@@ -218,12 +82,14 @@ function faceEntry(item, face, index, several, highlight) {
   return entry;
 }
 
-function metadata({ response, elapsed }) {
-  const [decode, detect, classify] = ["decode", "detect", "classify"].map((step) => Math.round(response.timings_ms[step]));
+function metadata({ response: { gallery, image, model, timings_ms }, elapsed }) {
+  const [decode, detect, classify] = ["decode", "detect", "classify"].map((step) => Math.round(timings_ms[step]));
+  const stale = gallery?.stale ? "; the latest changes could not be read" : "";
   const pairs = {
+    ...(gallery && { Collection: `${gallery.collection}, ${peopleCount(gallery.people)}${stale}` }),
     Time: `${(elapsed / 1000).toFixed(2)} s round trip, including ${decode} ms decoding, ${detect} ms detection, ${classify} ms classification`,
-    Model: `${response.model.version}, ${peopleCount(response.model)}`,
-    Photo: `${response.image.width} × ${response.image.height} pixels as sent`,
+    Model: model.version,
+    Photo: `${image.width} × ${image.height} pixels as sent`,
   };
   return createElement(
     "dl",
@@ -253,10 +119,10 @@ function copyableTexts(item, curl) {
     });
     return button;
   });
-  return createElement("div", {}, createElement("div", { className: "buttons" }, ...buttons), details);
+  return createElement("div", {}, buttonRow(...buttons), details);
 }
 
-function resultPanel(item, curl, photo) {
+function resultPanel(item, photo, { curl, faceActions }) {
   const faces = facesOf(item.response);
   const outlines = [...photo.querySelectorAll(".face")];
   const labels = [...photo.querySelectorAll(".label")];
@@ -267,7 +133,7 @@ function resultPanel(item, curl, photo) {
     photo.classList.toggle("dimmed", several && on);
     if (several) labels[index].textContent = on ? `${index + 1} ${nameOf(faces[index])}` : String(index + 1);
   };
-  const entries = faces.map((face, index) => faceEntry(item, face, index, several, highlight));
+  const entries = faces.map((face, index) => faceEntry(item, face, index, several, faceActions(face), highlight));
   outlines.forEach((outline, index) => {
     outline.addEventListener("mouseenter", () => entries[index].classList.add("highlighted"));
     outline.addEventListener("mouseleave", () => entries[index].classList.remove("highlighted"));
@@ -303,7 +169,7 @@ function failurePanel(item, retry) {
     createElement("h2", {}, title ?? "The photo could not be processed"),
     createElement("p", { className: cancelled ? "muted" : "error-text" }, cancelled ? "The photo was not processed." : message),
     // Retrying cannot help if the file itself is the problem.
-    ...(code === "unsendable" ? [] : [createElement("div", { className: "buttons" }, createButton("Try again", retry, "primary"))]),
+    ...(code === "unsendable" ? [] : [buttonRow(createButton("Try again", retry, "primary"))]),
   ];
 }
 
@@ -330,25 +196,24 @@ function progressPanel(item, cancel) {
     explanation.hidden = !item.slow;
   };
   update();
-  const buttons = createElement("div", { className: "buttons" }, createButton("Cancel", cancel));
-  return { children: [step, bar, explanation, buttons], update };
+  return { children: [step, bar, explanation, buttonRow(createButton("Cancel", cancel))], update };
 }
 
 /**
  * Render the selected item in its current state.
  * @param {HTMLElement} result
  * @param {Item} item
- * @param {{curl: string, retry: () => void, cancel: () => void}} options
+ * @param {{curl: string, retry: () => void, cancel: () => void, faceActions: (face: object) => Action[]}} options
  * @returns {() => void} shows the progress while the state is the same
  */
-export function renderItem(result, item, { curl, retry, cancel }) {
+export function renderItem(result, item, options) {
   const hadFocus = result.contains(document.activeElement);
   const photo = photoView(item);
   let update = () => {};
   let children;
-  if (item.state === "done") children = resultPanel(item, curl, photo);
-  else if (item.state === "failed") children = item.failure.code === "no_face" ? noFacePanel() : failurePanel(item, retry);
-  else ({ children, update } = progressPanel(item, cancel));
+  if (item.state === "done") children = resultPanel(item, photo, options);
+  else if (item.state === "failed") children = item.failure.code === "no_face" ? noFacePanel() : failurePanel(item, options.retry);
+  else ({ children, update } = progressPanel(item, options.cancel));
   const panel = createElement("div", { className: `card panel ${severity(item)}` }, ...children);
   // A failed item without a URL has no photo to show.
   result.replaceChildren(...(item.state === "failed" && !item.url ? [panel] : [photo, panel]));

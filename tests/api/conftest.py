@@ -4,11 +4,19 @@ import io
 import json
 import logging
 import sys
+from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
 
 from api.telemetry import SERVICE
+from app import create_app
+from settings import Settings
+from storage.blobs import open_blobs
+from storage.live import LiveModel
+from storage.networks import BUNDLED
+from storage.s3_settings import S3Settings
+from tests.api.client import ADMIN_KEY, Client
 
 
 class CurrentStdout(io.StringIO):
@@ -30,3 +38,21 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict
     assert before is not None
     yield lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     handler.setStream(before)
+
+
+@pytest.fixture(scope="session")
+def live() -> LiveModel:
+    """The bundled model, for apps of all tests."""
+    return LiveModel(lambda: open_blobs(BUNDLED, S3Settings()), refresh=False)
+
+
+@pytest.fixture()
+def gallery_uri(tmp_path: Path) -> str:
+    """A folder for collections, which does not exist yet."""
+    return str(tmp_path / "galleries")
+
+
+@pytest.fixture()
+def client(live: LiveModel, gallery_uri: str) -> Client:
+    """Sends the administrator's requests to an app that has no collection but the published one."""
+    return Client(create_app(Settings(gallery_uri=gallery_uri, admin_key=ADMIN_KEY, metrics=False), live))

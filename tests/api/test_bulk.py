@@ -24,7 +24,7 @@ from storage.errors import BlobNotFound, StorageUnreachable
 from testing.emulator import Emulator
 from testing.paths import SAMPLES
 from testing.servers import free_port
-from tests.services import FailingService, FixedService
+from tests.services import FixedFaces, around, fixed
 
 KNOWN = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
 STRANGER = (SAMPLES / "astronaut.jpg").read_bytes()
@@ -115,7 +115,7 @@ class NewerModel(FaceService):
         return self.model().version
 
 
-class RecordingService(FixedService):
+class RecordingService(FixedFaces):
     """Remembers the options of each photo."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class RecordingService(FixedService):
 
 def test_strictness_is_that_of_the_deployment(bucket: Bucket) -> None:
     service = RecordingService()
-    compose(Settings(strictness=0.1), service).on_upload(bucket.put("photos/a.jpg", KNOWN), context())
+    compose(Settings(strictness=0.1), around(service)).on_upload(bucket.put("photos/a.jpg", KNOWN), context())
     assert service.options == [IdentifyOptions(strictness=None, all_faces=True)]
 
 
@@ -138,7 +138,7 @@ def test_changed_photo_or_model_is_processed_again(bucket: Bucket) -> None:
     event = bucket.put("photos/a.jpg", KNOWN)
     assert handler.on_upload(event, context()) == {"answered": 1}
     assert bucket.read("results/a.jpg.json")["known"] is True
-    newer = compose(Settings(), NewerModel(handler.app.service))
+    newer = compose(Settings(), around(NewerModel(handler.app.services.faces)))
     assert newer.on_upload(event, context()) == {"answered": 1}
     assert bucket.read("results/a.jpg.json")["model"]["version"] == "20990101-00000000"
     assert newer.on_upload(event, context()) == {"done_before": 1}
@@ -192,7 +192,7 @@ def test_size_limit(bucket: Bucket) -> None:
     event = bucket.put("photos/a.jpg", KNOWN)
 
     def process(max_bytes: int) -> dict[str, int]:
-        limited = BulkRecognition(handler.app.service, handler.app.telemetry, open_bucket, max_bytes)
+        limited = BulkRecognition(handler.app.services.faces, handler.app.telemetry, open_bucket, max_bytes)
         return limited.process_event(event, "request-1")
 
     assert process(len(KNOWN) - 1) == {"failed": 1}
@@ -222,7 +222,7 @@ class FailsOnce(FaceService):
 def test_bug_fails_one_photo_only(bucket: Bucket) -> None:
     events = [bucket.put(f"photos/{name}.jpg", data) for name, data in (("a", STRANGER), ("b", KNOWN))]
     both = {"Records": [*events[0]["Records"], *events[1]["Records"]]}
-    app = compose(Settings(), FailsOnce(handler.app.service))
+    app = compose(Settings(), around(FailsOnce(handler.app.services.faces)))
     assert app.on_upload(both, context()) == {"failed": 1, "answered": 1}
     error = bucket.read("failures/a.jpg.json")["error"]
     assert error["code"] == "internal"
@@ -235,7 +235,7 @@ def test_missing_model_makes_lambda_retry(bucket: Bucket) -> None:
         create_app(Settings(model_uri="/nowhere")).on_upload(event, context())
     # The same if it becomes unavailable later.
     with pytest.raises(ModelUnavailable):
-        compose(Settings(), FailingService(ModelUnavailable("It is gone."))).on_upload(event, context())
+        compose(Settings(), fixed(ModelUnavailable("It is gone."))).on_upload(event, context())
     assert bucket.keys() == ["photos/a.jpg"]
 
 
@@ -272,7 +272,7 @@ def test_an_event_without_photos(event: dict[str, Any]) -> None:
 
 
 def test_log_and_metrics_contain_no_personal_data(bucket: Bucket, lines: Any) -> None:
-    app = compose(Settings(), handler.app.service)
+    app = compose(Settings(), handler.app.services)
     for data in (KNOWN, b"no photo"):
         app.on_upload(bucket.put("photos/Jane_Roe.jpg", data), context())
     found = lines()

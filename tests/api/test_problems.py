@@ -13,22 +13,31 @@ import pytest
 import api.errors
 import model.errors
 import service.errors
+from api.dialects import native
 from api.problems import INTERNAL, TABLE, Problem, attempt, describe_error
 from app import App, compose
-from service.results import Identification, IdentifyOptions
+from service.results import (
+    DUPLICATE,
+    NO_FACE,
+    SEVERAL_FACES,
+    TOO_SMALL,
+    UNREADABLE,
+    Identification,
+    IdentifyOptions,
+    Skipped,
+)
 from settings import Settings
 from testing.events import recorded, upload
 from testing.paths import SAMPLES
-from tests.services import FailingService, FixedService
+from tests.services import FixedFaces, around, fixed
 
 PHOTO = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
 PRIVATE = ["Kofi", "Annan", "secret-name", base64.b64encode(PHOTO).decode()[100:160]]
 INTERNALS = ["Traceback", ".py", "site-packages", "/work", "/tmp", "ZeroDivision", "line "]
-SERVICE_ERRORS = (service.errors.NoFace, service.errors.ModelUnavailable)
 
 
 def app(error: Exception) -> App:
-    return compose(Settings(metrics=False), FailingService(error))
+    return compose(Settings(metrics=False), fixed(error))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,8 @@ def app(error: Exception) -> App:
             service.errors.ModelUnavailable("No model."),
             Problem(503, "model_unavailable", "No model.", {"Retry-After": "5"}),
         ),
+        (service.errors.Conflict("Later."), Problem(409, "conflict", "Later.", {"Retry-After": "1"})),
+        (service.errors.CollectionFull("Full."), Problem(507, "collection_full", "Full.")),
     ],
     ids=lambda value: value.code if isinstance(value, Problem) else "",
 )
@@ -56,12 +67,14 @@ def test_errors_with_a_status_and_a_code(error: Exception, expected: Problem) ->
     assert describe_error(error) == expected
 
 
-def test_every_error_of_the_wire_format_has_a_status() -> None:
-    classes = [found for _, found in inspect.getmembers(api.errors, inspect.isclass)]
-    classes.remove(api.errors.ApiError)
-    assert len(classes) == 7
-    assert set(classes) <= set(TABLE)
-    assert set(SERVICE_ERRORS) <= set(TABLE)
+def test_every_error_of_the_wire_format_and_of_the_service_has_a_status() -> None:
+    for module, base, count in (
+        (api.errors, api.errors.ApiError, 8),
+        (service.errors, service.errors.ServiceError, 10),
+    ):
+        classes = {found for _, found in inspect.getmembers(module, inspect.isclass) if issubclass(found, base)}
+        assert len(classes - {base}) == count
+        assert classes - {base} <= set(TABLE)
 
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, KeyError, service.errors.ServiceError])
@@ -69,6 +82,19 @@ def test_everything_else_is_a_bug(kind: type[Exception]) -> None:
     problem = describe_error(kind("secret"))
     assert (problem.status, problem.code, problem.headers) == (500, INTERNAL, {})
     assert "secret" not in problem.message
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [(UNREADABLE, "unreadable_image"), *((same, same) for same in (NO_FACE, SEVERAL_FACES, TOO_SMALL, DUPLICATE))],
+)
+def test_photos_that_were_not_enrolled(reason: str, code: str) -> None:
+    """The reason of the first photo decides the code."""
+    skipped = (Skipped("a.jpg", reason), Skipped("b.jpg", NO_FACE))
+    problem = describe_error(service.errors.NothingEnrolled(skipped))
+    assert (problem.status, problem.code, problem.skipped) == (422, code, skipped)
+    body = native.encode_problem(problem, "request-1").body
+    assert json.loads(body)["skipped"] == [{"file": "a.jpg", "reason": reason}, {"file": "b.jpg", "reason": NO_FACE}]
 
 
 def test_subclass_is_treated_as_its_base_class() -> None:
@@ -96,7 +122,7 @@ def test_attempt() -> None:
     assert bugs == [bug]
 
 
-class ChainedBug(FixedService):
+class ChainedBug(FixedFaces):
     """Raises an error that quotes the request, in its message and in that of its cause."""
 
     def identify(self, image: bytes, options: IdentifyOptions) -> Identification:
@@ -107,7 +133,7 @@ class ChainedBug(FixedService):
 
 
 def test_bug_is_described_in_the_log_only(context: Any, lines: Any) -> None:
-    answer = compose(Settings(), ChainedBug()).handle(upload(PHOTO, "secret-name.jpg"), context)
+    answer = compose(Settings(), around(ChainedBug())).handle(upload(PHOTO, "secret-name.jpg"), context)
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (500, INTERNAL)
     for inside in INTERNALS + PRIVATE:
         assert inside not in answer["body"]
@@ -146,5 +172,5 @@ def test_debugging_switches_do_not_print_the_photo(
 ) -> None:
     for name in ("POWERTOOLS_DEV", "POWERTOOLS_DEBUG", "POWERTOOLS_LOGGER_LOG_EVENT"):
         monkeypatch.setenv(name, "true")
-    compose(Settings(), FixedService()).handle(recorded("rest-known-person"), context)
+    compose(Settings(), fixed()).handle(recorded("rest-known-person"), context)
     assert recorded("rest-known-person")["body"][:60] not in "".join(capsys.readouterr())

@@ -16,7 +16,7 @@ from app import App, compose
 from service.errors import ModelUnavailable
 from settings import Settings
 from testing.events import recorded, request
-from tests.services import FailingService, FixedService
+from tests.services import fixed
 
 PAGE = "https://page.example"
 
@@ -24,7 +24,7 @@ PAGE = "https://page.example"
 def app(origins: str = "*", api_key: str = "") -> App:
     """Make an app that needs no model. Listing its people fails."""
     settings = Settings.from_env({"CORS_ORIGIN": origins, "API_KEY": api_key, "POWERTOOLS_METRICS_DISABLED": "true"})
-    return compose(settings, FailingService(ModelUnavailable("There is no model yet.")))
+    return compose(settings, fixed(ModelUnavailable("There is no model yet.")))
 
 
 def http(method: str, path: str, **headers: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ CORS = {
     "Access-Control-Max-Age": "600",
 }
 COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-METHODS = {"Access-Control-Allow-Methods": "GET,HEAD,OPTIONS,POST"}
+METHODS = {"Access-Control-Allow-Methods": "DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT"}
 
 
 @pytest.mark.parametrize("path", ["/classify", "/health", "/people", "/nowhere", "/"])
@@ -136,7 +136,12 @@ def test_preflights(
         ("HEAD", "/classify", "OPTIONS, POST"),
         ("PUT", "/classify/", "OPTIONS, POST"),
         ("POST", "/health", "GET, HEAD, OPTIONS"),
-        ("DELETE", "//people", "GET, HEAD, OPTIONS"),
+        ("DELETE", "//people", "GET, HEAD, OPTIONS, POST"),
+        ("POST", "/people/7", "DELETE, GET, HEAD, OPTIONS, PATCH"),
+        ("PUT", "/people/7/faces/", "GET, HEAD, OPTIONS, POST"),
+        ("GET", "/people/7/faces/1", "DELETE, OPTIONS"),
+        ("PATCH", "/collections/team", "DELETE, GET, HEAD, OPTIONS, PUT"),
+        ("GET", "/embed", "OPTIONS, POST"),
     ],
 )
 def test_wrong_method_gets_the_allowed_methods(method: str, path: str, allowed: str, context: Any) -> None:
@@ -183,7 +188,7 @@ def test_public_routes_need_no_key(method: str, path: str, context: Any) -> None
 
 @pytest.mark.parametrize("name", ["x-api-key", "X-Api-Key", "X-API-KEY"])
 def test_with_the_key(name: str, context: Any) -> None:
-    ours = compose(Settings(api_key="schlüssel", metrics=False), FixedService())
+    ours = compose(Settings(api_key="schlüssel", metrics=False), fixed())
     event = request("POST", "/classify", b"photo", "image/jpeg")
     event["multiValueHeaders"][name] = ["schlüssel"]
     assert ours.handle(event, context)["statusCode"] == 200

@@ -18,7 +18,7 @@ from app import App, compose
 from settings import Settings
 from testing.events import recorded, request, upload
 from testing.paths import ROOT, SAMPLES
-from tests.services import IDENTIFIED, MODEL, FailingService, FixedService
+from tests.services import IDENTIFIED, MODEL, fixed
 
 PHOTO = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
 PRIVATE = ["Kofi", "Annan", "secret-name", "Alicia", "none.jpg", base64.b64encode(PHOTO).decode()[100:160]]
@@ -27,7 +27,7 @@ PRIVATE = ["Kofi", "Annan", "secret-name", "Alicia", "none.jpg", base64.b64encod
 @pytest.fixture()
 def app() -> App:
     """A new app with the bundled model, before its first request."""
-    return compose(Settings(), handler.app.service)
+    return compose(Settings(), handler.app.services)
 
 
 def ask(app: App, event: Any, context: Any, lines: Any) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def test_a_known_person(app: App, context: Any, lines: Any) -> None:
     (described,) = line["_aws"]["CloudWatchMetrics"]
     assert described["Namespace"] == "FaceRecognition"
     assert sorted(described["Dimensions"][0]) == ["model_version", "service"]
-    assert (line["service"], line["model_version"]) == ("face-recognition", handler.app.service.version())
+    assert (line["service"], line["model_version"]) == ("face-recognition", handler.app.services.faces.version())
     assert set(line) == {"_aws", "service", "model_version", *values(line)}
 
 
@@ -77,7 +77,7 @@ def test_other_outcomes(app: App, context: Any, lines: Any) -> None:
 
 
 def test_a_bug_is_an_error(context: Any, lines: Any) -> None:
-    broken = compose(Settings(), FailingService(ZeroDivisionError()))
+    broken = compose(Settings(), fixed(ZeroDivisionError()))
     found = values(ask(broken, recorded("rest-known-person"), context, lines))
     assert found == {"Requests": 1, "5xx": 1, "Errors": 1, "ColdStart": 1}
 
@@ -110,7 +110,7 @@ def test_metrics_can_be_switched_off(switch: str, expected: int) -> None:
 
 
 def test_event_that_is_not_a_request_is_logged(context: Any, lines: Any) -> None:
-    compose(Settings(metrics=False), FixedService()).handle({"Records": []}, context)
+    compose(Settings(metrics=False), fixed()).handle({"Records": []}, context)
     (line,) = lines()
     assert (line["message"], line["status"], line["request_id"]) == ("answered", 400, "request-1")
     assert line["model_version"] == MODEL.version
@@ -138,5 +138,5 @@ def test_start_is_logged(uri: str, message: str) -> None:
     )
     (line,) = map(json.loads, done.stdout.splitlines())
     assert line["message"] == message
-    assert line.get("model_version") == (None if uri else handler.app.service.version())
+    assert line.get("model_version") == (None if uri else handler.app.services.faces.version())
     assert line.get("reason", ".").endswith(".")

@@ -30,12 +30,13 @@ from api.uploads import MAX_BYTES, read
 from app import App, compose
 from model.calibration import STRICTNESS
 from model.photo import MAX_PIXELS, decode
+from service.results import DUPLICATE, SEVERAL_FACES, TOO_SMALL
 from settings import Settings
 from testing.paths import EVENTS, SAMPLES
-from tests.services import FixedService
+from tests.services import fixed
 
 REGRESSIONS = Path(__file__).parent / "regressions"
-CODES = {code for _, code in TABLE.values()}
+CODES = {code for _, code in TABLE.values()} | {SEVERAL_FACES, TOO_SMALL, DUPLICATE}
 SLOW = 2  # seconds of CPU time, which does not depend on other programs
 
 PART = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
@@ -153,7 +154,6 @@ NAMES = (
 
 def malformed_request(random: Random) -> dict[str, Any]:
     """Make a whole event of any source, with a random method, path, headers, query and body."""
-    event = copy.deepcopy(random.choice(recorded_events()))
     upload_event = malformed_event(random)
     method, path = random.choice(METHODS), random.choice(PATHS)
     if random.random() < 0.3:
@@ -161,7 +161,15 @@ def malformed_request(random: Random) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in upload_event.get("headers", {}).items()}
     headers.update({random.choice(NAMES): random.choice(MALFORMED) for _ in range(random.randrange(3))})
     query = {**(upload_event["queryStringParameters"] or {}), random.choice(MALFORMED): random.choice(MALFORMED)}
-    event.update(body=upload_event["body"], isBase64Encoded=upload_event["isBase64Encoded"])
+    return event_of(random, method, path, headers, query, upload_event["body"], upload_event["isBase64Encoded"])
+
+
+def event_of(
+    random: Random, method: str, path: str, headers: dict[str, str], query: dict[str, str], body: str, encoded: bool
+) -> dict[str, Any]:
+    """Make an event of any source. encoded: the body is in base64."""
+    event = copy.deepcopy(random.choice(recorded_events()))
+    event.update(body=body, isBase64Encoded=encoded)
     if event.get("version") == "2.0":
         event.update(rawPath=path, headers=headers, queryStringParameters=query)
         event["requestContext"]["http"].update(method=method, path=path)
@@ -261,14 +269,20 @@ def check_event(event: dict[str, Any]) -> str | None:
 def app() -> App:
     """The whole function with a service that ignores the photo."""
     log = Logger(service="fuzz", level="CRITICAL")  # with the same name it would change the function's own logger
-    return compose(Settings(cors_origins=("https://page.example",), metrics=False), FixedService(), log=log)
+    return compose(Settings(cors_origins=("https://page.example",), metrics=False), fixed(), log=log)
 
 
 def check_request(event: dict[str, Any]) -> str | None:
     """Check the response to a request. -> a description of the failure, or None."""
 
+    return check_answer(app(), event)
+
+
+def check_answer(app: App, event: dict[str, Any]) -> str | None:
+    """Check an app's response to a request. -> a description of the failure, or None."""
+
     def check() -> None:
-        answer = app().handle(event, SimpleNamespace(aws_request_id="request-1"))
+        answer = app.handle(event, SimpleNamespace(aws_request_id="request-1"))
         assert 200 <= answer["statusCode"] < 500, answer
         assert isinstance(answer["body"], str)
         if answer["body"]:
@@ -311,11 +325,11 @@ def _failure_of(check: Callable[[], None]) -> str | None:
     return f"{spent:.1f} s" if spent > SLOW else None
 
 
-def save(case: dict[str, Any] | bytes) -> Path:
-    """Save an input, so that the tests check it in every run. -> its path."""
+def save(case: dict[str, Any] | bytes, people: bool = False) -> Path:
+    """Save an input, so that the tests check it in every run. people: it is for tests/fuzz/people.py. -> its path."""
     data = case if isinstance(case, bytes) else json.dumps(case, indent=1).encode()
     kind = "image-{}.bin" if isinstance(case, bytes) else "request-{}.json" if _is_whole(case) else "event-{}.json"
-    path = REGRESSIONS / kind.format(hashlib.sha256(data).hexdigest()[:12])
+    path = REGRESSIONS / ("people-{}.json" if people else kind).format(hashlib.sha256(data).hexdigest()[:12])
     path.write_bytes(data)
     return path
 
@@ -325,6 +339,10 @@ def replay(path: Path) -> str | None:
     if path.suffix == ".bin":
         return check_image(data)
     event = json.loads(data)
+    if path.name.startswith("people-"):
+        from tests.fuzz import people  # which imports this module
+
+        return people.check_request(event)
     return check_request(event) if _is_whole(event) else check_event(event)
 
 

@@ -1,4 +1,4 @@
-"""Malformed uploads, malformed requests and damaged photos: `make fuzz`, or `python -m tests.fuzz.fuzz --help`.
+"""Malformed uploads and requests, and damaged photos: `make fuzz`, or `python -m tests.fuzz.fuzz --help`.
 
 Failing inputs are saved in tests/fuzz/regressions/, and the tests check them from then on. Each input is generated from
 the seed and its number. Each kind runs in a separate process. If the process dies or hangs, the input is reported, and
@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from tqdm import tqdm
 
-from tests.fuzz import engine
+from tests.fuzz import engine, people
 
 TIMEOUT = 30  # seconds for one input
 
@@ -25,6 +25,7 @@ Check = Callable[[Any], "str | None"]
 KINDS: dict[str, tuple[Generate, Check]] = {
     "events": (engine.malformed_event, engine.check_event),
     "requests": (engine.malformed_request, engine.check_request),
+    "people": (people.malformed_request, people.check_request),
     "images": (engine.damaged_image, engine.check_image),
 }
 
@@ -61,9 +62,8 @@ def fuzz(kind: str, seed: int, end: int) -> int:
             while not found.empty():
                 number, reason = found.get()
                 wrong += 1
-                bar.write(
-                    f"{kind} {number} of seed {seed}: {reason}, see {engine.save(make_input(kind, seed, number))}"
-                )
+                path = engine.save(make_input(kind, seed, number), people=kind == "people")
+                bar.write(f"{kind} {number} of seed {seed}: {reason}, see {path}")
         bar.update(end - bar.n)
     return wrong
 
@@ -88,10 +88,13 @@ def main() -> int:
     parser.add_argument(
         "--requests", type=int, default=200_000, metavar="N", help="whole requests (default: %(default)s)"
     )
+    parser.add_argument(
+        "--people", type=int, default=200_000, metavar="N", help="requests about people (default: %(default)s)"
+    )
     parser.add_argument("--images", type=int, default=20_000, metavar="N", help="photos (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the inputs (default: %(default)s)")
     arguments = parser.parse_args()
-    counts = {"images": arguments.images, "requests": arguments.requests, "events": arguments.events}
+    counts = {kind: getattr(arguments, kind) for kind in ("images", "people", "requests", "events")}
     return int(sum(fuzz(kind, arguments.seed, count) for kind, count in counts.items()) > 0)
 
 

@@ -225,18 +225,23 @@ def test_publish_refuses_it(models: Path, elsewhere: Path, name: str, capsys: py
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_commands_that_use_a_model_refuse_it(models: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_that_use_a_model_refuse_it(
+    models: Path, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     damage(models, name)
     before = files(models)
+    place = ["--model", str(models), "--galleries", str(tmp_path / "galleries")]
     for command in (
         ["evaluate", "--model", str(models), "--data", str(SAMPLES)],
-        ["enrol", "--people", str(SAMPLES), "--model", str(models), "--out", str(models)],
+        ["enrol", "--people", str(SAMPLES), *place],
+        ["people", "list", *place],
     ):
         assert main(command) == 1
         message = capsys.readouterr().err
         assert re.search(ALL[name].operator, message), message
         assert "Traceback" not in message
     assert files(models) == before
+    assert not (tmp_path / "galleries").exists()
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -320,6 +325,6 @@ def test_a_gallery_of_another_embedding(models: Path) -> None:
     versions.write(models, versions.gallery(spec=spec))
     assert Runtime(str(models)).health() == (
         503,
-        "The collection people holds embeddings `tuned` of another network (ffffffffffffffff): they cannot be compared "
+        "The collection holds embeddings `tuned` of another network (ffffffffffffffff): they cannot be compared "
         "with this one's.",
     )

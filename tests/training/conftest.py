@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import threading
 import uuid
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any, Iterator
 import boto3
 import pytest
 
+from testing.paths import SAMPLES
+from tests import versions as tiny
 from tests.training.download_server import Handler, Server, Site
+from training.publishing.versions import write_version
 
 
 @pytest.fixture()
@@ -50,3 +54,21 @@ def uri(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "temp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
     return f"s3://{bucket}/faces"
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A version with networks that recognize nobody, and a published collection `lfw` with the embedding `tuned`."""
+    folder = tmp_path_factory.mktemp("networks")
+    write_version(folder, lambda path: path.write_bytes(tiny.network()), tiny.gallery(), "lfw", None)
+    return folder
+
+
+@pytest.fixture()
+def photos(tmp_path: Path) -> Path:
+    """A photo of each of two people."""
+    folder = tmp_path / "photos"
+    for person, photo in (("Kofi_Annan", "Kofi_Annan_0006"), ("Tony_Blair", "Tony_Blair_0007")):
+        (folder / person).mkdir(parents=True)
+        shutil.copy(SAMPLES / f"{photo}.jpg", folder / person)
+    return folder

@@ -1,100 +1,154 @@
-"""Into which collection people are enrolled, with networks that recognize nobody."""
+"""Which people and photos are enrolled in which collection, with networks that recognize nobody."""
 
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from model.embedding import GENERIC, TUNED
-from storage.networks import Pointer
+from model.embedding import GENERIC
+from model.gallery import Gallery, Person
+from service.results import DUPLICATE, NO_FACE, UNREADABLE
 from testing.paths import SAMPLES
 from tests import versions as tiny
 from training.__main__ import main
 from training.errors import TrainingError
-from training.publishing.enrol import enrol
-from training.publishing.versions import write_version
-from training.store import load_model
+from training.publishing.collections import Access
+from training.publishing.enrol import BATCH, enrol
+
+
+@pytest.fixture(params=["folder", "s3"])
+def galleries(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(request.getfixturevalue("uri") if request.param == "s3" else tmp_path / "galleries")
 
 
 @pytest.fixture()
-def photos(tmp_path: Path) -> Path:
-    """A photo of each of two people."""
-    folder = tmp_path / "photos"
-    for person, photo in (("Kofi_Annan", "Kofi_Annan_0006"), ("Tony_Blair", "Tony_Blair_0007")):
-        (folder / person).mkdir(parents=True)
-        shutil.copy(SAMPLES / f"{photo}.jpg", folder / person)
-    return folder
+def access(tmp_path: Path, networks: Path) -> Access:
+    return Access(str(tmp_path / "galleries"), str(networks))
 
 
-def model(folder: Path, collection: str = "lfw") -> Pointer:
-    """Write a version with a collection of that name, with the embedding `tuned`."""
-    return write_version(folder, lambda path: path.write_bytes(tiny.network()), tiny.gallery(), collection, None)
+def gallery(access: Access, collection: str = "people") -> Gallery:
+    return access.galleries.open(collection)().snapshot.gallery
 
 
-def names(folder: Path) -> list[str]:
-    return [person.name for person in load_model(str(folder)).gallery.people]
+def collections(access: Access) -> list[str]:
+    return [info.name for info in access.galleries.list()]
 
 
-def test_a_new_collection_begins_empty(tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model(tmp_path / "m")
-    result = enrol([photos], str(tmp_path / "m"), tmp_path / "out")
-    found = load_model(str(tmp_path / "out"))
-    assert found.pointer == result.pointer
-    assert (found.pointer.collection, found.gallery.spec) == ("people", tiny.SPECS[GENERIC])
-    assert [(person.id, person.name) for person in found.gallery.people] == [(0, "Kofi Annan"), (1, "Tony Blair")]
-    assert result.added == {"Kofi Annan": 1, "Tony Blair": 1}
-    message = capsys.readouterr().err
-    assert "a new collection `people` begins without the people of `lfw`; --from lfw keeps them" in message
-    assert "only one photo of Kofi Annan, Tony Blair: add a second one" in message
-    assert "knows 2 people" in message
-    assert names(tmp_path / "m") == list(tiny.NAMES)
-
-
-@pytest.mark.parametrize(("collection", "copy"), [("lfw", "lfw"), ("people", None), ("people", "people")])
-def test_a_collection_is_continued(
-    collection: str, copy: str | None, tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+def test_a_new_collection_begins_empty(
+    galleries: str, networks: Path, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With its embedding, IDs and faces."""
-    model(tmp_path / "m", collection)
-    enrol([photos], str(tmp_path / "m"), tmp_path / "out", copy)
-    before, after = load_model(str(tmp_path / "m")).gallery, load_model(str(tmp_path / "out"))
-    assert (after.pointer.collection, after.gallery.spec) == ("people", tiny.SPECS[TUNED])
-    assert after.gallery.people[:3] == before.people
-    assert after.gallery.faces[: len(before.faces)] == before.faces
-    added = [(person.id, person.name) for person in after.gallery.people[3:]]
-    assert added == [(before.next_id, "Kofi Annan"), (before.next_id + 1, "Tony Blair")]
-    assert "a new collection" not in capsys.readouterr().err
+    command = ["enrol", "--people", str(photos), "--galleries", galleries, "--model", str(networks)]
+    assert main(command) == 0
+    found = gallery(Access(galleries, str(networks)))
+    assert (found.people, found.spec) == ((Person(0, "Kofi Annan"), Person(1, "Tony Blair")), tiny.SPECS[GENERIC])
+    message = capsys.readouterr().err
+    assert "the collection people is new and begins without the people of lfw; --from lfw begins with them" in message
+    assert "Kofi Annan: ID 0, 1 photo added" in message
+    assert "only one photo of Kofi Annan, Tony Blair. Add a second photo: of 200 people" in message
+    assert "the collection people has 2 people and 2 faces" in message
+
+    assert main(command) == 0
+    message = capsys.readouterr().err
+    assert f"{photos / 'Tony_Blair' / 'Tony_Blair_0007.jpg'}: left out, enrolled already" in message
+    assert "nothing new: all photos with a face are enrolled already" in message
+    assert gallery(Access(galleries, str(networks))).faces == found.faces
 
 
-def test_the_collection_that_began_is_continued(tmp_path: Path, photos: Path) -> None:
-    """Photos that it has are left out, and people get the next IDs."""
-    model(tmp_path / "m")
-    later = tmp_path / "later" / "Tony_Blair"
-    later.parent.mkdir()
-    shutil.move(str(photos / "Tony_Blair"), str(later))
-    enrol([photos], str(tmp_path / "m"), tmp_path / "out")
-    first = load_model(str(tmp_path / "out")).version
-    again = enrol([photos], str(tmp_path / "out"), tmp_path / "out")
-    assert (again.pointer, again.added, len(again.duplicates)) == (None, {}, 1)
-    assert load_model(str(tmp_path / "out")).version == first
-    result = enrol([photos, later.parent], str(tmp_path / "out"), tmp_path / "out")
-    assert result.added == {"Tony Blair": 1}
-    assert [person.id for person in load_model(str(tmp_path / "out")).gallery.people] == [0, 1]
-    assert names(tmp_path / "out") == ["Kofi Annan", "Tony Blair"]
+def test_a_new_collection_begins_with_the_people_of_another_one(
+    galleries: str, networks: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its embedding, IDs and faces. The same command again continues it."""
+    command = ["enrol", "--people", str(photos), "--galleries", galleries, "--model", str(networks), "--from", "lfw"]
+    assert main([*command, "--collection", "more"]) == 0
+    assert "the collection more begins with the 3 people of lfw" in capsys.readouterr().err
+    access = Access(galleries, str(networks))
+    before, after = gallery(access, "lfw"), gallery(access, "more")
+    assert (after.spec, after.people[:3]) == (before.spec, before.people)
+    assert after.people[3:] == (Person(before.next_id, "Kofi Annan"), Person(before.next_id + 1, "Tony Blair"))
+    assert after.faces[: len(before.faces)] == before.faces
+    assert (after.embeddings[: len(before.faces)] == before.embeddings).all()
+    assert main([*command, "--collection", "more"]) == 0
+    assert gallery(access, "more").faces == after.faces
 
 
-@pytest.mark.parametrize("copy", ["people", "lwf"])
-def test_a_collection_that_the_model_does_not_have(copy: str, tmp_path: Path, photos: Path) -> None:
-    model(tmp_path / "m")
-    with pytest.raises(TrainingError, match=f"The model has no collection {copy}: its collection is lfw"):
-        enrol([photos], str(tmp_path / "m"), tmp_path / "out", copy)
-    assert not (tmp_path / "out" / "latest.json").exists()
+def test_a_collection_of_others_is_not_mixed_with_a_copy(access: Access, photos: Path) -> None:
+    enrol([photos], access)
+    with pytest.raises(TrainingError, match="The collection people exists already: begin a new one"):
+        enrol([photos], access, "lfw")
+    with pytest.raises(TrainingError, match="There is no collection lwf to begin with: there are lfw, people"):
+        enrol([photos], access, "lwf")
+    assert [person.name for person in gallery(access).people] == ["Kofi Annan", "Tony Blair"]
 
 
-def test_the_option_from(tmp_path: Path, photos: Path) -> None:
-    model(tmp_path / "m")
-    command = ["enrol", "--people", str(photos), "--model", str(tmp_path / "m"), "--out", str(tmp_path / "out")]
-    assert main([*command, "--from", "lfw"]) == 0
-    assert names(tmp_path / "out") == [*tiny.NAMES, "Kofi Annan", "Tony Blair"]
+def test_the_published_collection_does_not_change(access: Access, networks: Path, photos: Path, tmp_path: Path) -> None:
+    for copy in (None, "lfw"):
+        with pytest.raises(TrainingError, match="The collection lfw was published with the model and does not change"):
+            enrol([photos], Access(str(tmp_path / "galleries"), str(networks), "lfw"), copy)
+    assert collections(access) == ["lfw"]
+
+
+def test_a_name_stands_for_the_same_person(access: Access, photos: Path, tmp_path: Path) -> None:
+    """In another folder, in a later run, and however the file system writes its letters."""
+    enrol([photos], access)
+    other = tmp_path / "other"
+    for folder, photo in (("Kofi Annan", "astronaut"), (unicodedata.normalize("NFD", "Zoë"), "Alicia_Witt_0001")):
+        (other / folder).mkdir(parents=True)
+        shutil.copy(SAMPLES / f"{photo}.jpg", other / folder)
+    report = enrol([photos, other], access)
+    assert (report.added, report.single) == ({"Kofi Annan": 1, "Zoë": 1}, ["Zoë"])
+    assert [reason for _, reason in report.skipped] == [DUPLICATE, DUPLICATE]
+    found = gallery(access)
+    assert [person.name for person in found.people] == ["Kofi Annan", "Tony Blair", "Zoë"]
+    assert found.face_counts.tolist() == [2, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["Ada\x07", "\u202eAda", "Ada\udc80"])
+def test_a_folder_whose_name_nobody_can_have(name: str, access: Access, photos: Path, tmp_path: Path) -> None:
+    (photos / "Kofi_Annan").rename(photos / name)
+    with pytest.raises(TrainingError, match=r"Rename a folder: .* cannot be a person's name"):
+        enrol([photos], access)
+    assert not (tmp_path / "galleries").exists()
+
+
+def test_photos_that_are_left_out(access: Access, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(SAMPLES / "Kofi_Annan_0006.jpg", photos / "Kofi_Annan" / "copy.jpg")
+    shutil.copy(SAMPLES / "Kofi_Annan_0006.jpg", photos / "Tony_Blair" / "copy.jpg")
+    (photos / "Kofi_Annan" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (photos / "Kofi_Annan" / "dangling.jpg").symlink_to(photos / "nowhere.jpg")
+    (photos / "Nobody").mkdir()
+    Image.new("RGB", (64, 64)).save(photos / "Nobody" / "blank.png")
+    report = enrol([photos], access)
+    assert report.added == {"Kofi Annan": 1, "Tony Blair": 1}
+    assert sorted((path.name, reason) for path, reason in report.skipped) == [
+        ("blank.png", NO_FACE),
+        ("broken.jpg", UNREADABLE),
+        *[("copy.jpg", DUPLICATE)] * 2,
+    ]
+    assert [person.name for person in gallery(access).people] == ["Kofi Annan", "Tony Blair"]
+    message = capsys.readouterr().err
+    assert f"{photos / 'Kofi_Annan' / 'broken.jpg'}: left out, cannot be read" in message
+    assert f"{photos / 'Nobody' / 'blank.png'}: left out, no face found" in message
+
+
+def test_nobody(access: Access, networks: Path, tmp_path: Path) -> None:
+    """No collection begins either, because the service would use it in place of the published one."""
+    (tmp_path / "photos" / "Nobody").mkdir(parents=True)
+    (tmp_path / "photos" / "Nobody" / "x.jpg").write_bytes(b"no photo")
+    for collection in (None, "people", "other"):
+        with pytest.raises(TrainingError, match=r"No photo could be used: nobody was enrolled\."):
+            enrol([tmp_path / "photos"], Access(str(tmp_path / "galleries"), str(networks), collection))
+    assert collections(access) == ["lfw"]
+
+
+def test_several_batches(access: Access, photos: Path) -> None:
+    """Of one commit each, and a person is never divided."""
+    for i in range(BATCH):
+        Image.new("RGB", (8 + i, 8)).save(photos / "Kofi_Annan" / f"blank {i}.png")
+    report = enrol([photos], access)
+    assert report.added == {"Kofi Annan": 1, "Tony Blair": 1}
+    assert [reason for _, reason in report.skipped] == [NO_FACE] * BATCH
+    assert gallery(access).face_counts.tolist() == [1, 1]

@@ -24,6 +24,7 @@ from storage.networks import BUNDLED
 from testing.paths import ROOT, SAMPLES
 from tests.commands import begin, clone, documented, shell
 from tests.conftest import TEN, archive_of, some_of, training
+from training.publishing.collections import Access
 from training.publishing.export import better_embedding
 from training.records import Run
 from training.store import load_model
@@ -456,37 +457,41 @@ def two_people(folder: Path) -> None:
     (folder / "Eileen_Collins" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
 
 
+def enrolled(galleries: Path, model: str = BUNDLED) -> Gallery:
+    """The collection `people` in a folder."""
+    return Access(str(galleries), model).galleries.open("people")().snapshot.gallery
+
+
 def test_enrol(checkout: Path) -> None:
     """People are enrolled into a collection of their own, without those of the bundled one."""
     two_people(checkout / "photos")
     enrol = documented("make enrol PEOPLE=photos")
     done = shell(enrol, checkout)
     assert done.returncode == 0, done.stderr
-    assert "a new collection `people` begins without the people of `lfw`" in done.stderr
+    assert "the collection people is new and begins without the people of lfw; --from lfw" in done.stderr
     assert "Eileen Collins: ID 0, 1 photo added" in done.stderr
-    assert "only one photo of Eileen Collins, Kofi Annan: add a second one" in done.stderr
-    assert "astronaut.jpg: known already, left out" in done.stderr
-    assert "broken.jpg: cannot be read, left out" in done.stderr
+    assert "only one photo of Eileen Collins, Kofi Annan. Add a second photo" in done.stderr
+    assert "astronaut.jpg: left out, enrolled already" in done.stderr
+    assert "broken.jpg: left out, cannot be read" in done.stderr
     assert "looks like" not in done.stderr
 
-    models = checkout / "models"
-    first = load_model(str(models))
-    assert [(person.id, person.name) for person in first.gallery.people] == [(0, "Eileen Collins"), (1, "Kofi Annan")]
-    assert (first.gallery.spec.name, first.pointer.collection) == (GENERIC, "people")
+    first = enrolled(checkout / "galleries")
+    assert [(person.id, person.name) for person in first.people] == [(0, "Eileen Collins"), (1, "Kofi Annan")]
+    assert first.spec.name == GENERIC
     again = shell(enrol, checkout)
     assert again.returncode == 0
     assert "nothing new" in again.stderr
-    assert load_model(str(models)).version == first.version
+    assert enrolled(checkout / "galleries").faces == first.faces
 
     (checkout / "photos" / "Tony_Blair").mkdir()
     shutil.copy(SAMPLES / "Tony_Blair_0007.jpg", checkout / "photos" / "Tony_Blair")
     done = shell(enrol, checkout)
-    assert "a new collection" not in done.stderr
+    assert "is new" not in done.stderr
     assert "Tony Blair: ID 2, 1 photo added" in done.stderr
-    after = load_model(str(models)).gallery
-    assert after.people[:2] == first.gallery.people
-    assert after.faces[:2] == first.gallery.faces
-    assert np.array_equal(after.embeddings[:2], first.gallery.embeddings)
+    after = enrolled(checkout / "galleries")
+    assert after.people[:2] == first.people
+    assert after.faces[:2] == first.faces
+    assert np.array_equal(after.embeddings[:2], first.embeddings)
 
 
 def test_enrol_into_a_copy_of_the_bundled_collection(checkout: Path) -> None:
@@ -494,22 +499,22 @@ def test_enrol_into_a_copy_of_the_bundled_collection(checkout: Path) -> None:
     enrol = documented("make enrol PEOPLE=photos", extra="FROM=lfw")
     done = shell(enrol, checkout)
     assert done.returncode == 0, done.stderr
-    assert "a new collection" not in done.stderr
+    assert "the collection people begins with the 610 people of lfw" in done.stderr
     assert "Eileen Collins: ID 610, 1 photo added" in done.stderr
-    assert "astronaut.jpg: known already, left out" in done.stderr
-    assert "broken.jpg: cannot be read, left out" in done.stderr
+    assert "astronaut.jpg: left out, enrolled already" in done.stderr
+    assert "broken.jpg: left out, cannot be read" in done.stderr
 
-    before, after = load_model(BUNDLED).gallery, load_model(str(checkout / "models"))
-    assert (after.gallery.spec, after.pointer.collection) == (before.spec, "people")
-    assert after.gallery.people[:610] == before.people
+    before, after = load_model(BUNDLED).gallery, enrolled(checkout / "galleries")
+    assert (after.spec, after.people[:610]) == (before.spec, before.people)
     (known,) = (person.id for person in before.people if person.name == "Kofi Annan")
-    counts = [sum(len(face.photos) for face in each.faces if face.person == known) for each in (before, after.gallery)]
+    counts = [sum(len(face.photos) for face in each.faces if face.person == known) for each in (before, after)]
     assert counts[1] == counts[0] + 1
 
-    again = shell(documented("make enrol PEOPLE=photos"), checkout)
-    assert again.returncode == 0
-    assert "nothing new" in again.stderr
-    assert load_model(str(checkout / "models")).version == after.version
+    for command in (enrol, documented("make enrol PEOPLE=photos")):
+        again = shell(command, checkout)
+        assert again.returncode == 0
+        assert "nothing new" in again.stderr
+    assert enrolled(checkout / "galleries").faces == after.faces
 
 
 def test_enrol_reports_look_alikes(trained: Path, lfw_small: Path, tmp_path: Path) -> None:
@@ -523,29 +528,27 @@ def test_enrol_reports_look_alikes(trained: Path, lfw_small: Path, tmp_path: Pat
         shutil.copy(path, tmp_path / "people" / "Somebody_Else")
     (tmp_path / "more" / "Eileen_Collins").mkdir(parents=True)
     shutil.copy(SAMPLES / "astronaut.jpg", tmp_path / "more" / "Eileen_Collins")
-    command = ["enrol", "--people", tmp_path / "people", "--people", tmp_path / "more", "--model", trained / "model"]
-    done = training(*command, "--out", tmp_path / "models", "--from", "lfw")
+    model, galleries = str(trained / "model"), tmp_path / "galleries"
+    command = ["enrol", "--model", model, "--galleries", galleries, "--from", "lfw", "--people", tmp_path / "more"]
+    done = training(*command, "--people", tmp_path / "people")
     assert done.returncode == 0, done.stderr
     found = re.search(f"Somebody Else looks like {names[0]} \\(confidence ([\\d.]+)\\)", done.stderr)
     assert found, done.stderr
     assert float(found[1]) > 0.9
     assert "Eileen Collins looks like" not in done.stderr
-    assert "a new collection" not in done.stderr
-    before, after = load_model(str(trained / "model")).gallery, load_model(str(tmp_path / "models")).gallery
+    before, after = load_model(model).gallery, enrolled(galleries, model)
     assert after.spec == before.spec
     assert after.people[:12] == before.people
     assert [person.name for person in after.people[12:]] == ["Eileen Collins", "Somebody Else"]
-    again = training(
-        "enrol", "--people", tmp_path / "more", "--model", tmp_path / "models", "--out", tmp_path / "models"
-    )
+    again = training(*command)
     assert again.returncode == 0
     assert "nothing new" in again.stderr
 
 
 def test_enrol_nobody(tmp_path: Path) -> None:
-    (tmp_path / "Nobody").mkdir()
-    (tmp_path / "Nobody" / "x.jpg").write_bytes(b"no photo")
-    done = training("enrol", "--people", tmp_path, "--out", tmp_path / "models")
+    (tmp_path / "people" / "Nobody").mkdir(parents=True)
+    (tmp_path / "people" / "Nobody" / "x.jpg").write_bytes(b"no photo")
+    done = training("enrol", "--people", tmp_path / "people", "--galleries", tmp_path / "galleries")
     assert done.returncode == 1
     assert "nobody was enrolled" in done.stderr
-    assert not (tmp_path / "models" / "latest.json").exists()
+    assert not (tmp_path / "galleries").exists()

@@ -1,29 +1,36 @@
-"""Writers of versions that meet, are interrupted or run out of space: nothing is lost, and the next run goes on."""
+"""Writers that meet, are interrupted or run out of space: nothing is lost, and the next run goes on."""
 
 from __future__ import annotations
 
 import os
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
 import pytest
+from PIL import Image
 
+from service.results import DUPLICATE
 from storage.errors import StorageFull
 from storage.folder import FolderBlobs
 from storage.networks import FILE, OWN_POINTER, POINTER, Pointer
 from testing.paths import ROOT, SAMPLES
 from tests import versions as tiny
-from tests.faulty import Fault, Proxy, running
+from tests.faulty import Fault, Proxy, refuses, running
 from tests.interrupted import FORK, exit_code, exit_codes, run_until
 from training.__main__ import main
+from training.data.sources import display_name
 from training.errors import TrainingError
+from training.publishing.collections import Access
+from training.publishing.enrol import BATCH, Report, enrol
 from training.publishing.publish import publish
 from training.publishing.versions import rollback, versions, write_version
 from training.store import latest, load_model
@@ -37,14 +44,6 @@ def models(tmp_path: Path) -> Path:
     """A folder with one version."""
     tiny.write(tmp_path / "m")
     return tmp_path / "m"
-
-
-@pytest.fixture()
-def photos(tmp_path: Path) -> Path:
-    """A photo of one person."""
-    (tmp_path / "photos" / "Tony Blair").mkdir(parents=True)
-    shutil.copy(SAMPLES / "Tony_Blair_0007.jpg", tmp_path / "photos" / "Tony Blair")
-    return tmp_path / "photos"
 
 
 def current(models: Path | str) -> Pointer:
@@ -141,17 +140,6 @@ def test_of_several_processes_exactly_one_wins(tmp_path: Path, empty: bool) -> N
     pointer = current(models)
     assert folders(models) == {one.pointer.version for one in versions(str(models))}
     assert write(models, 1 + codes.index(0), etag_of(models)) == pointer
-
-
-def test_enrol_says_that_another_process_writes(models: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    codes = []
-    enrol = ["enrol", "--people", str(photos), "--model", str(models), "--out", str(models)]
-    pointer = write(models, 1, etag_of(models), lambda: codes.append(main(enrol)))
-    assert codes == [1]
-    assert "error: Another process is writing a version to" in capsys.readouterr().err
-    assert current(models) == pointer
-    assert main(enrol) == 0
-    assert [person.name for person in load_model(str(models)).gallery.people] == [*tiny.NAMES, "Tony Blair"]
 
 
 # Two at once in S3
@@ -274,28 +262,6 @@ def test_ctrl_c_while_the_network_is_written(models: Path) -> None:
     write(models, 1, etag_of(models))
 
 
-ENROL = """
-import sys
-from tests.interrupted import signal_before_rename
-from training.__main__ import main
-signal_before_rename(2, "latest.json$")
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def test_enrol_is_interrupted_and_goes_on(models: Path, photos: Path) -> None:
-    old = current(models)
-    enrol = ["enrol", "--people", str(photos), "--model", str(models), "--out", str(models)]
-    command = [sys.executable, "-c", ENROL, *enrol]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 130, run.stderr
-    assert "interrupted. Finished work is kept; the next run continues from there." in run.stderr
-    assert "Traceback" not in run.stderr
-    assert current(models) == old
-    assert main(enrol) == 0
-    assert [person.name for person in load_model(str(models)).gallery.people] == [*tiny.NAMES, "Tony Blair"]
-
-
 AFTER = (".safetensors", "manifest.json", FILE, OWN_POINTER, POINTER)
 
 
@@ -359,27 +325,6 @@ def test_no_room_for_the_gallery(models: Path, names: list[str]) -> None:
         assert attempt(1_000_000) == current(models)
 
 
-def test_no_room_for_a_network(models: Path, photos: Path) -> None:
-    """The whole command, because torch and the image library meet the limit as well."""
-    tiny.write(models, model=tiny.network(ballast=3_000_000))
-    old, before = current(models), folders(models)
-    enrol = ["enrol", "--people", str(photos), "--model", str(models), "--out", str(models)]
-    run = subprocess.run(
-        [sys.executable, "-m", "training", *enrol],
-        cwd=ROOT,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert run.returncode == 1, run.stderr
-    assert f"error: File too large ({models}" in run.stderr
-    assert "Traceback" not in run.stderr
-    assert current(models) == old
-    assert folders(models) == before
-
-
 def test_no_room_where_a_version_is_published(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "n").mkdir()
     with small_disk(2000):
@@ -390,16 +335,119 @@ def test_no_room_where_a_version_is_published(models: Path, tmp_path: Path, caps
     assert current(tmp_path / "n") == current(models)
 
 
-@pytest.mark.parametrize(
-    ("place", "reason"),
-    [
-        ("/proc/models", "No such file or directory"),
-        ("/dev/null", "File exists"),
-        ("/dev/null/models", "Not a directory"),
-    ],
-)
-def test_a_folder_that_cannot_be_written_to(
-    models: Path, photos: Path, capsys: pytest.CaptureFixture[str], place: str, reason: str
+UNUSABLE = [
+    ("/proc/models", "No such file or directory"),
+    ("/dev/null", "File exists"),
+    ("/dev/null/models", "Not a directory"),
+]
+
+
+@pytest.mark.parametrize(("place", "reason"), UNUSABLE)
+def test_a_folder_that_cannot_be_written_to(place: str, reason: str) -> None:
+    with pytest.raises(OSError, match=f"{reason}.*{place}"):
+        write(Path(place), 1, None)
+
+
+# Enrolling into a collection
+
+ENROL = """
+import sys
+from tests.interrupted import signal_before_rename
+from training.__main__ import main
+signal_before_rename(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+sys.exit(main(sys.argv[4:]))
+"""
+
+
+def enrol_command(photos: Path, galleries: str, networks: Path) -> list[str]:
+    return ["enrol", "--people", str(photos), "--galleries", galleries, "--model", str(networks)]
+
+
+def people(galleries: str, networks: Path) -> dict[str, int]:
+    """Number of faces by name."""
+    gallery = Access(galleries, str(networks)).galleries.open("people")().snapshot.gallery
+    return dict(zip((person.name for person in gallery.people), gallery.face_counts.tolist()))
+
+
+@pytest.mark.parametrize(("before", "times"), [(r"\.safetensors$", 2), (r"manifest\.json$", 3)])
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_enrol_is_stopped_in_its_second_batch(
+    networks: Path, photos: Path, tmp_path: Path, signum: signal.Signals, before: str, times: int
 ) -> None:
-    assert main(["enrol", "--people", str(photos), "--model", str(models), "--out", place]) == 1
-    assert f"error: {reason} ({place})." in capsys.readouterr().err
+    """The first commit makes the collection, and each batch is another one."""
+    for i in range(BATCH):
+        Image.new("RGB", (8, 8)).save(photos / "Kofi_Annan" / f"blank {i}.png")
+    galleries = str(tmp_path / "galleries")
+    command = enrol_command(photos, galleries, networks)
+    stopped = [sys.executable, "-c", ENROL, str(int(signum)), before, str(times), *command]
+    run = subprocess.run(stopped, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == SIGNALS[signum], run.stderr
+    if signum == signal.SIGINT:
+        assert "interrupted. Finished work is kept; the next run continues from there." in run.stderr
+    assert "Traceback" not in run.stderr
+    assert people(galleries, networks) == {"Kofi Annan": 1}
+    assert main(command) == 0
+    assert people(galleries, networks) == {"Kofi Annan": 1, "Tony Blair": 1}
+
+
+@pytest.mark.parametrize("where", ["folder", "s3"])
+def test_two_enrol_at_once(
+    where: str, networks: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a commit for each person, one of whom both enrol."""
+    monkeypatch.setattr("training.publishing.enrol.BATCH", 1)
+    galleries = request.getfixturevalue("uri") if where == "s3" else str(tmp_path / "galleries")
+    samples = sorted(SAMPLES.glob("*.jpg"))
+    both = samples[:4], samples[3:]
+    for number, paths in enumerate(both):
+        for path in paths:
+            folder = tmp_path / str(number) / path.stem
+            folder.mkdir(parents=True)
+            shutil.copy(path, folder)
+    barrier = threading.Barrier(len(both))
+
+    def work(number: int) -> Report:
+        access = Access(galleries, str(networks))
+        barrier.wait(60)
+        return enrol([tmp_path / str(number)], access)
+
+    with ThreadPoolExecutor(len(both)) as pool:
+        reports = list(pool.map(work, range(len(both))))
+    assert people(galleries, networks) == {display_name(path.stem): 1 for path in samples}
+    assert sum(len(report.added) for report in reports) == len(samples)
+    assert [reason for report in reports for _, reason in report.skipped] == [DUPLICATE]
+
+
+def test_no_room_to_enrol(networks: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither for the manifest nor for a segment."""
+    galleries = str(tmp_path / "galleries")
+    command = enrol_command(photos, galleries, networks)
+    for limit in (100, 1000):
+        with small_disk(limit):
+            assert main(command) == 1
+        assert f"error: The folder {galleries} takes no more: File too large." in capsys.readouterr().err
+    assert main(command) == 0
+    assert people(galleries, networks) == {"Kofi Annan": 1, "Tony Blair": 1}
+
+
+@pytest.mark.parametrize(("place", "reason"), UNUSABLE)
+def test_a_folder_where_nobody_can_be_enrolled(
+    networks: Path, photos: Path, capsys: pytest.CaptureFixture[str], place: str, reason: str
+) -> None:
+    assert main(enrol_command(photos, place, networks)) == 1
+    assert capsys.readouterr().err.endswith(f"error: The folder {place} cannot be used: {reason}.\n")
+
+
+def test_a_bucket_where_nobody_can_be_enrolled(
+    s3: Any, proxy: Proxy, uri: str, networks: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(enrol_command(photos, "s3://nobody-has-it/galleries", networks)) == 1
+    assert "error: There is no bucket" in capsys.readouterr().err
+    for key in ("manifest.json", ".safetensors"):
+        proxy.write_faults = {key: refuses(403, "AccessDenied")}
+        assert main(enrol_command(photos, uri, networks)) == 1
+        message = capsys.readouterr().err
+        assert re.search(rf"error: .*{uri}.*AccessDenied", message), message
+    proxy.write_faults.clear()
+    assert main(enrol_command(photos, uri, networks)) == 0
+    assert people(uri, networks) == {"Kofi Annan": 1, "Tony Blair": 1}

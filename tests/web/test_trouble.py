@@ -1,51 +1,18 @@
-"""Failures between the page and the service and how users recover; the settings and people dialogs."""
+"""Failures between the page and the service and how users recover; the settings."""
 
 from __future__ import annotations
 
 import re
-import socketserver
-import threading
-import time
-from contextlib import contextmanager
-from typing import Iterator
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-import handler
-from app import compose
-from settings import Settings
 from testing.servers import free_port
-from tests.gateway import GatewayServer
-from tests.web.conftest import KOFI_ANNAN, Proxy, check_appearance, choose_files, jpeg, open_page, serve_proxy
+from tests.web.appearance import check_appearance
+from tests.web.conftest import KOFI_ANNAN, Proxy, choose_files, jpeg, open_page, serve_proxy
+from tests.web.served import serving
 from tests.web.test_photos import expect_kofi_annan, panel
-
-
-class ThreadedFront(socketserver.ThreadingMixIn, GatewayServer):
-    """Handles connections in threads: browsers open connections ahead of use, and one would block a single thread."""
-
-    daemon_threads = True
-
-
-class Context:
-    aws_request_id = "request-1"
-
-
-@contextmanager
-def serving(origins: str = "*", api_key: str = "") -> Iterator[str]:
-    """Serve the service with other settings than `make run`. Yields its URL."""
-    app = compose(Settings(cors_origins=(origins,), api_key=api_key, metrics=False), handler.app.service)
-    lock = threading.Lock()
-
-    def answer(event: dict) -> dict:
-        with lock:
-            return app.handle(event, Context())
-
-    with ThreadedFront(answer) as front:
-        threading.Thread(target=front.serve_forever, daemon=True).start()
-        yield front.url
-        front.shutdown()
 
 
 def test_upload_progress_and_cancel(page: Page, page_url: str, endpoint: str) -> None:
@@ -105,11 +72,11 @@ def test_offline(loaded: Page) -> None:
 
 def test_cors(page: Page, page_url: str) -> None:
     """Page and service have different origins. To the page, a service that allows only others looks unreachable."""
-    with serving("https://page.example") as url:
+    with serving(cors_origins=("https://page.example",)) as url:
         page.goto(f"{page_url}?endpoint={url}")
         choose_files(page, KOFI_ANNAN)
         expect(panel(page)).to_contain_text("Does it allow requests from this page (CORS)?")
-    with serving(page_url.rstrip("/")) as url:
+    with serving(cors_origins=(page_url.rstrip("/"),)) as url:
         open_page(page, page_url, url)
         choose_files(page, KOFI_ANNAN)
         expect_kofi_annan(page)
@@ -157,15 +124,15 @@ def test_a_key(page: Page, page_url: str, proxy: Proxy) -> None:
         check_appearance(page, "key")
         page.get_by_label("API key").fill("secret")
         page.get_by_role("button", name="Test").click()
-        expect(page.locator("#settings-dialog .status")).to_contain_text("610 people")
+        expect(page.locator("#settings-dialog .status")).to_contain_text("Connected: model ")
         page.get_by_role("button", name="Save").click()
         page.get_by_role("button", name="Try again").click()
         expect_kofi_annan(page)
         assert "secret" not in page.evaluate("JSON.stringify(localStorage)")
         assert "$API_KEY" in (page.locator("pre").nth(1).text_content() or "")
         page.reload()
-        page.locator("#people").click()
-        expect(page.locator("#people-dialog li")).to_have_count(100)
+        page.get_by_role("link", name="People").click()
+        expect(page.locator("#people-view .person")).to_have_count(100)
     # A link to another endpoint must not send the key there.
     open_page(page, page_url, proxy.url)
     assert not any("x-api-key" in headers for headers in proxy.headers)
@@ -188,48 +155,9 @@ def test_another_endpoint(page: Page, page_url: str, endpoint: str) -> None:
     page.get_by_role("button", name="Test").click()
     expect(page.locator("#settings-dialog .status")).to_contain_text("Connected: model ")
     page.get_by_role("button", name="Save").click()
-    expect(page.locator("#health")).to_have_text("Ready, 610 people")
+    expect(page.locator("#health")).to_have_text("Ready")
     page.goto(page_url)
-    expect(page.locator("#health")).to_have_text("Ready, 610 people")
+    expect(page.locator("#health")).to_have_text("Ready")
     page.locator("#settings").click()
     page.get_by_role("button", name="Reset to default").click()
     assert page.evaluate("localStorage.length") == 0
-
-
-def test_people(loaded: Page) -> None:
-    loaded.locator("#people").click()
-    dialog = loaded.locator("#people-dialog")
-    expect(dialog.locator(".status")).to_have_text("610 of 610, showing the first 100")
-    check_appearance(loaded, "people")
-    dialog.get_by_role("button", name="Show more").click()
-    expect(dialog.locator("li")).to_have_count(200)
-    dialog.get_by_label("Search").fill("annan")
-    expect(dialog.locator("li")).to_have_text(["Kofi AnnanID 324"])
-    dialog.get_by_label("Search").fill("324")
-    expect(dialog.locator("li")).to_have_text(["Kofi AnnanID 324"])
-    dialog.get_by_label("Search").fill("no such name")
-    expect(dialog.locator(".status")).to_have_text("No matching people")
-
-
-def test_sixty_thousand_people(loaded: Page) -> None:
-    people = [{"id": number, "name": f"José Number {number}"} for number in range(60_000)]
-    response = {"people": people, "count": len(people)}
-    headers = {"Access-Control-Allow-Origin": "*"}
-    loaded.route("**/people", lambda route: route.fulfill(json=response, headers=headers))
-    loaded.locator("#people").click()
-    dialog = loaded.locator("#people-dialog")
-    expect(dialog.locator("li")).to_have_count(100)
-    started = time.monotonic()
-    dialog.get_by_label("Search").fill("jose 59999")
-    expect(dialog.locator("li")).to_have_text(["José Number 59999ID 59999"])
-    assert time.monotonic() - started < 2
-
-
-def test_people_of_a_service_that_stops_and_comes_back(page: Page, page_url: str, endpoint: str) -> None:
-    port = free_port()
-    page.goto(f"{page_url}?endpoint=http://localhost:{port}")
-    page.locator("#people").click()
-    expect(page.locator("#people-dialog .status")).to_contain_text("Nothing answers at")
-    with serve_proxy(endpoint, port):
-        page.get_by_role("button", name="Try again").click()
-        expect(page.locator("#people-dialog li")).to_have_count(100)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -24,6 +23,7 @@ from model.detection.detector import Detector
 from model.errors import RecognitionError
 from model.landmarks import SIZE, is_reliable, landmark_crop
 from model.photo import decode
+from model.stored_crop import unpack
 from training.data.dataset import (
     ALIGNED,
     BATCH,
@@ -36,6 +36,7 @@ from training.data.dataset import (
     UNREADABLE,
 )
 from training.data.prepare import Example, examples
+from training.data.stored_crops import ENDING
 from training.records import Run
 from training.resumable_array import ResumableArray
 
@@ -43,11 +44,6 @@ CHUNK = 32  # photos between two writes
 
 # A change of each photo before its face is detected: upright RGB photo, detector -> bytes of the changed image file.
 Change = Callable[[Image.Image, Detector], bytes]
-
-
-def pixels_digest(photo: Image.Image) -> str:
-    """Return 16 hex digits of the SHA-256 of a photo's size and pixels. A model keeps those of its training photos."""
-    return hashlib.sha256(repr(photo.size).encode() + photo.tobytes()).hexdigest()[:16]
 
 
 class Aligned(NamedTuple):
@@ -76,19 +72,25 @@ class Aligner:
         """Crop the face of one photo."""
         blank = (np.zeros((self._spec.size, self._spec.size, 3), np.uint8), np.zeros((SIZE, SIZE, 3), np.uint8), False)
         try:
+            if path.name.endswith(ENDING):
+                return self._stored(path)
             photo = decode(path.read_bytes())
             if self._change:
                 photo = decode(self._change(photo.at_scale(), self._detector))
-            image = photo.at_scale()
+            digest = photo.digest()
         except (RecognitionError, OSError):
             return Aligned(UNREADABLE, *blank, "")
-        pixels = pixels_digest(image)
         faces = self._detector.detect(photo)
         if not faces:
-            return Aligned(FACELESS, *blank, pixels)
+            return Aligned(FACELESS, *blank, digest)
         face = nearest_centre(faces, photo)
         cuts = crop(photo, face, self._spec), landmark_crop(photo, face)
-        return Aligned(ALIGNED, *cuts, is_reliable(photo, face), pixels)
+        return Aligned(ALIGNED, *cuts, is_reliable(photo, face), digest)
+
+    def _stored(self, path: Path) -> Aligned:
+        """Read a stored crop, which needs no detection. Raises UnreadableImage, OSError."""
+        data = path.read_bytes()
+        return Aligned(ALIGNED, *unpack(data, self._spec.size, SIZE), True, decode(data).digest())
 
 
 _aligner: Aligner  # of this worker process

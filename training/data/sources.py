@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -23,8 +24,11 @@ SLACK = 100_000_000  # bytes that any archive may unpack to
 
 
 def display_name(folder: str) -> str:
-    """Return the person's name for the name of a folder: Rohit_Sharma -> Rohit Sharma."""
-    return " ".join(folder.replace("_", " ").split())
+    """Return the person's name for the name of a folder: Rohit_Sharma -> Rohit Sharma.
+
+    It is in Unicode's composed form (NFC): some programs and file systems decompose letters with marks.
+    """
+    return unicodedata.normalize("NFC", " ".join(folder.replace("_", " ").split()))
 
 
 def people_folders(folder: Path) -> dict[str, list[Path]]:

@@ -1,4 +1,4 @@
-"""moto's server, one request at a time: `python tests/moto_s3.py PORT`.
+"""moto's server, one request at a time: `python testing/moto_s3.py PORT`.
 
 moto checks the condition of a conditional write and writes in two steps, so its threads would lose writes that S3 does
 not lose. It runs under the current Python of .venv-notebook: moto for Python 3.8 ignores If-Match.

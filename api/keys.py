@@ -1,0 +1,41 @@
+"""Keys of a deployment: the reader's, and the administrator's, who may also change collections."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from enum import Enum
+
+from api.errors import ManagementOff, Unauthorized
+
+
+class Access(Enum):
+    """Who may send a request."""
+
+    PUBLIC = "everybody"
+    READER = "reader"
+    ADMIN = "administrator"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """reader: empty if everybody may read; admin: empty if nobody may change anything."""
+
+    reader: str = ""
+    admin: str = ""
+
+    def check(self, given: str, access: Access) -> None:
+        """Check the key of a request, "" for none. Raises ManagementOff, Unauthorized."""
+        if access is Access.ADMIN and not self.admin:
+            raise ManagementOff("Changes are switched off: set ADMIN_KEY when you deploy the service.")
+        is_admin, is_reader = _equal(given, self.admin), _equal(given, self.reader)
+        if access is Access.ADMIN and not is_admin:
+            raise Unauthorized("This needs the administrator's key: send it as the header X-Api-Key.")
+        if access is Access.READER and self.reader and not (is_reader or is_admin):
+            raise Unauthorized("This needs an API key: send it as the header X-Api-Key.")
+
+
+def _equal(given: str, key: str) -> bool:
+    # In constant time, so that response times do not tell how much of a key is right.
+    same = hmac.compare_digest(given.encode("utf-8", "surrogatepass"), key.encode())
+    return same and bool(key)

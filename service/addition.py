@@ -1,0 +1,143 @@
+"""A change that adds faces to a new or existing person."""
+
+from __future__ import annotations
+
+from typing import Callable, Iterator, Sequence
+from uuid import uuid4
+
+import numpy as np
+
+from model.calibration import DEFAULT_STRICTNESS
+from model.embedding import normalize
+from model.gallery import Edit, EnrolledFace, Gallery, Person
+from model.stored_crop import pack
+from service.enrolment import PreparedFace, embed
+from service.errors import CollectionFull, NothingEnrolled
+from service.results import DUPLICATE, Enrolment, Match, PersonDetails, Skipped
+from storage.galleries import now
+from storage.networks import Snapshot
+
+MAX_PEOPLE = 100_000  # in a collection
+MAX_FACES = 100_000  # in a collection; docs/limits.md has the memory that they take
+MAX_FACES_OF_ONE = 1_000  # person
+LOOK_ALIKES = 5  # in one result
+# Figures: docs/training.md, "Open set by size".
+ADVICE = "Add a second photo: of 200 people 96 % are identified with one photo each, and 99 % with two."
+
+
+class Addition:
+    """A change that adds faces to a person."""
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        person_of: Callable[[Gallery], Person],
+        photos: Sequence[PreparedFace | Skipped],
+        keep_crops: bool,
+    ) -> None:
+        """person_of: finds the person in a gallery, or makes a new one; keep_crops: store the crops.
+
+        Raises NothingEnrolled if there are photos and none can be used.
+        """
+        self._snapshot, self._person_of, self._photos = snapshot, person_of, photos
+        self._keep_crops = keep_crops
+        self._faces: dict[str, PreparedFace] = {}
+        for photo in photos:
+            if isinstance(photo, PreparedFace):
+                self._faces.setdefault(photo.digest, photo)
+        if photos and not self._faces:
+            raise NothingEnrolled(tuple(self._skipped(())))
+        self._ids = {digest: str(uuid4()) for digest in self._faces}
+        self._embeddings: dict[str, np.ndarray] = {}  # of all faces, by the embedding's name
+        self._added = now()
+
+    def __call__(self, gallery: Gallery) -> tuple[Edit | None, Enrolment]:
+        person = self._person_of(gallery)
+        new = [digest for digest in self._faces if digest not in gallery.photos]
+        skipped = tuple(self._skipped(new))
+        if self._faces and not new:
+            return None, self._known(gallery, person, skipped)
+        _check_room(gallery, person, len(new))
+        faces = tuple(self._enrolled(digest, person) for digest in new)
+        embeddings = self._embedded(gallery, new)
+        own = gallery.faces_of(person.id)
+        added = (person,) * (person.id not in gallery.by_id)
+        return Edit(added, faces, embeddings, crops=self._crops(new)), Enrolment(
+            PersonDetails(person, "", faces),
+            True,
+            skipped,
+            self._look_alikes(gallery, person, embeddings),
+            tuple(other.id for other in gallery.people if other.name == person.name and other.id != person.id),
+            ADVICE if len(own) + len(faces) == 1 else None,
+        )
+
+    def _skipped(self, new: Sequence[str]) -> Iterator[Skipped]:
+        """List the photos that are not used. new: digests of those that are."""
+        for photo in self._photos:
+            if isinstance(photo, Skipped):
+                yield photo
+            elif photo.digest not in new or self._faces[photo.digest] is not photo:
+                yield Skipped(photo.file, DUPLICATE)
+
+    def _crops(self, digests: Sequence[str]) -> dict[str, bytes]:
+        """Return the crops to store, by the faces' IDs."""
+        if not self._keep_crops:
+            return {}
+        faces = ((self._ids[digest], self._faces[digest]) for digest in digests)
+        return {face_id: pack(face.crop, face.landmark_crop) for face_id, face in faces}
+
+    def _known(self, gallery: Gallery, person: Person, skipped: tuple[Skipped, ...]) -> Enrolment:
+        """Return the person's faces from these photos. Raises NothingEnrolled if the photos are other people's."""
+        faces = tuple(face for face in gallery.faces_of(person.id) if set(face.photos) & set(self._faces))
+        if not faces:
+            raise NothingEnrolled(skipped)
+        return Enrolment(PersonDetails(person, "", faces), False, skipped)
+
+    def _enrolled(self, digest: str, person: Person) -> EnrolledFace:
+        face = self._faces[digest].face
+        left, top, right, bottom = (
+            round(edge, 1) for edge in (face.box.left, face.box.top, face.box.right, face.box.bottom)
+        )
+        confidence = round(face.confidence, 4)
+        return EnrolledFace(
+            self._ids[digest], person.id, (digest,), self._added, (left, top, right, bottom), confidence
+        )
+
+    def _embedded(self, gallery: Gallery, digests: Sequence[str]) -> np.ndarray:
+        """Embed faces as the gallery keeps them, once for all attempts to commit."""
+        name = gallery.spec.name
+        if name not in self._embeddings:
+            self._embeddings[name] = embed(list(self._faces.values()), self._snapshot._replace(gallery=gallery))
+        rows = {digest: row for row, digest in enumerate(self._faces)}
+        return self._embeddings[name][[rows[digest] for digest in digests]]
+
+    def _look_alikes(self, gallery: Gallery, person: Person, embeddings: np.ndarray) -> tuple[Match, ...]:
+        """Find the people as whom the person would be identified."""
+        own = [row for row, face in enumerate(gallery.faces) if face.person == person.id]
+        if not len(embeddings) or not len(gallery):
+            return ()
+        probe = normalize(np.concatenate([gallery.embeddings[own], embeddings]).mean(axis=0, keepdims=True))
+        exclude = np.array([person.id]) if own else None
+        calibration, people = self._snapshot._replace(gallery=gallery).cascade.joined, len(gallery)
+        matches = gallery.search(probe, LOOK_ALIKES, exclude)
+        threshold = calibration.threshold(people, DEFAULT_STRICTNESS)
+        return tuple(
+            Match(key, gallery.by_id[key].name, float(calibration.confidence(score, people)))
+            for key, score in zip(matches.ids[0].tolist(), matches.scores[0])
+            if score >= threshold
+        )
+
+
+def _check_room(gallery: Gallery, person: Person, faces: int) -> None:
+    """Raises CollectionFull."""
+    if person.id not in gallery.by_id and len(gallery.people) >= MAX_PEOPLE:
+        raise CollectionFull(f"The collection has {MAX_PEOPLE:,} people, which is the limit.")
+    if len(gallery.faces) + faces > MAX_FACES:
+        raise CollectionFull(f"The collection would have more than {MAX_FACES:,} faces, which is the limit.")
+    check_faces_of_one(gallery, person, faces)
+
+
+def check_faces_of_one(gallery: Gallery, person: Person, faces: int) -> None:
+    """Check that a person can have so many more faces. Raises CollectionFull."""
+    if len(gallery.faces_of(person.id)) + faces > MAX_FACES_OF_ONE:
+        raise CollectionFull(f"The person would have more than {MAX_FACES_OF_ONE:,} faces, which is the limit.")

@@ -1,0 +1,184 @@
+"""Use cases that change collections: enrol people and photos, rename, merge and delete people, list them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Callable, Iterable, Mapping, Sequence, TypeVar
+
+import numpy as np
+
+from model.detection.detector import Detector
+from model.gallery import Edit, Gallery, Person
+from service.addition import Addition, check_faces_of_one
+from service.batch import Batch, named
+from service.enrolment import prepare
+from service.errors import InvalidRequest, NothingEnrolled, UnknownFace, UnknownPerson
+from service.galleries import Galleries
+from service.results import Enrolment, PeopleList, PersonDetails, PersonSummary, UploadedPhoto
+from storage.collections import Change
+
+LISTED = 1000  # people in one answer
+
+Result = TypeVar("Result")
+
+
+class PeopleService:
+    """Implements the use cases. Everything that is changed goes through one commit each."""
+
+    def __init__(self, galleries: Galleries, detector: Detector, keep_crops: bool = False) -> None:
+        """keep_crops: store the crops of enrolled faces, so that another network can embed them later."""
+        self._galleries, self._detector, self._keep_crops = galleries, detector, keep_crops
+
+    def people(self, collection: str | None, after: int = -1, limit: int = LISTED) -> PeopleList:
+        """List people with higher IDs than `after`, by ID. Raises UnknownCollection, ModelUnavailable."""
+        opened = self._galleries.open(collection)()
+        gallery = opened.snapshot.gallery
+        start = int(np.searchsorted(gallery.ids, after, side="right"))
+        counts = gallery.face_counts.tolist()
+        rows = range(start, min(start + limit, len(gallery.people)))
+        listed = tuple(PersonSummary(*gallery.people[row], counts[row]) for row in rows)
+        more = rows.stop < len(gallery.people)
+        return PeopleList(listed, len(gallery.people), opened.info, listed[-1].id if more and listed else None)
+
+    def person(self, collection: str | None, person_id: int) -> PersonDetails:
+        """Return a person with their faces. Raises UnknownPerson, UnknownCollection, ModelUnavailable."""
+        opened = self._galleries.open(collection)()
+        return _details(opened.snapshot.gallery, opened.info.collection, person_id)
+
+    def add(
+        self, collection: str | None, name: str, external_id: str | None, photos: Sequence[UploadedPhoto]
+    ) -> Enrolment:
+        """Enrol a new person, with photos or without. The default collection is created if it is missing.
+
+        Raises NothingEnrolled if none of the photos can be used; CollectionFull; errors of `Galleries.commit`.
+        """
+
+        def person_of(gallery: Gallery) -> Person:
+            return Person(gallery.next_id, name, external_id)
+
+        return self._enrol(collection, person_of, photos, create=True)
+
+    def add_faces(self, collection: str | None, person_id: int, photos: Sequence[UploadedPhoto]) -> Enrolment:
+        """Enrol photos of a person. Raises UnknownPerson, and as `add`.
+
+        If all photos with a usable face are enrolled already, the result has the existing faces.
+        """
+        return self._enrol(collection, lambda gallery: find(gallery, person_id), photos)
+
+    def add_many(
+        self, collection: str | None, people: Mapping[str, Iterable[UploadedPhoto]]
+    ) -> dict[str, Enrolment | NothingEnrolled]:
+        """Enrol photos of several people in one commit. -> the result for each name.
+
+        A name that is in the collection already stands for that person. The default collection is created if it is
+        missing. Photos that are enrolled already are skipped at once.
+
+        Raises CollectionFull; errors of `Galleries.commit`.
+        """
+        snapshot = self._galleries.snapshot()
+        known = self._galleries.photos(collection)
+        additions: dict[str, Addition] = {}
+        results: dict[str, Enrolment | NothingEnrolled] = {}
+        for name, photos in people.items():
+            prepared = prepare(photos, self._detector, snapshot.network.config.crop, known)
+            try:
+                additions[name] = Addition(snapshot, partial(named, name), prepared, self._keep_crops)
+            except NothingEnrolled as error:
+                results[name] = error
+        if additions:
+            change = Batch(tuple(additions.values()))
+            _, made = self._galleries.commit(snapshot, collection, change, create=True)
+            results.update(zip(additions, made))
+        return results
+
+    def update(
+        self, collection: str | None, person_id: int, name: str | None, external_id: str | None, *, keep_external: bool
+    ) -> PersonDetails:
+        """Change the name, unless it is None, or the external ID, unless it is to be kept.
+
+        Raises UnknownPerson, and errors of `Galleries.commit`.
+        """
+
+        def change(gallery: Gallery) -> tuple[Edit, None]:
+            person = find(gallery, person_id)
+            other = person.external_id if keep_external else external_id
+            return Edit(people=(person._replace(name=name or person.name, external_id=other),)), None
+
+        return self._change(collection, change, person_id)
+
+    def merge(self, collection: str | None, person_id: int, into: int) -> PersonDetails:
+        """Move all faces of a person to another one, who remains. -> the other one.
+
+        Raises InvalidRequest for a person into themselves; UnknownPerson; CollectionFull; errors of `Galleries.commit`.
+        """
+        if person_id == into:
+            raise InvalidRequest("`into` is the ID of another person.")
+
+        def change(gallery: Gallery) -> tuple[Edit, None]:
+            find(gallery, person_id)
+            target = find(gallery, into)
+            rows = [row for row, face in enumerate(gallery.faces) if face.person == person_id]
+            check_faces_of_one(gallery, target, len(rows))
+            faces = tuple(gallery.faces[row]._replace(person=target.id) for row in rows)
+            return Edit((target,), faces, gallery.embeddings[rows], removed_people=frozenset([person_id])), None
+
+        return self._change(collection, change, into)
+
+    def delete(self, collection: str | None, person_id: int) -> int:
+        """Delete a person with all faces. -> how many. Raises UnknownPerson, and errors of `Galleries.commit`."""
+
+        def change(gallery: Gallery) -> tuple[Edit, int]:
+            find(gallery, person_id)
+            return Edit(removed_people=frozenset([person_id])), len(gallery.faces_of(person_id))
+
+        return self._erase(collection, change)
+
+    def delete_face(self, collection: str | None, person_id: int, face_id: str) -> None:
+        """Delete a face. Raises UnknownPerson, UnknownFace, and errors of `Galleries.commit`."""
+
+        def change(gallery: Gallery) -> tuple[Edit, None]:
+            find(gallery, person_id)
+            if face_id not in {face.id for face in gallery.faces_of(person_id)}:
+                raise UnknownFace("This person has no such face.")
+            return Edit(removed_faces=frozenset([face_id])), None
+
+        return self._erase(collection, change)
+
+    def _change(self, collection: str | None, change: Change[None], person_id: int) -> PersonDetails:
+        opened, _ = self._galleries.commit(self._galleries.snapshot(), collection, change, erase=True)
+        return _details(opened.snapshot.gallery, opened.info.collection, person_id)
+
+    def _erase(self, collection: str | None, change: Change[Result]) -> Result:
+        snapshot = self._galleries.snapshot()
+        try:
+            return self._galleries.commit(snapshot, collection, change, erase=True)[1]
+        except (UnknownPerson, UnknownFace):
+            # An earlier deletion may have been made without removing everything, and this is its repetition.
+            self._galleries.sweep(snapshot, collection)
+            raise
+
+    def _enrol(
+        self,
+        collection: str | None,
+        person_of: Callable[[Gallery], Person],
+        photos: Sequence[UploadedPhoto],
+        *,
+        create: bool = False,
+    ) -> Enrolment:
+        snapshot = self._galleries.snapshot()
+        prepared = prepare(photos, self._detector, snapshot.network.config.crop)
+        addition = Addition(snapshot, person_of, prepared, self._keep_crops)
+        opened, enrolled = self._galleries.commit(snapshot, collection, addition, create=create)
+        return replace(enrolled, person=replace(enrolled.person, collection=opened.info.collection))
+
+
+def find(gallery: Gallery, person_id: int) -> Person:
+    """Return a person. Raises UnknownPerson."""
+    if person_id not in gallery.by_id:
+        raise UnknownPerson("Nobody in this collection has this ID.")
+    return gallery.by_id[person_id]
+
+
+def _details(gallery: Gallery, collection: str, person_id: int) -> PersonDetails:
+    return PersonDetails(find(gallery, person_id), collection, gallery.faces_of(person_id))

@@ -1,0 +1,143 @@
+"""The collections that a running function serves: read when they are first asked for, and checked with each request.
+
+The check is a conditional GET of the manifest in a thread beside the request. So a change that has been answered is
+seen by every later request of every runtime, and the check hardly costs time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from concurrent.futures import Future, TimeoutError
+from typing import Callable, NamedTuple, TypeVar
+
+from model.errors import FormatError
+from storage.blobs import BlobStore
+from storage.collections import Change, Collections
+from storage.errors import BlobNotFound, StorageError
+from storage.live import Task, in_background
+from storage.revisions import Cohorts, Revision
+
+PATIENCE = 0.3  # seconds that a request waits for the manifest, before it is answered from what is in memory
+LOADING = 3.0  # seconds that it waits for segments once it is known that the collection has changed
+FIRST = 12.0  # seconds to read a collection of which nothing is in memory
+KEPT = 16  # collections in memory
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+class Current(NamedTuple):
+    """A collection to serve. stale: it could not be checked whether it is the current revision."""
+
+    revision: Revision
+    stale: bool
+
+
+class LiveCollections:
+    """The collections of one store in the memory of this process. Safe for several threads."""
+
+    def __init__(
+        self,
+        open_store: Callable[[], BlobStore],
+        start: Callable[[Task], None] = in_background,
+        patience: float = PATIENCE,
+        first: float = FIRST,
+    ) -> None:
+        """open_store: opens the store; start: runs a task beside the requests; patience, first: see above."""
+        self._open, self._start, self.patience, self.first = open_store, start, patience, first
+        self._lock = threading.Lock()
+        self._stored: Collections | None = None
+        self._known: OrderedDict[str, Revision] = OrderedDict()
+
+    @property
+    def stored(self) -> Collections:
+        """The collections themselves. Raises StorageRefused for an address that cannot be opened."""
+        with self._lock:
+            if self._stored is None:
+                self._stored = Collections(self._open())
+            return self._stored
+
+    def check(self, name: str, cohorts: Cohorts) -> Check:
+        """Begin to read the current revision of a collection."""
+        check = Check(self, name, cohorts, self.known(name))
+        self._start(check.run)
+        return check
+
+    def known(self, name: str) -> Revision | None:
+        """Return the revision in memory."""
+        with self._lock:
+            return self._known.get(name)
+
+    def keep(self, revision: Revision) -> None:
+        """Keep a revision in memory, unless a newer one is there."""
+        with self._lock:
+            known = self._known.pop(revision.name, None)
+            newer = known and known.manifest.changes > revision.manifest.changes
+            self._known[revision.name] = known if known and newer else revision
+            while len(self._known) > KEPT:
+                self._known.popitem(last=False)
+
+    def forget(self, name: str) -> None:
+        """Remove a collection from memory."""
+        with self._lock:
+            self._known.pop(name, None)
+
+    def commit(
+        self, name: str, cohorts: Cohorts, change: Change[Result], erase: bool = False
+    ) -> tuple[Revision, Result]:
+        """Make a change, see Collections.commit. Small segments are joined beside the requests."""
+        revision, result = self.stored.commit(name, cohorts, change, self.known(name), erase=erase)
+        self.keep(revision)
+        self._start(lambda: self._compact(revision, cohorts))
+        return revision, result
+
+    def _compact(self, revision: Revision, cohorts: Cohorts) -> None:
+        try:
+            self.keep(self.stored.compact(revision.name, cohorts, revision))
+        except (StorageError, FormatError) as error:  # it is tried again after the next change
+            log.warning("Segments were not joined: %s", error.reason if isinstance(error, StorageError) else error)
+
+
+class Check:
+    """A collection that is being read in another thread."""
+
+    def __init__(self, live: LiveCollections, name: str, cohorts: Cohorts, known: Revision | None) -> None:
+        self._live, self._name, self._cohorts, self._known = live, name, cohorts, known
+        self._started = time.monotonic()
+        self._answered = threading.Event()  # it is known whether the collection has changed
+        self._revision: Future[Revision] = Future()
+
+    def run(self) -> None:
+        """Read the current revision."""
+        try:
+            deadline = self._started + self._live.first
+            read = self._live.stored.read
+            revision = read(self._name, self._cohorts, self._known, deadline, self._answered.set)
+            self._live.keep(revision)
+            self._revision.set_result(revision)
+        except Exception as error:  # noqa: BLE001 it is raised in the thread that waits
+            self._revision.set_exception(error)
+        finally:
+            self._answered.set()
+
+    def result(self) -> Current:
+        """Wait for the revision. Raises BlobNotFound where the collection does not exist, EmbeddingMismatch;
+        StorageError where nothing is in memory.
+        """
+        if self._known is None:
+            return Current(self._revision.result(), stale=False)
+        try:
+            if self._answered.wait(max(0, self._started + self._live.patience - time.monotonic())):
+                return Current(self._revision.result(LOADING), stale=False)
+        except TimeoutError:
+            pass
+        except BlobNotFound:
+            self._live.forget(self._name)
+            raise
+        except StorageError as error:
+            log.warning("Serving people from memory: %s.", error.reason)
+        return Current(self._known, stale=True)

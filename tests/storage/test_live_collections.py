@@ -1,0 +1,161 @@
+"""Collections in the memory of a running function: when they are read, and when an old revision is served."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable
+
+import pytest
+
+from model.cohort import Cohort
+from model.embedding import EmbeddingSpec
+from model.errors import EmbeddingMismatch
+from model.gallery import Edit
+from storage import edits
+from storage.blobs import BlobStore
+from storage.collections import Collections
+from storage.errors import BlobNotFound, StorageUnreachable
+from storage.galleries import MANIFEST
+from storage.live_collections import LiveCollections
+from testing.changes import COLLECTION, SPEC, STRANGERS, adding, cohorts
+from testing.wrapped_blobs import Operation, WrappedBlobs
+
+
+@pytest.fixture()
+def others(store: BlobStore) -> Collections:
+    """The same collections in another process, which adds a person first."""
+    made = Collections(store)
+    made.create(COLLECTION, SPEC)
+    made.commit(COLLECTION, cohorts, adding("Ada", "1"))
+    return made
+
+
+def live(store: BlobStore, patience: float = 5) -> LiveCollections:
+    return LiveCollections(lambda: store, patience=patience)
+
+
+def names(found: LiveCollections) -> tuple[list[str], bool]:
+    """Names of the people who are served, and whether they may be out of date."""
+    revision, stale = found.check(COLLECTION, cohorts).result()
+    return [person.name for person in revision.gallery.people], stale
+
+
+def test_a_change_is_seen_by_the_next_request_of_every_runtime(store: BlobStore, others: Collections) -> None:
+    runtimes = [live(store) for _ in range(3)]
+    assert [names(each) for each in runtimes] == [(["Ada"], False)] * 3
+    others.commit(COLLECTION, cohorts, adding("Zoë", "2"))
+    assert [names(each) for each in runtimes] == [(["Ada", "Zoë"], False)] * 3
+    runtimes[0].commit(COLLECTION, cohorts, lambda _: (Edit(removed_people=frozenset([0])), None), erase=True)
+    assert [names(each) for each in runtimes] == [(["Zoë"], False)] * 3
+    others.delete(COLLECTION)
+    for each in runtimes:
+        with pytest.raises(BlobNotFound):
+            names(each)
+    others.create(COLLECTION, SPEC)
+    assert [names(each) for each in runtimes] == [([], False)] * 3
+
+
+def test_only_what_has_changed_is_read(store: BlobStore, others: Collections) -> None:
+    counted = WrappedBlobs(store)
+    runtime = live(counted)
+    names(runtime)
+    counted.operations.clear()
+    names(runtime)
+    assert counted.operations == [Operation("get", f"{COLLECTION}/{MANIFEST}")]
+    runtime.commit(COLLECTION, cohorts, adding("Zoë", "2"))
+    counted.operations.clear()
+    assert names(runtime)[0] == ["Ada", "Zoë"]
+    assert len(counted.operations) == 1
+
+
+def fail(_: Operation) -> None:
+    raise StorageUnreachable("S3 does not answer.", "S3 cannot be reached")
+
+
+def test_without_s3_people_in_memory_are_served(
+    store: BlobStore, others: Collections, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty = WrappedBlobs(store)
+    runtime = live(faulty)
+    names(runtime)
+    faulty.before = fail
+    assert names(runtime) == (["Ada"], True)
+    assert caplog.messages == ["Serving people from memory: S3 cannot be reached."]
+    with pytest.raises(StorageUnreachable):
+        names(live(faulty))  # nothing is in memory
+    faulty.before = lambda _: None
+    assert names(runtime) == (["Ada"], False)
+
+
+@pytest.mark.parametrize("end", [MANIFEST, ".safetensors"])
+def test_a_slow_s3_does_not_hold_up_requests(
+    store: BlobStore, others: Collections, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.live_collections.LOADING", 0.05)
+    may_go_on = threading.Event()
+    slow = WrappedBlobs(store)
+    runtime = live(slow, patience=0.05)
+    names(runtime)
+    others.commit(COLLECTION, cohorts, adding("Zoë", "2"))
+    slow.before = lambda operation: operation.key.endswith(end) and may_go_on.wait(10)
+    assert names(runtime) == (["Ada"], True)
+    may_go_on.set()
+    until(lambda: people(runtime) == 2)  # the read that was given up goes on
+    runtime = live(slow, patience=5)
+    assert names(runtime) == (["Ada", "Zoë"], False)
+
+
+def people(runtime: LiveCollections) -> int:
+    """Number of people in memory."""
+    revision = runtime.known(COLLECTION)
+    return revision.manifest.people if revision else 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_late_answer_does_not_bring_back_an_older_revision(store: BlobStore, others: Collections) -> None:
+    runtime = live(store)
+    old = others.read(COLLECTION, cohorts)
+    runtime.commit(COLLECTION, cohorts, adding("Zoë", "2"))
+    runtime.keep(old)
+    assert people(runtime) == 2
+
+
+def test_a_collection_with_embeddings_of_another_network(store: BlobStore, others: Collections) -> None:
+    def refuse(_: EmbeddingSpec) -> Cohort:
+        raise EmbeddingMismatch("It holds embeddings of another network.")
+
+    runtime = live(store)
+    names(runtime)
+    for attempt in (runtime, live(store)):  # also after the network was exchanged
+        with pytest.raises(EmbeddingMismatch):
+            attempt.check(COLLECTION, refuse).result()
+    other = Cohort(STRANGERS.embeddings[:100])
+    revision, _ = runtime.check(COLLECTION, lambda _: other).result()
+    assert revision.gallery.cohort is other
+
+
+def test_small_segments_are_joined_beside_the_requests(
+    store: BlobStore, others: Collections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edits, "TAIL_BYTES", 3_000)  # one face
+    runtime = live(store)
+    for number in range(edits.SMALL_SEGMENTS):
+        runtime.commit(COLLECTION, cohorts, adding("Zoë", str(number)))
+    until(lambda: len(others.manifest(COLLECTION).segments) == 1)
+    assert len(names(runtime)[0]) == edits.SMALL_SEGMENTS + 1
+
+
+def test_collections_in_memory_are_limited(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.live_collections.KEPT", 2)
+    runtime = live(store)
+    for name in ("a", "b", "c"):
+        runtime.stored.create(name, SPEC)
+        runtime.check(name, cohorts).result()
+    assert [name for name in "abc" if runtime.known(name)] == ["b", "c"]

@@ -1,0 +1,57 @@
+"""Stored crops of a collection as folders of files, one folder per person, to train on without the photos."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from model.gallery import Gallery, Person
+from storage.collections import Collections
+from training.errors import TrainingError
+from training.publishing.collections import Access, service_errors
+
+ENDING = ".crop.jpg"  # of files that `align` takes as they are, see model/stored_crop.py
+
+
+def write_stored_crops(access: Access, collection: str, folder: Path) -> Path:
+    """Write the crops of a collection below `folder`. -> the folder. Files that are there already stay.
+
+    Raises TrainingError if the collection has none, or does not exist.
+    """
+    with service_errors():
+        opened = access.galleries.open(collection)()
+        gallery, stored = opened.snapshot.gallery, access.collections.stored
+        wanted = {folder / _folder(person, gallery): person for person in gallery.people}
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path not in wanted:
+                shutil.rmtree(path)
+        count = sum(_write(stored, opened.info.collection, gallery, person, path) for path, person in wanted.items())
+    if not count:
+        raise TrainingError(
+            f"The collection {collection} has no crops to train on: they are stored with KEEP_CROPS=on when people are "
+            "enrolled."
+        )
+    return folder
+
+
+def _write(stored: Collections, collection: str, gallery: Gallery, person: Person, folder: Path) -> int:
+    """Write the crops of one person. -> how many there are."""
+    files = {f"{face.id}{ENDING}": face.id for face in gallery.faces_of(person.id)}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name not in files:
+            path.unlink()
+    count = 0
+    for name, face_id in files.items():
+        data = None if (folder / name).exists() else stored.crop(collection, face_id)
+        if data is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        count += (folder / name).exists()
+    return count
+
+
+def _folder(person: Person, gallery: Gallery) -> str:
+    """Return a folder's name for a person. People with the same name get their IDs too."""
+    name = person.name.replace("/", " ").lstrip(".") or str(person.id)
+    double = sum(other.name == person.name for other in gallery.people) > 1
+    return f"{name} ({person.id})" if double else name
