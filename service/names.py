@@ -18,5 +18,5 @@ def clean(text: str) -> str:
     if len(name) <= MAX_DECOMPOSED:
         name = unicodedata.normalize("NFC", name)
     if not 1 <= len(name) <= MAX_NAME or UNPRINTABLE.search(text):
-        raise ValueError(f"{text!r} cannot be a name: it has {RULE}.")
+        raise ValueError(f"{text!r} cannot be a person's name: it has {RULE}.")
     return name

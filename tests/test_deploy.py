@@ -42,6 +42,7 @@ ALL = [
     "burst=9",
     "strictness=0.3",
     "collection=staff",
+    "crops=on",
 ]
 AS_DEPLOYED = " ".join(f"--param {setting}" for setting in ALL)
 READ = {"s3:GetObject", "s3:ListBucket"}
@@ -153,6 +154,7 @@ class TestFullDeployment:
             "API_KEY": "",
             "ADMIN_KEY": variables(client)["ADMIN_KEY"],
             "STRICTNESS": "0.3",
+            "KEEP_CROPS": "on",
             "POWERTOOLS_METRICS_DISABLED": "true",
         }
         assert found["Concurrency"]["ReservedConcurrentExecutions"] == 3

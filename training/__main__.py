@@ -44,7 +44,6 @@ from training.publishing.export import export, require_serving_torch
 from training.publishing.people import People, StoredPeople, add_person
 from training.publishing.people import table as people_table
 from training.publishing.publish import publish
-from training.publishing.remote import RemotePeople
 from training.publishing.versions import rollback, table, versions
 from training.records import Run
 
@@ -173,6 +172,9 @@ def _people(a: Arguments) -> str | None:
             raise TrainingError("An endpoint neither gives embeddings away nor takes them: use --galleries instead.")
         _backup(a)
         return None
+    # Imported here because training elsewhere, as in Colab, needs no requests-toolbelt.
+    from training.publishing.remote import RemotePeople
+
     people: People = (
         RemotePeople(a.url, a.key, a.collection) if a.url else StoredPeople(Access(a.galleries, a.model), a.collection)
     )
