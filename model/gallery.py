@@ -167,14 +167,23 @@ class Gallery:
         """
         return np.stack([cohort.nearness(normalize(means)) for cohort, means in self._parts], axis=1)
 
+    # Built when they are first needed: MobileFaceNet's part alone decides most faces.
     @cached_property
-    def _indexes(self) -> list[FlatIndex]:
-        penalized = np.where(self._findable[:, None], self.nearness, np.inf)  # without a face nobody is found
-        return [FlatIndex(means, cohort, near) for (cohort, means), near in zip(self._parts, penalized.T)]
+    def _whole_index(self) -> FlatIndex:
+        return self._built(0)
+
+    @cached_property
+    def _mobile_index(self) -> FlatIndex:
+        return self._built(1)
+
+    def _built(self, part: int) -> FlatIndex:
+        """Build the index of a part, in the order of _parts. Nobody without a face is found."""
+        cohort, means = self._parts[part]
+        return FlatIndex(means, cohort, np.where(self._findable, self.nearness[:, part], np.inf))
 
     def prepare(self) -> None:
-        """Build what the first search would build."""
-        _ = self._indexes
+        """Build what the first search by MobileFaceNet's part would build."""
+        _ = self._mobile_index
 
     def search(self, embeddings: np.ndarray, k: int, exclude: np.ndarray | None = None) -> Matches:
         """Find the k best people for each probe, or all people with a face if there are fewer.
@@ -194,8 +203,7 @@ class Gallery:
         return self._index(embeddings).scores(embeddings, nearness)
 
     def _index(self, embeddings: np.ndarray) -> FlatIndex:
-        whole, mobile = self._indexes
-        return whole if embeddings.shape[1] == self.spec.size else mobile
+        return self._whole_index if embeddings.shape[1] == self.spec.size else self._mobile_index
 
     def add(self, person: Person, faces: Sequence[EnrolledFace], embeddings: np.ndarray) -> Gallery:
         """Add a person, or add faces to an existing person. `person` replaces a person with the same id.

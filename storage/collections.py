@@ -20,6 +20,7 @@ import numpy as np
 
 from model.embedding import EmbeddingSpec
 from model.gallery import Edit, Gallery
+from storage.background import Task, at_once
 from storage.blobs import BlobStore
 from storage.collection_names import is_collection_name
 from storage.edits import Part, apply_edit, compacted, needs_compaction
@@ -41,9 +42,17 @@ Arrange = Callable[[Sequence[Part]], List[Part]]
 class Collections:
     """The collections below one prefix. Safe for several threads and processes."""
 
-    def __init__(self, blobs: BlobStore, patience: float = PATIENCE, sleep: Sleep = time.sleep) -> None:
-        """patience: seconds for a change that loses against other writers; sleep: between two attempts."""
-        self._blobs, self._patience, self._sleep = blobs, patience, sleep
+    def __init__(
+        self,
+        blobs: BlobStore,
+        patience: float = PATIENCE,
+        sleep: Sleep = time.sleep,
+        start: Callable[[Task], None] = at_once,
+    ) -> None:
+        """patience: seconds for a change that loses against other writers; sleep: between two attempts; start: runs
+        the removal of files that nobody needs any more, for which no answer has to wait.
+        """
+        self._blobs, self._patience, self._sleep, self._start = blobs, patience, sleep, start
         self._contended: set[str] = set()  # collections that other writers changed at the same time
         self._reader = RevisionReader(blobs)
         self.read = self._reader.read
@@ -234,9 +243,15 @@ class Collections:
 
         Raises StorageError.
         """
-        with suppress(*(StorageError,) * quietly):
-            for file in sorted(files):
-                self._blobs.delete(f"{name}/{file}")
+        if quietly and files:
+            self._start(partial(self._remove_quietly, name, files))
+            return
+        for file in sorted(files):
+            self._blobs.delete(f"{name}/{file}")
+
+    def _remove_quietly(self, name: str, files: Collection[str]) -> None:
+        with suppress(StorageError):
+            self._remove(name, files)
 
     @contextmanager
     def _attempts(self, name: str) -> Iterator[Attempts]:

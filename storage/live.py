@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from contextlib import suppress
 from typing import Callable, NamedTuple
 
 from model.errors import FormatError
+from storage.background import Task, in_background
 from storage.blobs import BlobStore
 from storage.cache import CachedStore
 from storage.errors import NothingLoaded, StorageError, StorageUnreachable
@@ -21,8 +21,6 @@ REFRESH = 60  # seconds between two readings of the pointer while a version is l
 
 log = logging.getLogger(__name__)
 
-Task = Callable[[], None]
-
 
 class _State(NamedTuple):
     """snapshot: None where nothing is loaded; problem says why.
@@ -33,11 +31,6 @@ class _State(NamedTuple):
     snapshot: Snapshot | None
     confirmed: bool = True
     problem: str = ""
-
-
-def in_background(task: Task) -> None:
-    """Run a task in a thread. Lambda freezes it between requests, and it continues with the next one."""
-    threading.Thread(target=task, name="refresh", daemon=True).start()
 
 
 class LiveModel:

@@ -14,10 +14,10 @@ from concurrent.futures import Future, TimeoutError
 from typing import Callable, NamedTuple, TypeVar
 
 from model.errors import FormatError
+from storage.background import Task, in_background
 from storage.blobs import BlobStore
 from storage.collections import Change, Collections
 from storage.errors import BlobNotFound, StorageError
-from storage.live import Task, in_background
 from storage.revisions import Cohorts, Revision
 
 PATIENCE = 0.3  # seconds that a request waits for the manifest, before it is answered from what is in memory
@@ -58,7 +58,7 @@ class LiveCollections:
         """The collections themselves. Raises StorageRefused for an address that cannot be opened."""
         with self._lock:
             if self._stored is None:
-                self._stored = Collections(self._open())
+                self._stored = Collections(self._open(), start=self._start)
             return self._stored
 
     def check(self, name: str, cohorts: Cohorts) -> Check:

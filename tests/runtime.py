@@ -8,8 +8,9 @@ from typing import Callable
 
 from app import create_app
 from settings import Settings, s3_settings_from_env
+from storage.background import Task
 from storage.blobs import BlobStore, open_blobs
-from storage.live import RETRY, LiveModel, Task
+from storage.live import RETRY, LiveModel
 from storage.s3_settings import RetryPolicy
 from testing.events import request
 

@@ -16,10 +16,11 @@ import boto3
 import pytest
 
 from settings import s3_settings_from_env
+from storage.background import in_background
 from storage.blobs import BlobStore, open_blobs
 from storage.cache import CachedStore
 from storage.folder import FolderBlobs
-from storage.live import REFRESH, RETRY, LiveModel, in_background
+from storage.live import REFRESH, RETRY, LiveModel
 from storage.networks import BUNDLED, FILE, POINTER
 from storage.s3_settings import SERVING_POLICY, RetryPolicy
 from testing.servers import free_port

@@ -66,7 +66,8 @@ def test_only_what_has_changed_is_read(store: BlobStore, others: Collections) ->
     runtime.commit(COLLECTION, cohorts, adding("Zoë", "2"))
     counted.operations.clear()
     assert names(runtime)[0] == ["Ada", "Zoë"]
-    assert len(counted.operations) == 1
+    # A segment that was replaced may be deleted at the same time.
+    assert [each.key for each in counted.operations if each.name == "get"] == [f"{COLLECTION}/{MANIFEST}"]
 
 
 def fail(_: Operation) -> None:

@@ -50,7 +50,7 @@ def test_notebook(lfw_small: Path, weights: Path, tmp_path: Path, s3_environment
     assert snapshot.version == report["model"]["version"]
     assert report["val_accuracy"] >= 0.97
     assert report["precision"] == "int8"
-    assert (len(snapshot.gallery.people), snapshot.pointer.collection) == (12, "people")
+    assert (len(snapshot.gallery.people), snapshot.pointer.collection) == (12, "trained")
 
     cells = json.loads(EXECUTED.read_text())["cells"]
     pictures = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
