@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Mapping, NamedTuple
 
 import numpy as np
-from model.quality import Quality
 
 from model.embedding import EmbeddingSpec
 from model.face import Face
 from model.gallery import EnrolledFace, Person
+from model.quality import Quality
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Callable, Collection, Generic, Iterator, List, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Collection, Generic, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
@@ -129,32 +129,54 @@ class Collections:
         Raises what `change` raises; BlobConflict where other writers were always first; StorageUnreachable where it is
         unknown whether the change was made; StorageError, BlobNotFound, EmbeddingMismatch as `read`.
         """
-        commit = _new_id()
-        obsolete: set[str] = set()  # listed files, and those that earlier attempts have written
-        draft: _Draft[Result] | None = None
-        problem: StorageError = _conflict(name)
+        work = _Commit(_new_id(), change, arrange, erase)
         with self._attempts(name) as attempts:
-            for _ in attempts:
-                # Listed before reading: a writer whose new segments are listed began with this revision or an earlier
-                # one. It fails once this change is committed, so they can be removed then.
-                listed = self._listed(name) if erase else set()
-                known = self._reader.read(name, cohorts, known)
-                if draft and commit in known.manifest.commits:
-                    self._remove(name, (obsolete - files_of(known.manifest)) | draft.crops, quietly=not erase)
-                    return known, draft.result
-                edit, result = change(known.gallery)
-                if edit is None:
-                    return known, result
-                draft = self._draft(known, edit, result, arrange, commit)
-                try:
-                    etag = self._write(draft.revision.manifest, known.etag)
-                    obsolete |= listed | files_of(known.manifest)
-                    self._remove(name, (obsolete - draft.files) | draft.crops, quietly=not erase)
-                    return replace(draft.revision, etag=etag), draft.result
-                except (BlobConflict, StorageUnreachable) as error:
-                    obsolete |= listed | (draft.files - files_of(known.manifest))
-                    problem = error if isinstance(error, StorageUnreachable) else _conflict(name)
-        raise problem
+            try:
+                for _ in attempts:
+                    done = self._attempt(name, cohorts, known, work)
+                    if done:
+                        return done
+                    known = work.base
+                raise work.problem or _conflict(name)
+            except Exception as error:
+                self._withdraw(name, work, settled=isinstance(error, BlobNotFound))
+                raise
+
+    def _attempt(
+        self, name: str, cohorts: Cohorts, known: Revision | None, work: _Commit[Result]
+    ) -> tuple[Revision, Result] | None:
+        """Try to make a change once. -> the revision after it and the result, None if it has to be tried again."""
+        # Listed before reading: a writer whose new segments are listed began with this revision or an earlier one. It
+        # fails once this change is committed, so they can be removed then.
+        listed = self._listed(name) if work.erase else set()
+        base = work.base = self._reader.read(name, cohorts, known)
+        if work.draft and work.id in base.manifest.commits:
+            obsolete = (work.obsolete | set(work.written)) - files_of(base.manifest) - work.draft.new_crops
+            self._remove(name, obsolete | work.draft.old_crops, quietly=not work.erase)
+            return base, work.draft.result
+        edit, result = work.change(base.gallery)
+        if edit is None:
+            return base, result
+        draft = work.draft = self._draft(base, edit, result, work)
+        try:
+            etag = self._write(draft.revision.manifest, base.etag)
+            everything = work.obsolete | listed | files_of(base.manifest) | set(work.written)
+            obsolete = everything - draft.files - draft.new_crops
+            self._remove(name, obsolete | draft.old_crops, quietly=not work.erase)
+            return replace(draft.revision, etag=etag), result
+        except (BlobConflict, StorageUnreachable) as error:
+            work.obsolete |= listed
+            work.problem = error if isinstance(error, StorageUnreachable) else None
+            return None
+
+    def _withdraw(self, name: str, work: _Commit[Result], settled: bool) -> None:
+        """Remove what was written for a change that is given up, unless its manifest may still arrive.
+
+        settled: the collection was deleted. A manifest cannot arrive either if the one that it replaces is not there
+        any more.
+        """
+        unsettled = work.base.etag if work.base and work.problem and not settled else None
+        self._remove(name, [file for file, etag in work.written.items() if etag != unsettled], quietly=True)
 
     def sweep(self, name: str, cohorts: Cohorts) -> None:
         """Remove segments and crops that are nobody's: killed writers have left them. Raises as `commit`."""
@@ -176,13 +198,17 @@ class Collections:
 
         Raises BlobConflict if the collection has changed since then; StorageError.
         """
-        name, commit = known.name, _new_id()
-        contents = contents_of(gallery)
-        parts = [self._written(name, Part(piece, None, encode(piece))) for piece in contents.pieces()]
+        work = _Commit(_new_id(), lambda _: (None, None), list, erase=False)
+        pieces = contents_of(gallery).pieces()
+        parts = [self._written(known, Part(piece, None, encode(piece)), work) for piece in pieces]
         segments = tuple(part.segment for part in parts if part.segment)
-        manifest = _next(replace(known.manifest, embedding=gallery.spec, segments=segments), commit)
-        etag = self._write(manifest, known.etag)
-        self._remove(name, files_of(known.manifest))
+        manifest = _next(replace(known.manifest, embedding=gallery.spec, segments=segments), work.id)
+        try:
+            etag = self._write(manifest, known.etag)
+        except BlobConflict:
+            self._withdraw(known.name, work, settled=True)
+            raise
+        self._remove(known.name, files_of(known.manifest))
         return Revision(manifest, etag, tuple(parts), gallery)
 
     def compact(self, name: str, cohorts: Cohorts, known: Revision) -> Revision:
@@ -193,13 +219,14 @@ class Collections:
         arrange = partial(compacted, size=size)
         return self.commit(name, cohorts, lambda _: (Edit(), None), known, arrange=arrange)[0]
 
-    def _draft(self, before: Revision, edit: Edit, result: Result, arrange: Arrange, commit: str) -> _Draft[Result]:
-        """Make a change of a revision and write its segments, but not its manifest."""
+    def _draft(self, before: Revision, edit: Edit, result: Result, work: _Commit[Result]) -> _Draft[Result]:
+        """Make a change of a revision and write its segments and crops, but not its manifest."""
         edit = _rounded(edit)
         after = before.gallery.edited(edit)
-        arranged = arrange(apply_edit(before.parts, before.gallery, after, edit))
-        parts = [self._written(before.name, part) for part in arranged]
+        arranged = work.arrange(apply_edit(before.parts, before.gallery, after, edit))
+        parts = [part if part.segment else self._written(before, part, work) for part in arranged]
         for face_id, data in edit.crops.items():
+            work.written[crop_file(face_id)] = before.etag
             self._blobs.put(f"{before.name}/{crop_file(face_id)}", data)
         has_crops = before.manifest.crops or bool(edit.crops)
         manifest = replace(
@@ -210,16 +237,16 @@ class Collections:
             segments=tuple(part.segment for part in parts if part.segment),
             crops=has_crops,
         )
-        crops = {crop_file(face_id) for face_id in edit.gone(before.gallery)} if has_crops else set()
-        return _Draft(Revision(_next(manifest, commit), "", tuple(parts), after), result, crops)
+        old_crops = {crop_file(face_id) for face_id in edit.gone(before.gallery)} if has_crops else set()
+        new_crops = set(map(crop_file, edit.crops))
+        return _Draft(Revision(_next(manifest, work.id), "", tuple(parts), after), result, old_crops, new_crops)
 
-    def _written(self, name: str, part: Part) -> Part:
-        """Write the segment of a part, unless it is written already."""
-        if part.segment:
-            return part
+    def _written(self, base: Revision, part: Part, work: _Commit[Any]) -> Part:
+        """Write the segment of a part. base: the revision that is changed."""
         # Named at random: a segment with the same content may be removed by another writer at this moment.
         segment = describe_segment(f"{SEGMENTS}{uuid.uuid4().hex}{SUFFIX}", part.data, part.contents)
-        self._blobs.put(f"{name}/{segment.file}", part.data)
+        work.written[segment.file] = base.etag
+        self._blobs.put(f"{base.name}/{segment.file}", part.data)
         return Part(part.contents, segment)
 
     def _write(self, manifest: Manifest, etag: str | None) -> str:
@@ -263,13 +290,37 @@ class Collections:
                 (self._contended.add if attempts.contended else self._contended.discard)(name)
 
 
+@dataclass
+class _Commit(Generic[Result]):
+    """One commit over all its attempts.
+
+    id: in the manifest; base: the revision that was read last; draft: the last attempt; written: files of all attempts,
+    and the ETag of the manifest that each was to replace; obsolete: files that were there before; problem: of the last
+    attempt, if it is unknown whether it was made.
+    """
+
+    id: str
+    change: Change[Result]
+    arrange: Arrange
+    erase: bool
+    base: Revision | None = None
+    draft: _Draft[Result] | None = None
+    written: dict[str, str] = field(default_factory=dict)
+    obsolete: set[str] = field(default_factory=set)
+    problem: StorageError | None = None
+
+
 @dataclass(frozen=True)
 class _Draft(Generic[Result]):
-    """A change whose segments are written. revision: without an ETag; crops: files that it makes obsolete."""
+    """A change whose segments are written.
+
+    revision: without an ETag; old_crops, new_crops: files that it makes obsolete, and that it adds.
+    """
 
     revision: Revision
     result: Result
-    crops: set[str]
+    old_crops: set[str]
+    new_crops: set[str]
 
     @property
     def files(self) -> set[str]:

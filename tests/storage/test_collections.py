@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Callable
 
 import numpy as np
@@ -16,7 +15,6 @@ from storage import edits
 from storage.blobs import BlobStore
 from storage.collections import Collections
 from storage.errors import BlobNotFound, CorruptData
-from storage.folder import FolderBlobs
 from storage.galleries import MANIFEST, Manifest
 from storage.revisions import Revision
 from testing.changes import COLLECTION, SPEC, STRANGERS, adding, cohorts
@@ -123,22 +121,20 @@ def test_without_an_edit_nothing_is_written(collections: Collections) -> None:
 # Deletion
 
 
-def test_nothing_of_what_was_erased_is_in_any_object(tmp_path: Path) -> None:
-    root = tmp_path / "galleries"
-    collections = Collections(FolderBlobs(root))
-    collections.create(COLLECTION, SPEC)
+def test_nothing_of_what_was_erased_is_in_any_object(store: BlobStore, collections: Collections) -> None:
     revision = add(collections, *(f"Person {i}" for i in range(100)))
     gallery = revision.gallery
 
     def is_there(text: str | bytes) -> bool:
         wanted = text.encode() if isinstance(text, str) else text
-        return any(wanted in path.read_bytes() for path in root.rglob("*") if path.is_file())
+        return any(wanted in store.get(entry.key).data for entry in store.list())
 
     def stored(row: int) -> bytes:
         return gallery.embeddings[row].astype(np.float16).tobytes()
 
-    orphan = root / COLLECTION / "segments" / f"{'a' * 32}.safetensors"  # of a writer that was killed
-    orphan.write_bytes((root / COLLECTION / revision.manifest.segments[0].file).read_bytes())
+    # Left by a writer that was killed.
+    data = store.get(f"{COLLECTION}/{revision.manifest.segments[0].file}").data
+    store.put(f"{COLLECTION}/segments/{'a' * 32}.safetensors", data)
     assert is_there("Person 3") and is_there("Person 77") and is_there(stored(3)) and is_there(gallery.faces[3].id)
     collections.commit(COLLECTION, cohorts, lambda _: (Edit(removed_people=frozenset([3])), None), erase=True)
     for trace in (stored(3), gallery.faces[3].id, '"Person 3"'):
@@ -149,7 +145,8 @@ def test_nothing_of_what_was_erased_is_in_any_object(tmp_path: Path) -> None:
     face = gallery.faces[50]
     collections.commit(COLLECTION, cohorts, lambda _: (Edit(removed_faces=frozenset([face.id])), None), erase=True)
     assert not is_there(stored(50)) and not is_there(face.id) and is_there('"Person 50"')
-    assert len(list((root / COLLECTION / "segments").iterdir())) == len(collections.manifest(COLLECTION).segments)
+    segments = list(store.list(f"{COLLECTION}/segments/"))
+    assert len(segments) == len(collections.manifest(COLLECTION).segments)
     collections.delete(COLLECTION)
     assert not is_there("Person") and not is_there("Somebody")
 

@@ -6,14 +6,15 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import Callable
 
 import pytest
 
-from model.gallery import Edit
+from model.gallery import Edit, Gallery
 from storage.blobs import BlobStore
 from storage.collections import Collections
-from storage.errors import BlobConflict, StorageUnreachable
+from storage.errors import BlobConflict, BlobNotFound, StorageUnreachable
 from storage.galleries import MANIFEST
 from storage.s3_settings import S3Settings
 from storage.turns import TURN
@@ -149,6 +150,38 @@ def test_a_writer_that_always_loses_gives_up(store: BlobStore, collections: Coll
     with pytest.raises(BlobConflict, match="again and again"):
         loser.commit(COLLECTION, cohorts, adding("Ada", "1"))
     assert "Ada" not in names(collections)
+
+
+def test_a_change_of_a_collection_that_is_being_deleted(store: BlobStore, collections: Collections) -> None:
+    """Nothing of the change stays, even if its segment was written after the deletion had listed the segments."""
+
+    def delete() -> None:
+        (key,) = [entry.key for entry in store.list(f"{COLLECTION}/segments/")]
+        data = store.get(key).data
+        collections.delete(COLLECTION)
+        store.put(key, data)
+
+    deleted = Once("put", MANIFEST, delete)
+    with pytest.raises(BlobNotFound):
+        interrupted(store, before=deleted).commit(COLLECTION, cohorts, adding("Ada", "1"))
+    assert deleted.done
+    assert [entry.key for entry in store.list()] == [f"{COLLECTION}/{MANIFEST}"]
+
+
+def test_a_change_that_is_given_up_leaves_nothing(store: BlobStore, collections: Collections) -> None:
+    """The other writer has taken the last place."""
+    other = Once("put", MANIFEST, lambda: collections.commit(COLLECTION, cohorts, adding("Zoë", "2")))
+
+    def change(gallery: Gallery) -> tuple[Edit, int]:
+        if len(gallery):
+            raise ValueError("The collection is full.")
+        edit, key = adding("Ada", "1")(gallery)
+        return replace(edit, crops={"face": b"crop"}), key
+
+    with pytest.raises(ValueError, match="full"):
+        interrupted(store, before=other).commit(COLLECTION, cohorts, change)
+    assert len(list(store.list())) == 2
+    assert names(collections) == ["Zoë"]
 
 
 def test_a_reader_whose_segments_were_just_replaced_reads_again(store: BlobStore, collections: Collections) -> None:
