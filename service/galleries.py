@@ -12,7 +12,7 @@ from model.gallery import Edit, Gallery
 from service.errors import Conflict, ModelUnavailable, ReadOnly, ServiceError, UnknownCollection
 from service.reembedding import Progress, reembed
 from service.results import CollectionInfo, GalleryInfo
-from storage.collections import Change
+from storage.commits import Change
 from storage.errors import BlobConflict, BlobNotFound, NothingLoaded, StorageError
 from storage.galleries import Manifest
 from storage.live import LiveModel

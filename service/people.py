@@ -16,7 +16,7 @@ from service.enrolment import prepare
 from service.errors import InvalidRequest, NothingEnrolled, UnknownFace, UnknownPerson
 from service.galleries import Galleries
 from service.results import Enrolment, PeopleList, PersonDetails, PersonSummary, UploadedPhoto
-from storage.collections import Change
+from storage.commits import Change
 
 LISTED = 1000  # people in one answer
 

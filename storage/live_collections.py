@@ -16,7 +16,8 @@ from typing import Callable, NamedTuple, TypeVar
 from model.errors import FormatError
 from storage.background import Task, in_background
 from storage.blobs import BlobStore
-from storage.collections import Change, Collections
+from storage.collections import Collections
+from storage.commits import Change
 from storage.errors import BlobNotFound, StorageError
 from storage.revisions import Cohorts, Revision
 

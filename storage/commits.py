@@ -1,0 +1,136 @@
+"""One commit to a collection: attempts until no other writer was first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Callable, Generic, Iterable, List, Optional, Sequence, Tuple, TypeVar
+
+import numpy as np
+
+from model.gallery import Edit, Gallery
+from storage.collection_files import CollectionFiles, conflict, crop_file, files_of, new_id, next_manifest
+from storage.edits import Part, apply_edit
+from storage.errors import BlobConflict, BlobNotFound, StorageError, StorageUnreachable
+from storage.revisions import Cohorts, Revision, RevisionReader
+
+Result = TypeVar("Result")
+# Decides how a gallery changes, None for not at all, and the commit's result. It may be called several times.
+Change = Callable[[Gallery], Tuple[Optional[Edit], Result]]
+Arrange = Callable[[Sequence[Part]], List[Part]]
+
+
+class Commit(Generic[Result]):
+    """A change of one collection. Call `run` once."""
+
+    def __init__(
+        self, files: CollectionFiles, reader: RevisionReader, cohorts: Cohorts, change: Change[Result], erase: bool
+    ) -> None:
+        """erase: the change removes something, which no object may contain afterwards."""
+        self._files, self._reader, self._cohorts = files, reader, cohorts
+        self._change, self._erase = change, erase
+        self._id = new_id()
+        self._base: Revision | None = None  # the revision that was read last
+        self._draft: _Draft[Result] | None = None  # of the last attempt
+        self._written: dict[str, str] = {}  # files of all attempts, and the ETag of the manifest that each replaces
+        self._listed: set[str] = set()  # files that were there before an attempt
+        self._problem: StorageError | None = None  # of the last attempt, if it is unknown whether it was made
+
+    def run(self, attempts: Iterable[None], known: Revision | None, arrange: Arrange) -> tuple[Revision, Result]:
+        """Make the change. -> the revision after it, and its result.
+
+        attempts: one for each time that it may be tried; known: a revision whose content is not read again; arrange:
+        the parts before they are written. Raises as `Collections.commit`.
+        """
+        try:
+            for _ in attempts:
+                done = self._attempt(known, arrange)
+                if done:
+                    return done
+                known = self._base
+            raise self._problem or conflict(self._files.name)
+        except Exception as error:
+            self._withdraw(deleted=isinstance(error, BlobNotFound))
+            raise
+
+    def _attempt(self, known: Revision | None, arrange: Arrange) -> tuple[Revision, Result] | None:
+        """Try once. -> the revision after the change and the result, None if it has to be tried again."""
+        # Listed before reading: a writer whose new segments are listed began with this revision or an earlier one. It
+        # fails once this change is committed, so they can be removed then.
+        listed = self._files.listed() if self._erase else set()
+        base = self._base = self._reader.read(self._files.name, self._cohorts, known)
+        if self._draft and self._id in base.manifest.commits:
+            self._clean_up(self._draft, files_of(base.manifest), self._listed)
+            return base, self._draft.result
+        edit, result = self._change(base.gallery)
+        if edit is None:
+            return base, result
+        draft = self._draft = self._write(base, edit, result, arrange)
+        self._problem = None
+        try:
+            etag = self._files.write_manifest(draft.revision.manifest, base.etag)
+            before = files_of(base.manifest) | self._listed | listed
+            self._clean_up(draft, files_of(draft.revision.manifest), before)
+            return replace(draft.revision, etag=etag), result
+        except (BlobConflict, StorageUnreachable) as error:
+            self._listed |= listed
+            self._problem = error if isinstance(error, StorageUnreachable) else None
+            return None
+
+    def _write(self, base: Revision, edit: Edit, result: Result, arrange: Arrange) -> _Draft[Result]:
+        """Write the segments and crops of the change, but not the manifest."""
+        edit = _rounded(edit)
+        after = base.gallery.edited(edit)
+        parts = [
+            part if part.segment else self._files.write_segment(part, self._written, base.etag)
+            for part in arrange(apply_edit(base.parts, base.gallery, after, edit))
+        ]
+        for face_id, data in edit.crops.items():
+            self._files.write_crop(face_id, data, self._written, base.etag)
+        has_crops = base.manifest.crops or bool(edit.crops)
+        manifest = replace(
+            next_manifest(base.manifest, self._id),
+            next_id=after.next_id,
+            people=len(after.people),
+            faces=len(after.faces),
+            segments=tuple(part.segment for part in parts if part.segment),
+            crops=has_crops,
+        )
+        gone = edit.gone(base.gallery) if has_crops else set()
+        revision = Revision(manifest, "", tuple(parts), after)
+        return _Draft(revision, result, set(map(crop_file, gone)), set(map(crop_file, edit.crops)))
+
+    def _clean_up(self, draft: _Draft[Result], current: set[str], before: set[str]) -> None:
+        """Remove the files that are not needed after the commit. current: segments of its manifest or a later one;
+        before: files that were there before it.
+        """
+        obsolete = (before | set(self._written)) - current - draft.new_crops
+        self._files.remove(obsolete | draft.old_crops, quietly=not self._erase)
+
+    def _withdraw(self, deleted: bool) -> None:
+        """Remove what was written for a change that is given up, unless its manifest may still arrive.
+
+        deleted: the collection was deleted. A manifest cannot arrive either if the one that it replaces is not there
+        any more.
+        """
+        unsettled = self._base.etag if self._base and self._problem and not deleted else None
+        self._files.remove([file for file, etag in self._written.items() if etag != unsettled], quietly=True)
+
+
+@dataclass(frozen=True)
+class _Draft(Generic[Result]):
+    """A change whose segments are written.
+
+    revision: without an ETag; old_crops, new_crops: files that it makes obsolete, and that it adds.
+    """
+
+    revision: Revision
+    result: Result
+    old_crops: set[str]
+    new_crops: set[str]
+
+
+def _rounded(edit: Edit) -> Edit:
+    """Round embeddings as segments hold them, so that this process sees what others read."""
+    if edit.embeddings is None:
+        return edit
+    return replace(edit, embeddings=edit.embeddings.astype(np.float16).astype(np.float32))
