@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Iterator
 
@@ -12,6 +13,9 @@ import pytest
 
 from app import App, create_app
 from settings import Settings
+from storage.folder import FolderBlobs
+from storage.live import LiveModel
+from storage.networks import BUNDLED
 from testing.events import request, upload
 from testing.paths import SAMPLES
 from testing.servers import free_port
@@ -51,8 +55,11 @@ def uri(proxy: Proxy) -> str:
     return f"s3://{bucket}/galleries"
 
 
+MODEL = LiveModel(lambda: FolderBlobs(Path(BUNDLED)), refresh=False)  # loaded once
+
+
 def app(uri: str) -> App:
-    return create_app(Settings(gallery_uri=uri, admin_key=KEY, metrics=False))
+    return create_app(Settings(gallery_uri=uri, admin_key=KEY, metrics=False), MODEL)
 
 
 def ask(function: App, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
