@@ -18,13 +18,13 @@ from storage.background import Task, in_background
 from storage.blobs import BlobStore
 from storage.collections import Collections
 from storage.commits import Change
-from storage.errors import BlobNotFound, StorageError
+from storage.errors import BlobNotFound, StorageError, StorageRefused
 from storage.revisions import Cohorts, Revision
 
 PATIENCE = 0.3  # seconds that a request waits for the manifest, before it is answered from what is in memory
 LOADING = 3.0  # seconds that it waits for segments once it is known that the collection has changed
 FIRST = 12.0  # seconds to read a collection of which nothing is in memory
-KEPT = 16  # collections in memory
+KEPT, KEPT_FACES = 16, 100_000  # collections in memory, and faces in all of them; the last one is always kept
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +79,16 @@ class LiveCollections:
             known = self._known.pop(revision.name, None)
             newer = known and known.manifest.changes > revision.manifest.changes
             self._known[revision.name] = known if known and newer else revision
-            while len(self._known) > KEPT:
+            while len(self._known) > 1 and (len(self._known) > KEPT or self._faces() > KEPT_FACES):
                 self._known.popitem(last=False)
+
+    def _faces(self) -> int:
+        return sum(revision.manifest.faces for revision in self._known.values())
+
+    def reopen(self) -> None:
+        """Open the store anew at the next use: the credentials may have been renewed since it was opened."""
+        with self._lock:
+            self._stored = None
 
     def forget(self, name: str) -> None:
         """Remove a collection from memory."""
@@ -121,6 +129,8 @@ class Check:
             self._live.keep(revision)
             self._revision.set_result(revision)
         except Exception as error:  # noqa: BLE001 it is raised in the thread that waits
+            if isinstance(error, StorageRefused):
+                self._live.reopen()
             self._revision.set_exception(error)
         finally:
             self._answered.set()

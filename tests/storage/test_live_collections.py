@@ -15,7 +15,7 @@ from model.gallery import Edit
 from storage import edits
 from storage.blobs import BlobStore
 from storage.collections import Collections
-from storage.errors import BlobNotFound, StorageUnreachable
+from storage.errors import BlobNotFound, StorageRefused, StorageUnreachable
 from storage.galleries import MANIFEST
 from storage.live_collections import LiveCollections
 from testing.changes import COLLECTION, SPEC, STRANGERS, adding, cohorts
@@ -160,3 +160,29 @@ def test_collections_in_memory_are_limited(store: BlobStore, monkeypatch: pytest
         runtime.stored.create(name, SPEC)
         runtime.check(name, cohorts).result()
     assert [name for name in "abc" if runtime.known(name)] == ["b", "c"]
+
+
+def test_faces_in_memory_are_limited(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.live_collections.KEPT_FACES", 3)
+    runtime = live(store)
+    for name, faces in (("a", 1), ("b", 2), ("c", 2), ("d", 4)):
+        runtime.stored.create(name, SPEC)
+        for number in range(faces):
+            runtime.commit(name, cohorts, adding("Ada", str(number)))
+        kept = [other for other in "abcd" if runtime.known(other)]
+        assert kept == {"a": ["a"], "b": ["a", "b"], "c": ["c"], "d": ["d"]}[name]
+
+
+def test_a_store_that_refuses_is_opened_again(store: BlobStore, others: Collections) -> None:
+    """Lambda renews credentials in the environment, which is read when the store is opened."""
+
+    def refuse(_: Operation) -> None:
+        raise StorageRefused("The credentials have expired.", "S3 denies access")
+
+    expired = WrappedBlobs(store)
+    stores = iter([expired, store])
+    runtime = LiveCollections(lambda: next(stores))
+    assert names(runtime) == (["Ada"], False)
+    expired.before = refuse
+    assert names(runtime) == (["Ada"], True)
+    assert names(runtime) == (["Ada"], False)
