@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import operator
 from dataclasses import dataclass
 from typing import Any, Iterator, NamedTuple, Sequence
 
@@ -107,19 +106,25 @@ def _decode(data: bytes) -> Contents:
     """Raises SafetensorError, ValueError, TypeError, KeyError, RecursionError."""
     arrays = safetensors.numpy.load(data)
     records = json.loads(arrays["records"].tobytes())
-    for key in (*records["people"]["id"], *records["faces"]["person"]):
-        operator.index(key)  # TypeError unless it is an integer
-    people = [Person(*row) for row in zip(*(records["people"][name] for name in Person._fields))]
-    columns = records["faces"]
+    columns, people = records["faces"], records["people"]
+    if not {*map(type, people["id"]), *map(type, columns["person"])} <= {int}:
+        raise TypeError("an ID is not an integer")
     nothing = [None] * len(columns["id"])
-    faces = [
-        EnrolledFace(key, person, tuple(photos), added, box and tuple(box), confidence)
-        for key, person, photos, added, box, confidence in zip(
-            *(columns[name] for name in EnrolledFace._fields if name not in ADDED_COLUMNS),
-            *(columns.get(name, nothing) for name in ADDED_COLUMNS),
-        )
-    ]
-    return Contents(people, faces, arrays["embeddings"], arrays["nearness"])
+    boxes, confidences = (columns.get(name, nothing) for name in ADDED_COLUMNS)
+    rows = zip(
+        columns["id"],
+        columns["person"],
+        map(tuple, columns["photos"]),
+        columns["added"],
+        [box and tuple(box) for box in boxes],
+        confidences,
+    )
+    return Contents(
+        list(map(Person._make, zip(*(people[name] for name in Person._fields)))),
+        list(map(EnrolledFace._make, rows)),
+        arrays["embeddings"],
+        arrays["nearness"],
+    )
 
 
 def _columns(kind: type, rows: Sequence[Any]) -> dict[str, list[Any]]:
