@@ -91,6 +91,15 @@ def test_the_published_collection_does_not_change(access: Access, networks: Path
     assert collections(access) == ["lfw"]
 
 
+def test_one_name_in_two_forms_of_unicode_is_one_person(access: Access, tmp_path: Path) -> None:
+    for name, photo in (("Zoë", "Kofi_Annan_0006"), (unicodedata.normalize("NFD", "Zoë"), "Tony_Blair_0007")):
+        folder = tmp_path / "both" / name
+        folder.mkdir(parents=True)
+        shutil.copy(SAMPLES / f"{photo}.jpg", folder)
+    assert enrol([tmp_path / "both"], access).added == {"Zoë": 2}
+    assert gallery(access).face_counts.tolist() == [2]
+
+
 def test_a_name_stands_for_the_same_person(access: Access, photos: Path, tmp_path: Path) -> None:
     """In another folder, in a later run, and however the file system writes its letters."""
     enrol([photos], access)
