@@ -10,7 +10,7 @@ from api.errors import ManagementOff, Unauthorized
 
 
 class Access(Enum):
-    """Who may send a request."""
+    """The keys that allow a request."""
 
     PUBLIC = "everybody"
     READER = "reader"

@@ -8,10 +8,9 @@ from typing import Any, Mapping, Sequence
 from api.errors import BadParameter
 from model.calibration import STRICTNESS
 from service.names import RULE, clean
-from service.results import IdentifyOptions
+from service.results import MAX_LISTED, IdentifyOptions
 from storage import collection_names
 
-MAX_LISTED = 1000  # people in one answer
 LONGEST_ID = 18  # digits, so that it fits into 64 bits
 
 Values = Mapping[str, Sequence[str]]

@@ -69,14 +69,15 @@ def read_person(request: Request) -> Photos:
 
     Raises BadRequest or BadParameter.
     """
-    if _kind(request) == JSON:
+    kind, _ = _content_type(request)
+    if kind == JSON:
         content = read_json(request)
         given = {name: content[name] for name in ("name", "external_id", "collection") if name in content}
         wrong = next((name for name, value in given.items() if not isinstance(value, str)), None)
         if wrong:
             raise BadParameter(f"`{wrong}` in the JSON body is not text.")
         return Photos((), _values({name: [value] for name, value in given.items()}, request))
-    if _kind(request) != FORM:
+    if kind != FORM:
         raise BadRequest("Send a person as multipart/form-data with `name` and photos, or as JSON.")
     form = _files(request, ())
     for name in ("file", "photo", "image"):
@@ -111,17 +112,16 @@ def _files(request: Request, names: tuple[str, ...]) -> forms.Form:
 
     A raw image is a file without a field.
     """
-    body, kind = request.body(), _kind(request)
+    body = request.body()
+    kind, parameters = _content_type(request)
     if kind == JSON and names:
-        return forms.Form(
-            [forms.File(name, forms.NAMELESS, _from_json(body, names, name)) for name in names], {}, False
-        )
+        return forms.Form(_from_json(body, names), {}, False)
     if not body:
         raise BadRequest("The request has no body: send a photo as multipart/form-data, or as the body itself.")
     if _was_decoded_as_text(request, kind):
         raise BadRequest("The photo arrived as text, not as bytes: send it as multipart/form-data.")
     if kind == FORM:
-        return forms.parse(body, _boundary(request))
+        return forms.parse(body, parameters.get("boundary", ""))
     return forms.Form([forms.File("", forms.NAMELESS, body)], {}, False)
 
 
@@ -146,12 +146,8 @@ def _values(fields: Values, request: Request) -> Values:
     return {**fields, **request.query}
 
 
-def _kind(request: Request) -> str:
-    return forms.split_header(request.headers.get("content-type", ""))[0]
-
-
-def _boundary(request: Request) -> str:
-    return forms.split_header(request.headers.get("content-type", ""))[1].get("boundary", "")
+def _content_type(request: Request) -> tuple[str, dict[str, str]]:
+    return forms.split_header(request.headers.get("content-type", ""))
 
 
 def _was_decoded_as_text(request: Request, kind: str) -> bool:
@@ -159,13 +155,19 @@ def _was_decoded_as_text(request: Request, kind: str) -> bool:
     return not request.is_base64 and (kind != FORM or "\ufffd" in request.text)
 
 
-def _from_json(body: bytes, names: tuple[str, ...], name: str) -> bytes:
-    form = ", ".join(f'"{each}": "<base64>"' for each in names)
+def _from_json(body: bytes, names: tuple[str, ...]) -> list[forms.File]:
+    """Read a photo from each of these fields of a JSON object."""
     try:
-        image = json.loads(body)[name]
+        content = json.loads(body)
+        images = [content[name] for name in names]
+        if not all(isinstance(image, str) for image in images):
+            raise TypeError("a photo is not text")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
+        form = ", ".join(f'"{name}": "<base64>"' for name in names)
         raise BadRequest(f"The JSON body is not of the form {{{form}}}.") from error
-    if not isinstance(image, str):
-        raise BadRequest(f"The JSON body is not of the form {{{form}}}.")
-    image = image.lstrip()
-    return decode_base64(image.partition(",")[2] if image[:5].lower() == "data:" else image)
+    return [forms.File(name, forms.NAMELESS, _from_base64(image)) for name, image in zip(names, images)]
+
+
+def _from_base64(text: str) -> bytes:
+    text = text.lstrip()
+    return decode_base64(text.partition(",")[2] if text[:5].lower() == "data:" else text)

@@ -58,14 +58,18 @@ class Edit:
     next_id: int = 0
     crops: Mapping[str, bytes] = field(default_factory=dict)
 
+    def removes(self, face: EnrolledFace) -> bool:
+        """Tell whether a face is removed, by itself or with its person."""
+        return face.id in self.removed_faces or face.person in self.removed_people
+
     def touched(self, before: Gallery) -> set[int]:
         """Return the IDs of the people whose faces change. before: the gallery that is changed."""
-        removed = {face.person for face in before.faces if _is_removed(face, self)}
+        removed = {face.person for face in before.faces if self.removes(face)}
         return removed | {face.person for face in self.faces}
 
     def gone(self, before: Gallery) -> set[str]:
         """Return the IDs of the faces that are removed and not added again. before: the gallery that is changed."""
-        return {face.id for face in before.faces if _is_removed(face, self)} - {face.id for face in self.faces}
+        return {face.id for face in before.faces if self.removes(face)} - {face.id for face in self.faces}
 
 
 class Matches(NamedTuple):
@@ -220,7 +224,7 @@ class Gallery:
         """Return the gallery after a change. Nearness is computed again only for people whose faces change."""
         people = {person.id: person for person in self.people if person.id not in edit.removed_people}
         people.update((person.id, person) for person in edit.people)
-        kept = [row for row, face in enumerate(self.faces) if not _is_removed(face, edit)]
+        kept = [row for row, face in enumerate(self.faces) if not edit.removes(face)]
         parts = [self.embeddings[kept] if len(kept) < len(self.faces) else self.embeddings]
         if edit.faces:
             parts.append(np.asarray(edit.embeddings, np.float32))
@@ -244,7 +248,3 @@ class Gallery:
         for column, (cohort, means) in enumerate(self._parts):
             nearness[others, column] = cohort.nearness(normalize(means[others]))
         return nearness
-
-
-def _is_removed(face: EnrolledFace, edit: Edit) -> bool:
-    return face.id in edit.removed_faces or face.person in edit.removed_people

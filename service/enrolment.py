@@ -45,7 +45,8 @@ def _prepare(
 ) -> PreparedFace | Skipped:
     try:
         photo = decode(upload.data)
-        if known and photo.digest() in known:
+        digest = photo.digest()
+        if digest in known:
             return Skipped(upload.file, DUPLICATE)
         found = detector.detect(photo)
         if not found:
@@ -55,7 +56,7 @@ def _prepare(
             return Skipped(upload.file, SEVERAL_FACES)
         if min(face.box.width, face.box.height) < SMALLEST:
             return Skipped(upload.file, TOO_SMALL)
-        return PreparedFace(upload.file, photo.digest(), face, crop(photo, face, spec), landmark_crop(photo, face))
+        return PreparedFace(upload.file, digest, face, crop(photo, face, spec), landmark_crop(photo, face))
     except RecognitionError:
         return Skipped(upload.file, UNREADABLE)
 

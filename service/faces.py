@@ -114,10 +114,6 @@ class FaceService:
         """Describe the served model. Raises ModelUnavailable."""
         return _info(self._galleries.snapshot(), self._strictness)
 
-    def version(self) -> str | None:
-        """Return the version that is loaded, if any, for logs and metrics."""
-        return self._galleries.version()
-
     def _detect(self, image: bytes, clock: Stopwatch, *, required: bool = True) -> tuple[Photo, Sequence[Face]]:
         """Decode a photo and find its faces, largest first. Raises RecognitionError, and NoFace if one is required."""
         with clock("decode"):

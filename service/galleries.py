@@ -41,7 +41,7 @@ class Galleries:
         self.default = default or DEFAULT
 
     def version(self) -> str | None:
-        """Return the version that is loaded, if any."""
+        """Return the version that is loaded, if any, for logs and metrics."""
         return self._live.version()
 
     def snapshot(self) -> Snapshot:

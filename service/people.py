@@ -15,10 +15,8 @@ from service.batch import Batch, named
 from service.enrolment import prepare
 from service.errors import InvalidRequest, NothingEnrolled, UnknownFace, UnknownPerson
 from service.galleries import Galleries
-from service.results import Enrolment, PeopleList, PersonDetails, PersonSummary, UploadedPhoto
+from service.results import MAX_LISTED, Enrolment, PeopleList, PersonDetails, PersonSummary, UploadedPhoto
 from storage.commits import Change
-
-LISTED = 1000  # people in one answer
 
 Result = TypeVar("Result")
 
@@ -30,7 +28,7 @@ class PeopleService:
         """keep_crops: store the crops of enrolled faces, so that another network can embed them later."""
         self._galleries, self._detector, self._keep_crops = galleries, detector, keep_crops
 
-    def people(self, collection: str | None, after: int = -1, limit: int = LISTED) -> PeopleList:
+    def people(self, collection: str | None, after: int = -1, limit: int = MAX_LISTED) -> PeopleList:
         """List people with higher IDs than `after`, by ID. Raises UnknownCollection, ModelUnavailable."""
         opened = self._galleries.open(collection)()
         gallery = opened.snapshot.gallery

@@ -16,6 +16,7 @@ from service.enrolment import BATCH
 from service.errors import InvalidRequest
 from storage.collections import Collections
 from storage.networks import Snapshot
+from storage.segments import rounded
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
@@ -33,7 +34,7 @@ def reembed(collections: Collections, name: str, snapshot: Snapshot, progress: P
     for start in progress(range(0, len(old.faces), BATCH)):
         parts.append(_embed(collections, name, old.faces[start : start + BATCH], network))
     cohort = snapshot.network.cohort(GENERIC)
-    embeddings = np.concatenate(parts).astype(np.float16).astype(np.float32)
+    embeddings = rounded(np.concatenate(parts))
     collections.replace(before, Gallery(spec, cohort, old.people, old.faces, embeddings, old.next_id))
     return len(old.faces)
 

@@ -76,6 +76,9 @@ class CollectionInfo:
     default: bool
 
 
+MAX_LISTED = 1000  # people in one listing
+
+
 class PersonSummary(NamedTuple):
     """A person in a listing. faces: how many are enrolled."""
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Callable, Generic, Iterable, List, Optional, Sequence, Tuple, TypeVar
 
-import numpy as np
-
 from model.gallery import Edit, Gallery
 from storage.collection_files import CollectionFiles, conflict, crop_file, files_of, new_id, next_manifest
 from storage.edits import Part, apply_edit
 from storage.errors import BlobConflict, BlobNotFound, StorageError, StorageUnreachable
 from storage.revisions import Cohorts, Revision, RevisionReader
+from storage.segments import rounded
 
 Result = TypeVar("Result")
 # Decides how a gallery changes, None for not at all, and the commit's result. It may be called several times.
@@ -78,7 +77,8 @@ class Commit(Generic[Result]):
 
     def _write(self, base: Revision, edit: Edit, result: Result, arrange: Arrange) -> _Draft[Result]:
         """Write the segments and crops of the change, but not the manifest."""
-        edit = _rounded(edit)
+        if edit.embeddings is not None:
+            edit = replace(edit, embeddings=rounded(edit.embeddings))
         after = base.gallery.edited(edit)
         parts = [
             part if part.segment else self._files.write_segment(part, self._written, base.etag)
@@ -127,10 +127,3 @@ class _Draft(Generic[Result]):
     result: Result
     old_crops: set[str]
     new_crops: set[str]
-
-
-def _rounded(edit: Edit) -> Edit:
-    """Round embeddings as segments hold them, so that this process sees what others read."""
-    if edit.embeddings is None:
-        return edit
-    return replace(edit, embeddings=edit.embeddings.astype(np.float16).astype(np.float32))

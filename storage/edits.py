@@ -65,11 +65,7 @@ def _without(part: Part, replaced: frozenset[int], edit: Edit) -> Part:
     """Remove rows of people and faces from a part. replaced: people whose rows go."""
     found = part.contents
     people = [row for row, person in enumerate(found.people) if person.id not in replaced]
-    faces = [
-        row
-        for row, face in enumerate(found.faces)
-        if face.id not in edit.removed_faces and face.person not in edit.removed_people
-    ]
+    faces = [row for row, face in enumerate(found.faces) if not edit.removes(face)]
     if len(people) == len(found.people) and len(faces) == len(found.faces):
         return part
     return _new(found.rows(people, faces))

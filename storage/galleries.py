@@ -7,7 +7,7 @@ the segment that they were in.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import Sequence
 
@@ -105,8 +105,8 @@ def write_gallery(blobs: BlobStore, prefix: str, collection: str, gallery: Galle
     for piece in contents_of(gallery).pieces():
         data = encode(piece)
         # Named by its content, so that the same people become the same version.
-        named = describe_segment("", data, piece)
-        segment = describe_segment(f"{SEGMENTS}{named.sha256[:32]}{SUFFIX}", data, piece)
+        nameless = describe_segment("", data, piece)
+        segment = replace(nameless, file=f"{SEGMENTS}{nameless.sha256[:32]}{SUFFIX}")
         blobs.put(prefix + segment.file, data)
         segments.append(segment)
     manifest = Manifest(

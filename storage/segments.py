@@ -58,6 +58,11 @@ class Contents(NamedTuple):
             yield Contents(self.people[rows], self.faces[rows], self.embeddings[rows], self.nearness[rows])
 
 
+def rounded(embeddings: np.ndarray) -> np.ndarray:
+    """Round embeddings as segments hold them, so that a writer sees what others read. -> float32."""
+    return embeddings.astype(np.float16).astype(np.float32)
+
+
 def joined(parts: Sequence[Contents], size: int) -> Contents:
     """Join contents one after the other. size: numbers in an embedding."""
     return Contents(

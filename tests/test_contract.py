@@ -25,7 +25,7 @@ from model.calibration import STRICTNESS
 from model.detection import detector
 from service import addition
 from service.errors import SENTENCES
-from service.results import DUPLICATE, SEVERAL_FACES, TOO_SMALL, IdentifyOptions
+from service.results import DUPLICATE, MAX_LISTED, SEVERAL_FACES, TOO_SMALL, IdentifyOptions
 from testing.emulator import Emulator
 from testing.events import recorded, request, upload
 from testing.paths import EVENTS, ROOT, SAMPLES
@@ -127,7 +127,7 @@ def test_limits_of_collections_match_the_code() -> None:
     assert collection["faces"]["maximum"] == addition.MAX_FACES
     assert schemas["Person"]["properties"]["faces"]["maxItems"] == addition.MAX_FACES_OF_ONE
     limit, _ = paths["/people"]["get"]["parameters"]
-    assert limit["schema"]["maximum"] == limit["schema"]["default"] == parameters.MAX_LISTED
+    assert limit["schema"]["maximum"] == limit["schema"]["default"] == MAX_LISTED
     for path in ("/people", "/people/{id}/faces"):
         form = paths[path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
         assert form["file"]["maxItems"] == uploads.MAX_PHOTOS

@@ -46,7 +46,7 @@ def test_known_person(context: Any) -> None:
     assert answer["file"] == "Kofi_Annan_0006.jpg"
     assert answer["faces_detected"] == 1
     assert answer["image"] == {"width": 250, "height": 250}
-    assert answer["model"] == {"version": handler.app.services.faces.version(), "classes": 610}
+    assert answer["model"] == {"version": handler.app.services.galleries.version(), "classes": 610}
     assert set(answer["timings_ms"]) == {"decode", "detect", "classify"}
     assert answer["request_id"] == "request-1"
     assert "faces" not in answer
@@ -137,7 +137,7 @@ def test_docker_image_contains_all_imported_modules(tmp_path: Path) -> None:
             else:
                 (tmp_path / target).mkdir(parents=True, exist_ok=True)
                 shutil.copy(source, tmp_path / target)
-    code = "import handler; import api.bulk; print(handler.app.services.faces.version())"
+    code = "import handler; import api.bulk; print(handler.app.services.galleries.version())"
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(

@@ -60,7 +60,7 @@ def identification(file: str, found: Identification, request_id: str, *, all_fac
         answer["faces"] = faces
     answer.update(
         faces_detected=found.faces_detected,
-        image={"width": found.width, "height": found.height},
+        image=_size(found),
         model=_model(found.model),
         gallery=_gallery(found.gallery),
         timings_ms=_timings(found.timings),
@@ -75,7 +75,7 @@ def detection(file: str, found: Detection, request_id: str) -> Json:
         "file": file,
         "faces": [{**_face(face), "quality": _quality(quality)} for face, quality in found.faces],
         "faces_detected": len(found.faces),
-        "image": {"width": found.width, "height": found.height},
+        "image": _size(found),
         "timings_ms": _timings(found.timings),
         "request_id": request_id,
     }
@@ -100,7 +100,7 @@ def embedding(file: str, found: EmbeddedFaces, request_id: str) -> Json:
             {"embedding": numbers, **_face(face)} for face, numbers in zip(found.faces, found.embeddings.tolist())
         ],
         "embedding": {"name": spec.name, "digest": spec.digest, "size": spec.size},
-        "image": {"width": found.width, "height": found.height},
+        "image": _size(found),
         "model": _model(found.model),
         "request_id": request_id,
     }
@@ -154,6 +154,10 @@ def _gallery(found: GalleryInfo) -> Json:
     if not found.stale:
         del described["stale"]
     return described
+
+
+def _size(photo: Identification | Detection | EmbeddedFaces) -> Json:
+    return {"width": photo.width, "height": photo.height}
 
 
 def _timings(timings: Mapping[str, float]) -> Json:

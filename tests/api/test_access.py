@@ -1,4 +1,4 @@
-"""Who may send which request: the reader's key, the administrator's, and none."""
+"""Requests with the reader's key, the administrator's, and none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OFF = (403, "management_off")
 
 @pytest.fixture()
 def app(live: LiveModel, gallery_uri: str) -> App:
-    """Of a deployment with both keys."""
+    """The app of a deployment with both keys."""
     return create_app(Settings(gallery_uri=gallery_uri, api_key=READER_KEY, admin_key=ADMIN_KEY, metrics=False), live)
 
 

@@ -111,9 +111,6 @@ class NewerModel(FaceService):
     def model(self) -> ModelInfo:
         return ModelInfo("20990101-00000000", self._service.model().people)
 
-    def version(self) -> str | None:
-        return self.model().version
-
 
 class RecordingService(FixedFaces):
     """Remembers the options of each photo."""
@@ -214,9 +211,6 @@ class FailsOnce(FaceService):
 
     def model(self) -> ModelInfo:
         return self._service.model()
-
-    def version(self) -> str | None:
-        return self._service.version()
 
 
 def test_bug_fails_one_photo_only(bucket: Bucket) -> None:

@@ -18,7 +18,7 @@ READ_ONLY = (409, "read_only")
 
 @pytest.fixture()
 def published(live: LiveModel) -> Client:
-    """Of a deployment without a place for changes."""
+    """The app of a deployment without a place for changes."""
     return Client(create_app(Settings(admin_key=ADMIN_KEY, metrics=False), live))
 
 

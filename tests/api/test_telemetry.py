@@ -58,7 +58,7 @@ def test_a_known_person(app: App, context: Any, lines: Any) -> None:
     (described,) = line["_aws"]["CloudWatchMetrics"]
     assert described["Namespace"] == "FaceRecognition"
     assert sorted(described["Dimensions"][0]) == ["model_version", "service"]
-    assert (line["service"], line["model_version"]) == ("face-recognition", handler.app.services.faces.version())
+    assert (line["service"], line["model_version"]) == ("face-recognition", handler.app.services.galleries.version())
     assert set(line) == {"_aws", "service", "model_version", *values(line)}
 
 
@@ -138,5 +138,5 @@ def test_start_is_logged(uri: str, message: str) -> None:
     )
     (line,) = map(json.loads, done.stdout.splitlines())
     assert line["message"] == message
-    assert line.get("model_version") == (None if uri else handler.app.services.faces.version())
+    assert line.get("model_version") == (None if uri else handler.app.services.galleries.version())
     assert line.get("reason", ".").endswith(".")

@@ -154,7 +154,7 @@ def test_nobody(access: Access, networks: Path, tmp_path: Path) -> None:
 
 
 def test_several_batches(access: Access, photos: Path) -> None:
-    """Of one commit each, and a person is never divided."""
+    """Each is one commit, and a person is never divided."""
     for i in range(BATCH):
         Image.new("RGB", (8 + i, 8)).save(photos / "Kofi_Annan" / f"blank {i}.png")
     report = enrol([photos], access)

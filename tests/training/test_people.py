@@ -169,7 +169,7 @@ def test_photos_that_cannot_be_used(place: Place, people: People, blank: Path, t
 
 
 def test_a_long_list(place: Place, people: People) -> None:
-    """Of more people than one answer has."""
+    """It has more people than one answer."""
     names = [f"Person {i}" for i in range(1001)]
     place.access().galleries.restore(tiny.gallery(names, faces=1, spec=tiny.SPECS[GENERIC]), None)
     lines = people(place, "list").out.splitlines()

@@ -17,7 +17,7 @@ from typing import Any, Iterator
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, JSHandle, Page, expect, sync_playwright
 
 from testing.paths import DATA, SAMPLES
 from testing.servers import free_port
@@ -223,6 +223,19 @@ def jpeg(image: Image.Image, **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", **options)
     return buffer.getvalue()
+
+
+def dragged(page: Page) -> JSHandle:
+    """Two sample photos, as the data of a drag."""
+    return page.evaluate_handle(
+        """async () => {
+            const data = new DataTransfer();
+            for (const name of ["Kofi_Annan_0006.jpg", "Tony_Blair_0007.jpg"]) {
+                data.items.add(new File([await (await fetch(`samples/${name}`)).blob()], name, { type: "image/jpeg" }));
+            }
+            return data;
+        }"""
+    )
 
 
 def choose_files(page: Page, *photos: Path | tuple[str, bytes]) -> None:

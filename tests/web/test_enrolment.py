@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from testing.paths import SAMPLES
 from tests.web.appearance import ALL, check_appearance
-from tests.web.conftest import KOFI_ANNAN, Proxy, choose_files
+from tests.web.conftest import KOFI_ANNAN, Proxy, choose_files, dragged
 from tests.web.managing import add_person, choose_photos, close_form, form, photos_of, remarks, send, view
 from tests.web.test_photos import WALL, panel
 
@@ -102,15 +102,7 @@ def test_look_alikes_and_the_same_name(administrated: Page, lfw_small: Path) -> 
 
 
 def test_photos_from_drop_paste_and_camera(administrated: Page) -> None:
-    files = administrated.evaluate_handle(
-        """async () => {
-            const data = new DataTransfer();
-            for (const name of ["Kofi_Annan_0006.jpg", "Tony_Blair_0007.jpg"]) {
-                data.items.add(new File([await (await fetch(`samples/${name}`)).blob()], name, { type: "image/jpeg" }));
-            }
-            return data;
-        }"""
-    )
+    files = dragged(administrated)
     administrated.get_by_role("link", name="People").click()
     administrated.dispatch_event("footer", "drop", {"dataTransfer": files})
     expect(form(administrated)).to_be_visible()

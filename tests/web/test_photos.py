@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from testing.paths import ROOT, SAMPLES
 from tests.web.appearance import check_appearance
-from tests.web.conftest import KOFI_ANNAN, Proxy, choose_files, jpeg, open_page
+from tests.web.conftest import KOFI_ANNAN, Proxy, choose_files, dragged, jpeg, open_page
 
 WALL = jpeg(Image.linear_gradient("L").resize((500, 400)))
 
@@ -174,15 +174,7 @@ def test_paste(loaded: Page) -> None:
 
 
 def test_drop_anywhere(loaded: Page) -> None:
-    files = loaded.evaluate_handle(
-        """async () => {
-            const data = new DataTransfer();
-            for (const name of ["Kofi_Annan_0006.jpg", "Tony_Blair_0007.jpg"]) {
-                data.items.add(new File([await (await fetch(`samples/${name}`)).blob()], name, { type: "image/jpeg" }));
-            }
-            return data;
-        }"""
-    )
+    files = dragged(loaded)
     loaded.dispatch_event("footer", "dragenter", {"dataTransfer": files})
     expect(loaded.locator("#drop-overlay")).to_be_visible()
     check_appearance(loaded, "drop")

@@ -12,6 +12,7 @@ from service.errors import ServiceError
 from service.galleries import Galleries
 from service.people import PeopleService
 from settings import keep_crops_from_env, s3_settings_from_env
+from storage.background import at_once
 from storage.blobs import open_blobs
 from storage.errors import StorageError
 from storage.live import LiveModel
@@ -32,7 +33,7 @@ class Access:
         """
         settings = s3_settings_from_env()
         # A command waits for what it reads, however long that takes.
-        self.collections = LiveCollections(lambda: open_blobs(galleries, settings), lambda task: task(), first=math.inf)
+        self.collections = LiveCollections(lambda: open_blobs(galleries, settings), at_once, first=math.inf)
         self.galleries = Galleries(_LoadedModel(model), self.collections, collection or "")
         try:
             self.people = PeopleService(self.galleries, Detector(), keep_crops_from_env())

@@ -64,17 +64,12 @@ def enrol(folders: Sequence[Path], access: Access, copy: str | None = None) -> R
 
 
 def _people(folders: Sequence[Path]) -> dict[str, list[Path]]:
-    """Return the photos of each person. Folders whose names differ only in Unicode's form are one person's.
-
-    Raises TrainingError.
-    """
-    people: dict[str, list[Path]] = {}
+    """Return the photos of each person. Raises TrainingError."""
+    people = merged_folders(folders)
     try:
-        for name, paths in merged_folders(folders).items():
-            people.setdefault(clean(name), []).extend(paths)
+        return {clean(name): paths for name, paths in people.items()}
     except ValueError as error:
         raise TrainingError(f"Rename a folder: {error}") from error
-    return people
 
 
 def _begin(access: Access, copy: str | None) -> None:
