@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -10,10 +11,12 @@ from aws_lambda_powertools import Logger
 
 from api.bulk import BulkRecognition, OpenBucket
 from api.cors import Cors
+from api.dialect import Dialect, OtherDialect, is_compreface, is_rekognition
 from api.dialects import native
 from api.errors import BadRequest
 from api.keys import Keys
 from api.lambda_events import EventAdapter, RestApiAdapter, adapter_for
+from api.responder import Responder
 from api.router import Router
 from api.routes import native_routes
 from api.telemetry import Telemetry
@@ -31,6 +34,8 @@ from storage.live_collections import LiveCollections
 from storage.networks import BUNDLED
 from storage.s3_settings import BULK_POLICY, SERVING_POLICY
 
+MAX_OBJECT_BYTES = 15 << 20  # of a photo in a bucket that a client of Rekognition names
+
 
 @dataclass(frozen=True)
 class App:
@@ -38,6 +43,7 @@ class App:
 
     services: Services
     router: Router
+    responder: Responder
     bulk: BulkRecognition
     telemetry: Telemetry
 
@@ -49,9 +55,9 @@ class App:
             adapter = adapter_for(event)
             request = adapter.parse(event, request_id)
         except BadRequest as error:
-            reply = self.router.refuse(error, request_id)
+            reply = self.responder.refuse(error, request_id)
         else:
-            reply = self.router.answer(request)
+            reply = self.responder.answer(request)
         rendered = adapter.render(reply.response)
         ms = (perf_counter() - started) * 1000
         self.telemetry.request(request_id, reply.response.status, reply.outcome, ms)
@@ -88,19 +94,51 @@ def open_bucket(name: str) -> BlobStore:
     return open_blobs(f"s3://{name}", s3_settings_from_env(), BULK_POLICY)
 
 
+def read_photo(bucket: str, key: str, version: str | None) -> bytes:
+    """Read a photo for a client of Rekognition. version: None for the current one. Raises StorageError."""
+    from storage.s3 import S3Blobs
+
+    with closing(S3Blobs(f"s3://{bucket}", s3_settings_from_env(), SERVING_POLICY)) as blobs:
+        return blobs.get(key, MAX_OBJECT_BYTES, version=version).data
+
+
 def compose(
     settings: Settings, services: Services, open_bucket: OpenBucket = open_bucket, log: Logger | None = None
 ) -> App:
     """Build an app around the services. log: None for the default logger."""
     telemetry = Telemetry(services.galleries.version, settings.metrics, log)
+    keys = Keys(settings.api_key, settings.admin_key)
+    router = Router(native_routes(services), keys.check_request)
+
+    def compreface() -> Dialect:
+        from api.dialects import compreface
+        from service.enrolled_faces import EnrolledFaces
+        from service.named_people import NamedPeople
+
+        named, enrolled = NamedPeople(services.people, services.galleries), EnrolledFaces(services.galleries)
+        return compreface.dialect(services, named, enrolled, keys, settings.compreface_keys)
+
+    def rekognition() -> Dialect:
+        from api.dialects import rekognition
+        from api.dialects.rekognition_operations import operations
+        from service.enrolled_faces import EnrolledFaces
+        from service.indexing import IndexService
+        from service.users import UserService
+
+        enrolled, users = EnrolledFaces(services.galleries), UserService(services.galleries, services.faces)
+        index = IndexService(services.galleries, services.faces, settings.keep_crops)
+        offered = operations(services, enrolled, index, users)
+        return rekognition.dialect(offered, keys, settings.rekognition_buckets, read_photo)
+
     return App(
         services=services,
-        router=Router(
-            native_routes(services),
-            native.encode_problem,
+        router=router,
+        responder=Responder(
+            Dialect(router.answer, native.encode_problem),
+            router.methods,
             telemetry.bug,
             Cors(settings.cors_origins),
-            Keys(settings.api_key, settings.admin_key),
+            (OtherDialect(is_compreface, compreface), OtherDialect(is_rekognition, rekognition)),
         ),
         bulk=BulkRecognition(services.faces, telemetry, open_bucket),
         telemetry=telemetry,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Mapping, MutableMapping
 
@@ -23,6 +23,8 @@ class Settings:
     are, empty if nothing can change; collection: of requests that name none, empty for `people`; cors_origins: of the
     pages that may read responses, "*" for any; keep_crops: store the crops of enrolled faces; api_key: requests must
     send it, unless it is empty; admin_key: requests that change something must send it, empty if nobody can;
+    compreface_keys: keys of CompreFace's clients, and the collection that each may read and change;
+    rekognition_buckets: from which photos may be read for Rekognition's clients;
     strictness: one of STRICTNESS, in percent, for requests that name none; metrics: publish them; memory_mb: of the
     Lambda function, None elsewhere; threads_set: the number of threads is set by OMP_NUM_THREADS.
     """
@@ -34,6 +36,8 @@ class Settings:
     cors_origins: tuple[str, ...] = ("*",)
     api_key: str = ""
     admin_key: str = ""
+    compreface_keys: Mapping[str, str] = field(default_factory=dict)
+    rekognition_buckets: tuple[str, ...] = ()
     strictness: float = DEFAULT_STRICTNESS
     metrics: bool = True
     memory_mb: int | None = None
@@ -51,6 +55,8 @@ class Settings:
             cors_origins=_origins(environ.get("CORS_ORIGIN") or "*"),
             api_key=environ.get("API_KEY") or "",
             admin_key=environ.get("ADMIN_KEY") or "",
+            compreface_keys=_collections_by_key(environ),
+            rekognition_buckets=_listed(environ.get("REKOGNITION_BUCKETS") or ""),
             strictness=_strictness(environ),
             metrics=not _flag(environ, "POWERTOOLS_METRICS_DISABLED"),
             memory_mb=int(memory) if memory else None,
@@ -79,6 +85,25 @@ def _collection(name: str) -> str:
     if name and not is_collection_name(name):
         raise ValueError(f"COLLECTION is not {RULE}.")
     return name
+
+
+def _collections_by_key(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read the names of collections by key. Raises ValueError, which does not quote a key."""
+    found: dict[str, str] = {}
+    for entry in _listed(environ.get("COMPREFACE_KEYS") or ""):
+        key, separator, collection = (part.strip() for part in entry.partition("="))
+        if not (key and separator and is_collection_name(collection)):
+            raise ValueError(
+                f"COMPREFACE_KEYS is not of the form KEY=COLLECTION,KEY=COLLECTION: a collection is {RULE}."
+            )
+        if key in (*found, environ.get("API_KEY"), environ.get("ADMIN_KEY")):
+            raise ValueError("A key in COMPREFACE_KEYS is there twice, or it is also API_KEY or ADMIN_KEY.")
+        found[key] = collection
+    return found
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(entry.strip() for entry in text.split(",") if entry.strip())
 
 
 def _strictness(environ: Mapping[str, str]) -> float:

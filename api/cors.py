@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Authorization and X-Amz-*: for an API whose gateway checks signatures.
-ALLOWED_HEADERS = "Authorization,Content-Type,X-Amz-Date,X-Amz-Security-Token,X-Api-Key"
+# Of this page, CompreFace's SDK (X-Api-Key), and signed requests, whether the gateway or the service checks them.
+ALLOWED_HEADERS = (
+    "Amz-Sdk-Invocation-Id,Amz-Sdk-Request,Authorization,Content-Type,X-Amz-Content-Sha256,X-Amz-Date,"
+    "X-Amz-Security-Token,X-Amz-Target,X-Amz-User-Agent,X-Api-Key"
+)
 MAX_AGE = 600  # seconds for which a browser may keep the answer to a preflight request
 ANY = "*"
 

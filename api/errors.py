@@ -8,7 +8,8 @@ ApiError
 ├── ManagementOff      the deployment has no administrator's key, so nothing can be changed
 ├── NotFound           no route has this path
 ├── MethodNotAllowed   the path exists, but not with this method
-└── TooLarge           the photo has too many bytes
+├── TooLarge           the photo has too many bytes
+└── DialectError       an error that a dialect names itself
 """
 
 from __future__ import annotations
@@ -51,3 +52,10 @@ class MethodNotAllowed(ApiError):
 
 class TooLarge(ApiError):
     pass
+
+
+class DialectError(ApiError):
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        """code: of the dialect, in which the response is encoded too."""
+        super().__init__(message)
+        self.code, self.status = code, status

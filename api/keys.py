@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from api.errors import ManagementOff, Unauthorized
+from api.lambda_events import Request
 
 
 class Access(Enum):
@@ -24,18 +25,23 @@ class Keys:
     reader: str = ""
     admin: str = ""
 
+    def check_request(self, request: Request, access: Access) -> None:
+        """Check the key in the header of a request. Raises as `check`."""
+        self.check(request.headers.get("x-api-key", ""), access)
+
     def check(self, given: str, access: Access) -> None:
-        """Check the key of a request, "" for none. Raises ManagementOff, Unauthorized."""
+        """Check a key, "" for none. Raises ManagementOff, Unauthorized."""
         if access is Access.ADMIN and not self.admin:
             raise ManagementOff("Changes are switched off: set ADMIN_KEY when you deploy the service.")
-        is_admin, is_reader = _equal(given, self.admin), _equal(given, self.reader)
+        is_admin, is_reader = same(given, self.admin), same(given, self.reader)
         if access is Access.ADMIN and not is_admin:
             raise Unauthorized("This needs the administrator's key: send it as the header X-Api-Key.")
         if access is Access.READER and self.reader and not (is_reader or is_admin):
             raise Unauthorized("This needs an API key: send it as the header X-Api-Key.")
 
 
-def _equal(given: str, key: str) -> bool:
+def same(given: str, key: str) -> bool:
+    """Tell whether a key is the right one, which is never the empty one."""
     # In constant time, so that response times do not tell how much of a key is right.
-    same = hmac.compare_digest(given.encode("utf-8", "surrogatepass"), key.encode())
-    return same and bool(key)
+    equal = hmac.compare_digest(given.encode("utf-8", "surrogatepass"), key.encode())
+    return equal and bool(key)

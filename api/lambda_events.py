@@ -31,7 +31,8 @@ class Request:
 
     method: upper case; path: decoded, without stage or base path, one slash between segments and none at the end;
     headers: by lower-case name, the last value of each; query: all values of each parameter; text: the body as the
-    event holds it, in base64 if is_base64; path_parameters: set by the router.
+    event holds it, in base64 if is_base64; path_parameters: set by the router; sent_paths: the path as the client may
+    have sent it, with stage or base path.
     """
 
     method: str
@@ -42,6 +43,7 @@ class Request:
     is_base64: bool
     request_id: str
     path_parameters: Mapping[str, str] = field(default_factory=dict)
+    sent_paths: tuple[str, ...] = ()
 
     def body(self) -> bytes:
         """Decode the body. Raises BadRequest."""
@@ -75,6 +77,7 @@ class EventAdapter(ABC):
             text=str(event.get("body") or ""),
             is_base64=bool(event.get("isBase64Encoded")),
             request_id=request_id,
+            sent_paths=_sent_paths(event, path),
         )
 
     def render(self, response: Response) -> dict[str, Any]:
@@ -192,12 +195,22 @@ def _route(event: Event, path: str) -> str:
     path = _normalize(path)
     # A pattern such as `/{proxy+}`, with its parameters filled in, is the part of the path after the base path.
     pattern = event.get("resource") or str(event.get("routeKey")).partition(" ")[2]
+    if pattern == "/":
+        return pattern
     parameters = _mapping(event, "pathParameters")
     route = _normalize(re.sub(r"{([^{}+]+)\+?}", lambda found: str(parameters.get(found[1])), str(pattern)))
     if path.endswith(route):
         return route
     stage = f"/{event['requestContext'].get('stage')}"
     return path[len(stage) :] if path.startswith(f"{stage}/") else path
+
+
+def _sent_paths(event: Event, path: str) -> tuple[str, ...]:
+    """List the paths that the client may have sent. Some sources leave out the stage, or the slash at the end."""
+    context = event["requestContext"]
+    known = (context.get("path"), path, f"/{context.get('stage')}{path}")
+    paths = [found.rstrip("/") for found in known if isinstance(found, str)]
+    return tuple(dict.fromkeys(each for found in paths for each in (found, f"{found}/")))
 
 
 def _normalize(path: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Mapping, Sequence
 
+import numpy as np
+
 from api.errors import BadParameter
 from model.calibration import STRICTNESS
 from service.names import RULE, clean
@@ -77,6 +79,25 @@ def parse_page(values: Values) -> tuple[int, int]:
     return start, count
 
 
+def parse_number(text: str) -> float | None:
+    """Read a number, or return None."""
+    # float() alone would also accept nan, 1_0 and the digits of other scripts.
+    try:
+        return float(text) if re.fullmatch("[0-9.eE+-]{1,32}", text) else None
+    except ValueError:
+        return None
+
+
+def parse_embedding(value: Any) -> np.ndarray:
+    """Return a JSON array of numbers as float64 [N]. Raises BadParameter."""
+    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
+        raise BadParameter("`embedding` is a list of numbers.")
+    try:
+        return np.array(value, np.float64)
+    except OverflowError as error:
+        raise BadParameter("`embedding` has a number that is too large.") from error
+
+
 def _top(text: str) -> int:
     if not re.fullmatch("[0-9]{1,2}", text) or not 1 <= int(text) <= 20:
         raise BadParameter("`top` is a whole number from 1 to 20.")
@@ -84,26 +105,17 @@ def _top(text: str) -> int:
 
 
 def _threshold(text: str) -> float:
-    number = _number(text)
+    number = parse_number(text)
     if number is None or not 0 <= number <= 1:
         raise BadParameter("`threshold` is a number from 0 to 1.")
     return number
 
 
 def _strictness(text: str) -> float:
-    number = _number(text)
+    number = parse_number(text)
     if number is None or number not in STRICTNESS:
         raise BadParameter(f"`strictness` is one of {', '.join(f'{share:g}' for share in STRICTNESS)}.")
     return number
-
-
-def _number(text: str) -> float | None:
-    """Read a number, or return None."""
-    # float() alone would also accept nan, 1_0 and the digits of other scripts.
-    try:
-        return float(text) if re.fullmatch("[0-9.eE+-]{1,32}", text) else None
-    except ValueError:
-        return None
 
 
 def _faces(text: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from api import uploads
+from api.dialect import Reply
 from api.dialects import native
 from api.dialects.native import Json
 from api.errors import BadParameter, BadRequest
 from api.keys import Access
 from api.lambda_events import Request, Response
 from api.parameters import Values, check_collection, check_text, parse_collection, parse_id, parse_page, single
-from api.router import Reply, Route
+from api.router import Route
 from service.errors import UnknownPerson
 
 if TYPE_CHECKING:  # the service imports torch

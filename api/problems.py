@@ -8,6 +8,7 @@ from typing import Callable, Mapping, TypeVar
 from api.errors import (
     BadParameter,
     BadRequest,
+    DialectError,
     EmptyUpload,
     ManagementOff,
     MethodNotAllowed,
@@ -19,6 +20,7 @@ from model.errors import ImageTooLarge, UnreadableImage, UnsupportedImage
 from service.errors import (
     CollectionFull,
     Conflict,
+    Exists,
     InvalidRequest,
     ModelUnavailable,
     NoFace,
@@ -46,6 +48,7 @@ TABLE: dict[type[Exception], tuple[int, str]] = {
     UnknownFace: (404, "unknown_face"),
     MethodNotAllowed: (405, "method_not_allowed"),
     Conflict: (409, "conflict"),
+    Exists: (409, "exists"),
     ReadOnly: (409, "read_only"),
     TooLarge: (413, "too_large"),
     ImageTooLarge: (413, "too_large"),
@@ -78,6 +81,8 @@ class Problem:
 
 def describe_error(error: Exception) -> Problem:
     """Look up an exception. A bug's problem says nothing about the bug."""
+    if isinstance(error, DialectError):
+        return Problem(error.status, error.code, str(error))
     status, code = next(TABLE[base] for base in type(error).__mro__ if base in TABLE)
     if code == INTERNAL:
         return Problem(status, code, "Something went wrong here, and the log says what.")

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from api import contract, uploads
+from api.dialect import Reply
 from api.dialects import native
 from api.errors import BadParameter
 from api.keys import Access
 from api.lambda_events import Request, Response
-from api.parameters import parse_options
+from api.parameters import parse_embedding, parse_options
 from api.people_routes import collection_routes, people_routes
-from api.router import Reply, Route
+from api.router import Route
 
 if TYPE_CHECKING:  # the service imports torch
     from service.faces import FaceService
@@ -54,7 +53,7 @@ def recognition_routes(service: FaceService) -> tuple[Route, ...]:
         content = uploads.read_json(request)
         given = {name: [_text(content[name])] for name in SEARCH_OPTIONS if name in content}
         options = parse_options({**given, **request.query})
-        found = service.search(_numbers(content.get("embedding")), options)
+        found = service.search(parse_embedding(content.get("embedding")), options)
         return Reply(Response.of_json(native.search(found, request.request_id)))
 
     def health(_: Request) -> Reply:
@@ -80,13 +79,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise BadParameter(f"{', '.join(f'`{name}`' for name in SEARCH_OPTIONS)} are text or numbers.")
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
-def _numbers(value: Any) -> np.ndarray:
-    """Return a JSON array of numbers as float64 [N]. Raises BadParameter."""
-    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
-        raise BadParameter("`embedding` is a list of numbers.")
-    try:
-        return np.array(value, np.float64)
-    except OverflowError as error:
-        raise BadParameter("`embedding` has a number that is too large.") from error

@@ -51,7 +51,7 @@ def read(request: Request, *, max_bytes: int = MAX_BYTES) -> Upload:
     form = _files(request, ("image",))
     file = form.first()
     options = parse_options(_values(form.fields, request))
-    return Upload(file.name, _checked(file.data, max_bytes), options)
+    return Upload(file.name, checked(file.data, max_bytes), options)
 
 
 def read_photos(request: Request) -> Photos:
@@ -69,7 +69,7 @@ def read_person(request: Request) -> Photos:
 
     Raises BadRequest or BadParameter.
     """
-    kind, _ = _content_type(request)
+    kind, _ = content_type(request)
     if kind == JSON:
         content = read_json(request)
         given = {name: content[name] for name in ("name", "external_id", "collection") if name in content}
@@ -93,18 +93,49 @@ def read_pair(request: Request) -> Pair:
     if not {"source", "target"} <= set(found):
         raise BadRequest("Comparing needs two photos: the files `source` and `target` of a form.")
     options = parse_options(_values(form.fields, request))
-    return Pair(_checked(found["source"], MAX_BYTES), _checked(found["target"], MAX_BYTES), options)
+    return Pair(checked(found["source"]), checked(found["target"]), options)
 
 
 def read_json(request: Request) -> dict[str, Any]:
     """Read a body that is a JSON object. Raises BadRequest."""
-    try:
-        content: Any = json.loads(request.body())
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not JSON.") from error
+    content = parse_json(request.body())
     if not isinstance(content, dict):
         raise BadRequest("The JSON body is not an object.")
     return content
+
+
+def parse_json(body: bytes) -> Any:
+    """Parse a body that is JSON. Raises BadRequest."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("The body is not JSON.") from error
+
+
+def content_type(request: Request) -> tuple[str, dict[str, str]]:
+    """Read the Content-Type header. -> media type in lower case, and its parameters."""
+    return forms.split_header(request.headers.get("content-type", ""))
+
+
+def parse_form(request: Request) -> forms.Form:
+    """Parse a body that is a form. Raises BadRequest."""
+    kind, parameters = content_type(request)
+    return forms.parse(_bytes(request, kind), parameters.get("boundary", ""))
+
+
+def checked(image: bytes, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return a photo that has a size which is allowed. Raises EmptyUpload, TooLarge."""
+    if not image:
+        raise EmptyUpload("The uploaded file is empty.")
+    if len(image) > max_bytes:
+        raise TooLarge(f"The photo has more than {max_bytes / 1e6:.1f} MB: scale it down before you send it.")
+    return image
+
+
+def decode_image(text: str) -> bytes:
+    """Decode a photo in base64, which may be a data URL. Raises BadRequest."""
+    text = text.lstrip()
+    return decode_base64(text.partition(",")[2] if text[:5].lower() == "data:" else text)
 
 
 def _files(request: Request, names: tuple[str, ...]) -> forms.Form:
@@ -112,17 +143,23 @@ def _files(request: Request, names: tuple[str, ...]) -> forms.Form:
 
     A raw image is a file without a field.
     """
-    body = request.body()
-    kind, parameters = _content_type(request)
+    kind, _ = content_type(request)
     if kind == JSON and names:
-        return forms.Form(_from_json(body, names), {}, False)
+        return forms.Form(_from_json(request.body(), names), {}, False)
+    if kind == FORM:
+        return parse_form(request)
+    return forms.Form([forms.File("", forms.NAMELESS, _bytes(request, kind))], {}, False)
+
+
+def _bytes(request: Request, kind: str) -> bytes:
+    """Return a body with a photo in it, of this media type. Raises BadRequest."""
+    body = request.body()
     if not body:
         raise BadRequest("The request has no body: send a photo as multipart/form-data, or as the body itself.")
-    if _was_decoded_as_text(request, kind):
+    # A gateway that decodes bytes as UTF-8 leaves U+FFFD in place of those that are not.
+    if not request.is_base64 and (kind != FORM or "\ufffd" in request.text):
         raise BadRequest("The photo arrived as text, not as bytes: send it as multipart/form-data.")
-    if kind == FORM:
-        return forms.parse(body, parameters.get("boundary", ""))
-    return forms.Form([forms.File("", forms.NAMELESS, body)], {}, False)
+    return body
 
 
 def _uploaded(form: forms.Form) -> tuple[UploadedPhoto, ...]:
@@ -132,27 +169,10 @@ def _uploaded(form: forms.Form) -> tuple[UploadedPhoto, ...]:
     return tuple(UploadedPhoto(file.name, file.data) for file in form.files)
 
 
-def _checked(image: bytes, max_bytes: int) -> bytes:
-    if not image:
-        raise EmptyUpload("The uploaded file is empty.")
-    if len(image) > max_bytes:
-        raise TooLarge(f"The photo has more than {max_bytes / 1e6:.1f} MB: scale it down before you send it.")
-    return image
-
-
 def _values(fields: Values, request: Request) -> Values:
     """Return all parameters. One in the query precedes a field with its name."""
     parse_collection(fields)
     return {**fields, **request.query}
-
-
-def _content_type(request: Request) -> tuple[str, dict[str, str]]:
-    return forms.split_header(request.headers.get("content-type", ""))
-
-
-def _was_decoded_as_text(request: Request, kind: str) -> bool:
-    """Check whether a gateway decoded bytes as UTF-8, which leaves U+FFFD in place of those that are not."""
-    return not request.is_base64 and (kind != FORM or "\ufffd" in request.text)
 
 
 def _from_json(body: bytes, names: tuple[str, ...]) -> list[forms.File]:
@@ -165,9 +185,4 @@ def _from_json(body: bytes, names: tuple[str, ...]) -> list[forms.File]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         form = ", ".join(f'"{name}": "<base64>"' for name in names)
         raise BadRequest(f"The JSON body is not of the form {{{form}}}.") from error
-    return [forms.File(name, forms.NAMELESS, _from_base64(image)) for name, image in zip(names, images)]
-
-
-def _from_base64(text: str) -> bytes:
-    text = text.lstrip()
-    return decode_base64(text.partition(",")[2] if text[:5].lower() == "data:" else text)
+    return [forms.File(name, forms.NAMELESS, decode_image(image)) for name, image in zip(names, images)]

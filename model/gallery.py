@@ -18,19 +18,24 @@ from model.index import FlatIndex
 
 
 class Person(NamedTuple):
-    """A person in a gallery. id: assigned once and never reused."""
+    """A person in a gallery.
+
+    id: assigned once and never reused; external_id: of another system; user_id: UserId of a client of Rekognition.
+    """
 
     id: int
     name: str
     external_id: str | None = None
+    user_id: str | None = None
 
 
 class EnrolledFace(NamedTuple):
     """One embedding of a person.
 
     id: UUID; person: the person's id; photos: digests of the photos whose embeddings it is the mean of; added: time or
-    day, ISO 8601 in UTC; box: XYXY in pixels of the upright photo, confidence: of the detector in [0, 1], both None for
-    the mean over several photos.
+    day, ISO 8601 in UTC; box: XYXY in pixels of the upright photo, confidence: of the detector in [0, 1], photo_size:
+    width and height of the upright photo in pixels, all three None for the mean over several photos; external_id:
+    ExternalImageId that a client of Rekognition gave the photo.
     """
 
     id: str
@@ -39,6 +44,8 @@ class EnrolledFace(NamedTuple):
     added: str
     box: tuple[float, float, float, float] | None = None
     confidence: float | None = None
+    photo_size: tuple[int, int] | None = None
+    external_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,11 @@ class Gallery:
     def photos(self) -> frozenset[str]:
         """Digests of all photos."""
         return frozenset(digest for face in self.faces for digest in face.photos)
+
+    @cached_property
+    def face_rows(self) -> dict[str, int]:
+        """Rows of the faces, by their IDs."""
+        return {face.id: row for row, face in enumerate(self.faces)}
 
     def faces_of(self, person_id: int) -> tuple[EnrolledFace, ...]:
         """Return the faces of a person, in the order in which they were added."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from model.calibration import DEFAULT_STRICTNESS
 from model.embedding import normalize
-from model.gallery import Edit, EnrolledFace, Gallery, Person
+from model.gallery import Edit, Gallery, Person
 from model.stored_crop import pack
-from service.enrolment import PreparedFace, embed
+from service.enrolment import FaceEmbeddings, PreparedFace
 from service.errors import CollectionFull, NothingEnrolled
 from service.results import DUPLICATE, Enrolment, Match, PersonDetails, Skipped
 from storage.galleries import now
@@ -48,7 +48,7 @@ class Addition:
         if photos and not self._faces:
             raise NothingEnrolled(tuple(self._skipped(())))
         self._ids = {digest: str(uuid4()) for digest in self._faces}
-        self._embeddings: dict[str, np.ndarray] = {}  # of all faces, by the embedding's name
+        self._embeddings = FaceEmbeddings(list(self._faces.values()), snapshot)
         self._added = now()
 
     def __call__(self, gallery: Gallery) -> tuple[Edit | None, Enrolment]:
@@ -57,11 +57,13 @@ class Addition:
         skipped = tuple(self._skipped(new))
         if self._faces and not new:
             return None, self._known(gallery, person, skipped)
-        _check_room(gallery, person, len(new))
-        faces = tuple(self._enrolled(digest, person) for digest in new)
-        embeddings = self._embedded(gallery, new)
-        own = gallery.faces_of(person.id)
         added = (person,) * (person.id not in gallery.by_id)
+        check_room(gallery, len(added), len(new))
+        check_faces_of_one(gallery, person, len(new))
+        faces = tuple(self._faces[digest].enrolled(self._ids[digest], person.id, self._added) for digest in new)
+        rows = {digest: row for row, digest in enumerate(self._faces)}
+        embeddings = self._embeddings.of(gallery)[[rows[digest] for digest in new]]
+        own = gallery.faces_of(person.id)
         return Edit(added, faces, embeddings, crops=self._crops(new)), Enrolment(
             PersonDetails(person, "", faces),
             True,
@@ -93,24 +95,6 @@ class Addition:
             raise NothingEnrolled(skipped)
         return Enrolment(PersonDetails(person, "", faces), False, skipped)
 
-    def _enrolled(self, digest: str, person: Person) -> EnrolledFace:
-        face = self._faces[digest].face
-        left, top, right, bottom = (
-            round(edge, 1) for edge in (face.box.left, face.box.top, face.box.right, face.box.bottom)
-        )
-        confidence = round(face.confidence, 4)
-        return EnrolledFace(
-            self._ids[digest], person.id, (digest,), self._added, (left, top, right, bottom), confidence
-        )
-
-    def _embedded(self, gallery: Gallery, digests: Sequence[str]) -> np.ndarray:
-        """Embed faces as the gallery keeps them, once for all attempts to commit."""
-        name = gallery.spec.name
-        if name not in self._embeddings:
-            self._embeddings[name] = embed(list(self._faces.values()), self._snapshot._replace(gallery=gallery))
-        rows = {digest: row for row, digest in enumerate(self._faces)}
-        return self._embeddings[name][[rows[digest] for digest in digests]]
-
     def _look_alikes(self, gallery: Gallery, person: Person, embeddings: np.ndarray) -> tuple[Match, ...]:
         """Find the people as whom the person would be identified."""
         own = [row for row, face in enumerate(gallery.faces) if face.person == person.id]
@@ -128,13 +112,12 @@ class Addition:
         )
 
 
-def _check_room(gallery: Gallery, person: Person, faces: int) -> None:
-    """Raises CollectionFull."""
-    if person.id not in gallery.by_id and len(gallery.people) >= MAX_PEOPLE:
+def check_room(gallery: Gallery, people: int, faces: int) -> None:
+    """Check that a gallery can have so many more people and faces. Raises CollectionFull."""
+    if people and len(gallery.people) + people > MAX_PEOPLE:
         raise CollectionFull(f"The collection has {MAX_PEOPLE:,} people, which is the limit.")
     if len(gallery.faces) + faces > MAX_FACES:
         raise CollectionFull(f"The collection would have more than {MAX_FACES:,} faces, which is the limit.")
-    check_faces_of_one(gallery, person, faces)
 
 
 def check_faces_of_one(gallery: Gallery, person: Person, faces: int) -> None:

@@ -10,8 +10,9 @@ from model.crop import CropSpec, crop
 from model.detection.detector import Detector
 from model.errors import RecognitionError
 from model.face import Face
+from model.gallery import EnrolledFace, Gallery
 from model.landmarks import landmark_crop
-from model.photo import decode
+from model.photo import Photo, decode
 from service.results import DUPLICATE, NO_FACE, SEVERAL_FACES, TOO_SMALL, UNREADABLE, Skipped, UploadedPhoto
 from storage.networks import Snapshot
 
@@ -21,13 +22,30 @@ BATCH = 4  # faces at a time, to limit the memory for embeddings
 
 
 class PreparedFace(NamedTuple):
-    """The face of a photo to enrol. digest: of the photo; crop, landmark_crop: uint8 [size, size, 3] RGB."""
+    """A face of a photo to enrol.
+
+    digest, photo_size: of the photo, width and height in pixels; crop, landmark_crop: uint8 [size, size, 3] RGB.
+    """
 
     file: str
     digest: str
+    photo_size: tuple[int, int]
     face: Face
     crop: np.ndarray
     landmark_crop: np.ndarray
+
+    @classmethod
+    def of(cls, file: str, photo: Photo, digest: str, face: Face, spec: CropSpec) -> PreparedFace:
+        """Cut a face out of its photo. Raises UnreadableImage."""
+        size = photo.width, photo.height
+        return cls(file, digest, size, face, crop(photo, face, spec), landmark_crop(photo, face))
+
+    def enrolled(self, face_id: str, person_id: int, added: str, external_id: str | None = None) -> EnrolledFace:
+        """Return the face as a gallery lists it."""
+        edges = self.face.box.left, self.face.box.top, self.face.box.right, self.face.box.bottom
+        left, top, right, bottom = (round(edge, 1) for edge in edges)
+        box, confidence = (left, top, right, bottom), round(self.face.confidence, 4)
+        return EnrolledFace(face_id, person_id, (self.digest,), added, box, confidence, self.photo_size, external_id)
 
 
 def prepare(
@@ -56,12 +74,27 @@ def _prepare(
             return Skipped(upload.file, SEVERAL_FACES)
         if min(face.box.width, face.box.height) < SMALLEST:
             return Skipped(upload.file, TOO_SMALL)
-        return PreparedFace(upload.file, digest, face, crop(photo, face, spec), landmark_crop(photo, face))
+        return PreparedFace.of(upload.file, photo, digest, face, spec)
     except RecognitionError:
         return Skipped(upload.file, UNREADABLE)
 
 
-def embed(faces: Sequence[PreparedFace], snapshot: Snapshot) -> np.ndarray:
+class FaceEmbeddings:
+    """The embeddings of faces to enrol, computed once for all attempts to commit."""
+
+    def __init__(self, faces: Sequence[PreparedFace], snapshot: Snapshot) -> None:
+        self._faces, self._snapshot = faces, snapshot
+        self._computed: dict[str, np.ndarray] = {}  # by the embedding's name
+
+    def of(self, gallery: Gallery) -> np.ndarray:
+        """Return them as the gallery keeps them, float32 [faces, size]."""
+        name = gallery.spec.name
+        if name not in self._computed:
+            self._computed[name] = _embed(self._faces, self._snapshot._replace(gallery=gallery))
+        return self._computed[name]
+
+
+def _embed(faces: Sequence[PreparedFace], snapshot: Snapshot) -> np.ndarray:
     """Compute the embeddings that the snapshot's gallery keeps of faces, float32 [faces, size]."""
     parts = [np.zeros((0, snapshot.gallery.spec.size), np.float32)]
     for start in range(0, len(faces), BATCH):

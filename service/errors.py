@@ -4,8 +4,10 @@ ServiceError
 ├── NoFace              the photo shows no face
 ├── ModelUnavailable    no network or collection can be served or changed now
 ├── UnknownCollection   there is no such collection
-├── UnknownPerson       nobody in the collection has this ID
-├── UnknownFace         the person has no such face
+├── UnknownPerson       nobody in the collection has this ID or name
+│   └── UnknownUser     nobody in the collection has this user ID
+├── UnknownFace         the person or the collection has no such face
+├── Exists              the collection has such a person already
 ├── ReadOnly            the collection was published with the model, or there is no place for changes
 ├── Conflict            other writers changed the collection at the same time, again and again
 ├── CollectionFull      the collection or the person has as many faces as are allowed
@@ -38,7 +40,15 @@ class UnknownPerson(ServiceError):
     pass
 
 
+class UnknownUser(UnknownPerson):
+    pass
+
+
 class UnknownFace(ServiceError):
+    pass
+
+
+class Exists(ServiceError):
     pass
 
 

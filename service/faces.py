@@ -21,7 +21,7 @@ from model.gallery import EnrolledFace, Gallery, Person
 from model.landmarks import is_reliable, landmark_crop
 from model.photo import Photo, decode
 from model.quality import measure
-from service.errors import InvalidRequest, NoFace
+from service.errors import InvalidRequest, NoFace, UnknownFace
 from service.galleries import Galleries
 from service.results import (
     ComparedFace,
@@ -34,6 +34,8 @@ from service.results import (
     ModelInfo,
     RecognizedFace,
     SearchResult,
+    Size,
+    Verification,
 )
 from storage.networks import Snapshot
 
@@ -52,6 +54,10 @@ class FaceService:
 
         Raises RecognitionError, NoFace, UnknownCollection, ModelUnavailable.
         """
+        return self.identify_in(image, options)[0]
+
+    def identify_in(self, image: bytes, options: IdentifyOptions) -> tuple[Identification, Gallery]:
+        """Identify the faces in an image file. -> the result, and the searched gallery. Raises as `identify`."""
         opening, clock = self._galleries.open(options.collection), Stopwatch()
         photo, faces = self._detect(image, clock)
         with clock("classify"):
@@ -61,7 +67,9 @@ class FaceService:
             found = _search(photo, selected, snapshot, options.top, strictness)
             recognized = _recognize(selected, found, snapshot.gallery, options.threshold)
         model = _info(snapshot, strictness)
-        return Identification(recognized, len(faces), photo.width, photo.height, model, info, clock.ms)
+        size = photo.width, photo.height
+        others = tuple(faces[len(selected) :])
+        return Identification(recognized, len(faces), *size, model, info, clock.ms, others), snapshot.gallery
 
     def detect(self, image: bytes) -> Detection:
         """Find the faces in an image file, which may show none. Raises RecognitionError."""
@@ -72,19 +80,34 @@ class FaceService:
     def compare(self, source: bytes, target: bytes, options: IdentifyOptions) -> Comparison:
         """Compare the largest face of `source` with all faces of `target`. Raises as `identify`."""
         served, clock = self._galleries.snapshot(), Stopwatch()
-        snapshot = served.emptied()
-        strictness = options.strictness or self._strictness
-        photo, (first, *_) = self._detect(source, clock)
+        photo, faces = self._detect(source, clock)
         with clock("classify"):
-            embedding = _embed(photo, [first], snapshot)
-        other, faces = self._detect(target, clock)
+            embedding = _embed(photo, faces[:1], served.emptied())
+        verified = self._verify(served.emptied(), embedding, target, options, clock)
+        size, model = Size(photo.width, photo.height), ModelInfo(served.version, len(served.gallery))
+        return Comparison(faces[0], len(faces), size, verified, model)
+
+    def verify(self, face_id: str, target: bytes, options: IdentifyOptions) -> Verification:
+        """Compare a face of a collection with all faces of `target`. Raises UnknownFace, and as `identify`."""
+        snapshot, _ = self._galleries.open(options.collection)()
+        gallery = snapshot.gallery
+        if face_id not in gallery.face_rows:
+            raise UnknownFace("The collection has no such face.")
+        embedding, empty = gallery.embeddings[[gallery.face_rows[face_id]]], snapshot.emptied(gallery.spec.name)
+        return self._verify(empty, embedding, target, options, Stopwatch())
+
+    def _verify(
+        self, empty: Snapshot, embedding: np.ndarray, target: bytes, options: IdentifyOptions, clock: Stopwatch
+    ) -> Verification:
+        """Compare all faces of `target` with an embedding, float32 [1, size]. empty: without people."""
+        photo, faces = self._detect(target, clock)
         with clock("classify"):
-            one = snapshot.gallery.add(Person(0, ""), [EnrolledFace("", 0, ("",), "")], embedding)
-            found = _search(other, faces, snapshot._replace(gallery=one), 1, strictness)
+            one = empty.gallery.add(Person(0, ""), [EnrolledFace("", 0, ("",), "")], embedding)
+            found = _search(photo, faces, empty._replace(gallery=one), 1, options.strictness or self._strictness)
             recognized = _recognize(faces, found, one, options.threshold)
         compared = (ComparedFace(each.face, each.known, each.candidates[0].confidence) for each in recognized)
         ordered = sorted(compared, key=lambda each: each.confidence, reverse=True)
-        return Comparison(first, tuple(ordered), ModelInfo(served.version, len(served.gallery)), clock.ms)
+        return Verification(tuple(ordered), Size(photo.width, photo.height), clock.ms)
 
     def embed(self, image: bytes, options: IdentifyOptions) -> EmbeddedFaces:
         """Compute the embeddings of faces in an image file, as the collection holds them. Raises as `identify`."""
@@ -113,6 +136,10 @@ class FaceService:
     def model(self) -> ModelInfo:
         """Describe the served model. Raises ModelUnavailable."""
         return _info(self._galleries.snapshot(), self._strictness)
+
+    def find(self, image: bytes) -> tuple[Photo, Sequence[Face]]:
+        """Decode a photo and find its faces, largest first. It may show none. Raises RecognitionError."""
+        return self._detect(image, Stopwatch(), required=False)
 
     def _detect(self, image: bytes, clock: Stopwatch, *, required: bool = True) -> tuple[Photo, Sequence[Face]]:
         """Decode a photo and find its faces, largest first. Raises RecognitionError, and NoFace if one is required."""

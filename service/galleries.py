@@ -9,7 +9,15 @@ from model.cohort import NO_COHORT
 from model.embedding import GENERIC
 from model.errors import EmbeddingMismatch, FormatError
 from model.gallery import Edit, Gallery
-from service.errors import Conflict, ModelUnavailable, ReadOnly, ServiceError, UnknownCollection
+from service.errors import (
+    Conflict,
+    ModelUnavailable,
+    ReadOnly,
+    ServiceError,
+    UnknownCollection,
+    UnknownFace,
+    UnknownPerson,
+)
 from service.reembedding import Progress, reembed
 from service.results import CollectionInfo, GalleryInfo
 from storage.commits import Change
@@ -151,7 +159,36 @@ class Galleries:
                     collections.stored.create(key, snapshot.network.config.specs[GENERIC])
         raise Conflict("The collection was deleted at the same time: try again.")
 
-    def sweep(self, snapshot: Snapshot, name: str | None) -> None:
+    def erase(self, name: str | None, change: Change[Result]) -> Result:
+        """Remove something from a collection. -> the change's result. Raises as `commit`.
+
+        Where there is nothing to remove, an earlier deletion may have been made without removing everything, and this
+        is its repetition. So what killed writers have left is removed then.
+        """
+        snapshot, edits = self.snapshot(), []
+
+        def watched(gallery: Gallery) -> tuple[Edit | None, Result]:
+            edit, result = change(gallery)
+            edits.append(edit)
+            return edit, result
+
+        try:
+            _, result = self.commit(snapshot, name, watched, erase=True)
+        except (UnknownPerson, UnknownFace):
+            self._sweep(snapshot, name)
+            raise
+        if edits[-1] is None:
+            self._sweep(snapshot, name)
+        return result
+
+    def crop(self, name: str | None, face_id: str) -> bytes | None:
+        """Read the stored crop of a face, see model/stored_crop.py; None if there is none. Raises ModelUnavailable."""
+        if self._collections is None:
+            return None
+        with storage_errors():
+            return self._collections.stored.crop(name or self.default, face_id)
+
+    def _sweep(self, snapshot: Snapshot, name: str | None) -> None:
         """Remove what killed writers have left. Raises as `commit`."""
         with storage_errors():
             self._changeable().stored.sweep(name or self.default, snapshot.cohort)

@@ -35,7 +35,7 @@ class PeopleService:
         start = int(np.searchsorted(gallery.ids, after, side="right"))
         counts = gallery.face_counts.tolist()
         rows = range(start, min(start + limit, len(gallery.people)))
-        listed = tuple(PersonSummary(*gallery.people[row], counts[row]) for row in rows)
+        listed = tuple(PersonSummary(*gallery.people[row][:3], counts[row]) for row in rows)
         more = rows.stop < len(gallery.people)
         return PeopleList(listed, len(gallery.people), opened.info, listed[-1].id if more and listed else None)
 
@@ -55,14 +55,14 @@ class PeopleService:
         def person_of(gallery: Gallery) -> Person:
             return Person(gallery.next_id, name, external_id)
 
-        return self._enrol(collection, person_of, photos, create=True)
+        return self.enrol(collection, person_of, photos, create=True)
 
     def add_faces(self, collection: str | None, person_id: int, photos: Sequence[UploadedPhoto]) -> Enrolment:
         """Enrol photos of a person. Raises UnknownPerson, and as `add`.
 
         If all photos with a usable face are enrolled already, the result has the existing faces.
         """
-        return self._enrol(collection, lambda gallery: find(gallery, person_id), photos)
+        return self.enrol(collection, lambda gallery: find(gallery, person_id), photos)
 
     def add_many(
         self, collection: str | None, people: Mapping[str, Iterable[UploadedPhoto]]
@@ -114,12 +114,7 @@ class PeopleService:
             raise InvalidRequest("`into` is the ID of another person.")
 
         def change(gallery: Gallery) -> tuple[Edit, None]:
-            find(gallery, person_id)
-            target = find(gallery, into)
-            rows = [row for row, face in enumerate(gallery.faces) if face.person == person_id]
-            check_faces_of_one(gallery, target, len(rows))
-            faces = tuple(gallery.faces[row]._replace(person=target.id) for row in rows)
-            return Edit((target,), faces, gallery.embeddings[rows], removed_people=frozenset([person_id])), None
+            return merged(gallery, find(gallery, person_id), find(gallery, into)), None
 
         return self._change(collection, change, into)
 
@@ -130,7 +125,7 @@ class PeopleService:
             find(gallery, person_id)
             return Edit(removed_people=frozenset([person_id])), len(gallery.faces_of(person_id))
 
-        return self._erase(collection, change)
+        return self._galleries.erase(collection, change)
 
     def delete_face(self, collection: str | None, person_id: int, face_id: str) -> None:
         """Delete a face. Raises UnknownPerson, UnknownFace, and errors of `Galleries.commit`."""
@@ -141,22 +136,13 @@ class PeopleService:
                 raise UnknownFace("This person has no such face.")
             return Edit(removed_faces=frozenset([face_id])), None
 
-        return self._erase(collection, change)
+        self._galleries.erase(collection, change)
 
     def _change(self, collection: str | None, change: Change[None], person_id: int) -> PersonDetails:
         opened, _ = self._galleries.commit(self._galleries.snapshot(), collection, change, erase=True)
         return _details(opened.snapshot.gallery, opened.info.collection, person_id)
 
-    def _erase(self, collection: str | None, change: Change[Result]) -> Result:
-        snapshot = self._galleries.snapshot()
-        try:
-            return self._galleries.commit(snapshot, collection, change, erase=True)[1]
-        except (UnknownPerson, UnknownFace):
-            # An earlier deletion may have been made without removing everything, and this is its repetition.
-            self._galleries.sweep(snapshot, collection)
-            raise
-
-    def _enrol(
+    def enrol(
         self,
         collection: str | None,
         person_of: Callable[[Gallery], Person],
@@ -164,6 +150,10 @@ class PeopleService:
         *,
         create: bool = False,
     ) -> Enrolment:
+        """Enrol photos of the person whom `person_of` finds in a gallery, or makes. Raises as `add`.
+
+        create: create the default collection if it is missing.
+        """
         snapshot = self._galleries.snapshot()
         prepared = prepare(photos, self._detector, snapshot.network.config.crop)
         addition = Addition(snapshot, person_of, prepared, self._keep_crops)
@@ -176,6 +166,14 @@ def find(gallery: Gallery, person_id: int) -> Person:
     if person_id not in gallery.by_id:
         raise UnknownPerson("Nobody in this collection has this ID.")
     return gallery.by_id[person_id]
+
+
+def merged(gallery: Gallery, person: Person, target: Person) -> Edit:
+    """Move all faces of a person to another one, and remove the person. Raises CollectionFull."""
+    rows = [row for row, face in enumerate(gallery.faces) if face.person == person.id]
+    check_faces_of_one(gallery, target, len(rows))
+    faces = tuple(gallery.faces[row]._replace(person=target.id) for row in rows)
+    return Edit((target,), faces, gallery.embeddings[rows], removed_people=frozenset([person.id]))
 
 
 def _details(gallery: Gallery, collection: str, person_id: int) -> PersonDetails:

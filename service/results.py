@@ -158,8 +158,9 @@ class ModelInfo:
 class Identification:
     """A photo's result.
 
-    faces: the identified faces, largest first, at least one; faces_detected: all faces in the photo; width, height:
-    pixels of the upright photo; timings: milliseconds by phase (decode, detect, classify).
+    faces: the identified faces, largest first, at least one; faces_detected: number of all faces in the photo; width,
+    height: pixels of the upright photo; timings: milliseconds by phase (decode, detect, classify); others: the faces
+    that were not identified, largest first.
     """
 
     faces: tuple[RecognizedFace, ...]
@@ -169,6 +170,7 @@ class Identification:
     model: ModelInfo
     gallery: GalleryInfo
     timings: Mapping[str, float] = field(default_factory=dict)
+    others: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,14 +192,34 @@ class ComparedFace:
     confidence: float
 
 
+class Size(NamedTuple):
+    """Pixels of an upright photo."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All faces of a photo (target) compared with one face, the most similar first. target_size: of the photo."""
+
+    faces: tuple[ComparedFace, ...]
+    target_size: Size
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """The largest face of one photo (source) compared with all faces of another one, the most similar first."""
+    """The largest face of one photo (source) compared with all faces of another one (target).
+
+    source_faces: number of faces in the source; source_size: of that photo.
+    """
 
     source: Face
-    faces: tuple[ComparedFace, ...]
+    source_faces: int
+    source_size: Size
+    target: Verification
     model: ModelInfo
-    timings: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -220,3 +242,119 @@ class SearchResult:
     known: bool
     model: ModelInfo
     gallery: GalleryInfo
+
+
+class ListedFace(NamedTuple):
+    """A face of a collection, and whose it is. label: its ExternalImageId, see service/external_ids.py."""
+
+    face: EnrolledFace
+    person: Person
+    label: str | None
+
+
+@dataclass(frozen=True)
+class FaceList:
+    """Faces of a collection, in the order in which they were added. users: number of people with a user ID."""
+
+    faces: tuple[ListedFace, ...]
+    gallery: GalleryInfo
+    users: int
+
+
+class FaceMatch(NamedTuple):
+    """A face of a collection, and the confidence in [0, 1] that another face shows the same person."""
+
+    found: ListedFace
+    confidence: float
+
+
+@dataclass(frozen=True)
+class FaceDeletion:
+    """Result of deleting faces. deleted: these faces; kept: those that belong to users; missing: IDs of no face."""
+
+    deleted: tuple[ListedFace, ...] = ()
+    kept: tuple[ListedFace, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class IndexedFace(NamedTuple):
+    """A face in a photo, and as it is in the collection."""
+
+    face: Face
+    listed: ListedFace
+
+
+@dataclass(frozen=True)
+class Indexing:
+    """Result of indexing the faces of a photo. left_out: faces that are not indexed, with the reasons."""
+
+    indexed: tuple[IndexedFace, ...]
+    left_out: tuple[tuple[Face, tuple[str, ...]], ...]
+    size: Size
+
+
+@dataclass(frozen=True)
+class FaceSearch:
+    """Faces of people who resemble a face of the collection, best first. searched: that face."""
+
+    searched: ListedFace
+    matches: tuple[FaceMatch, ...]
+
+
+@dataclass(frozen=True)
+class PhotoSearch:
+    """Faces of people who resemble the largest face of a photo, best first."""
+
+    identified: Identification
+    matches: tuple[FaceMatch, ...]
+
+
+class UserSummary(NamedTuple):
+    """A user in a listing. faces: how many are associated."""
+
+    user_id: str
+    faces: int
+
+
+class UserMatch(NamedTuple):
+    """A user, and the confidence in [0, 1] that a face shows them."""
+
+    user_id: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class UserSearch:
+    """Users who resemble a user or a face, best first. user_id: of the user, None for a face."""
+
+    matches: tuple[UserMatch, ...]
+    user_id: str | None
+
+
+@dataclass(frozen=True)
+class UserPhotoSearch:
+    """Users who resemble the largest face of a photo, best first."""
+
+    identified: Identification
+    matches: tuple[UserMatch, ...]
+
+
+class RefusedFace(NamedTuple):
+    """A face that was not associated or disassociated.
+
+    reason: see service/users.py; user_id: of the user whose it is; confidence: in [0, 1], if it was too low.
+    """
+
+    face_id: str
+    reason: str
+    user_id: str | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Association:
+    """Result of associating or disassociating faces. done: their IDs; active: the user has faces afterwards."""
+
+    done: tuple[str, ...]
+    refused: tuple[RefusedFace, ...]
+    active: bool

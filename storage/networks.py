@@ -147,11 +147,11 @@ class Snapshot(NamedTuple):
 
         return self.cascade.search(self.network.mobile(landmark_crops), reliable, inception, k, strictness)
 
-    def emptied(self) -> Snapshot:
-        """Return the same networks with an empty collection, of the embedding `generic`."""
-        spec = self.network.config.specs[GENERIC]
+    def emptied(self, embedding: str = GENERIC) -> Snapshot:
+        """Return the same networks with an empty collection of that embedding."""
+        spec = self.network.config.specs[embedding]
         nobody = np.zeros((0, spec.size), np.float32)
-        return self._replace(gallery=Gallery(spec, self.network.cohort(GENERIC), [], [], nobody))
+        return self._replace(gallery=Gallery(spec, self.network.cohort(embedding), [], [], nobody))
 
     def embed(self, crops: np.ndarray, landmark_crops: np.ndarray) -> np.ndarray:
         """Both crops of N faces -> the embedding that the gallery holds, float32 [N, size].

@@ -51,9 +51,12 @@ class S3Blobs(BlobStore):
         self._client: S3Client | None = None
         self._client_lock = threading.Lock()
 
-    def get(self, key: str, limit: int | None = None, deadline: float | None = None) -> Blob:
+    def get(
+        self, key: str, limit: int | None = None, deadline: float | None = None, version: str | None = None
+    ) -> Blob:
+        """Read an object. version: ID of an object's version, None for the current one."""
         check_key(key)
-        blob = self._reader.read(key, limit=limit, deadline=deadline)
+        blob = self._reader.read(key, None, limit, deadline, version)
         assert blob is not None, "no condition was set"
         return blob
 

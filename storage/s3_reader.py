@@ -50,6 +50,14 @@ class Identity(NamedTuple):
     region: str
 
 
+class _Wanted(NamedTuple):
+    """An object to read. etag: unless it has that one; version: None for the current one."""
+
+    key: str
+    etag: str | None
+    version: str | None
+
+
 class ObjectReader:
     """Reads the objects below one prefix. Safe for several threads. Close after use."""
 
@@ -59,14 +67,20 @@ class ObjectReader:
         self._bucket_region: str | None = None  # set if S3 has named another region than ours
 
     def read(
-        self, key: str, etag: str | None = None, limit: int | None = None, deadline: float | None = None
+        self,
+        key: str,
+        etag: str | None = None,
+        limit: int | None = None,
+        deadline: float | None = None,
+        version: str | None = None,
     ) -> Blob | None:
         """Read an object, or return None if it has that ETag. Raises StorageError.
 
-        limit, deadline: as in BlobStore.get.
+        limit, deadline: as in BlobStore.get; version: ID of the object's version, None for the current one.
         """
         until = min(time.monotonic() + self._policy.total, math.inf if deadline is None else deadline)
-        with closing(self._response(key, etag, until)) as response, self._errors(key):
+        wanted = _Wanted(key, etag, version)
+        with closing(self._response(wanted, until)) as response, self._errors(key):
             chunks, size = [], 0
             for chunk in response.stream(CHUNK, decode_content=False):
                 chunks.append(chunk)
@@ -85,12 +99,12 @@ class ObjectReader:
         # An endpoint or a region that does not form a URL raises ValueError.
         return storage_errors(self._location.uri, self._location.bucket, key, (ValueError,))
 
-    def _response(self, key: str, etag: str | None, until: float) -> HTTPResponse:
+    def _response(self, wanted: _Wanted, until: float) -> HTTPResponse:
         """Request an object: status 200 or 304. Retry after a pause if that may help."""
         for left in reversed(range(self._policy.attempts)):
             try:
-                with self._errors(key):
-                    return self._request(key, etag, until)
+                with self._errors(wanted.key):
+                    return self._request(wanted, until)
             except StorageUnreachable:
                 pause = random.uniform(0, LONGEST_PAUSE)
                 if not left or time.monotonic() + pause > until:
@@ -98,25 +112,28 @@ class ObjectReader:
             time.sleep(pause)
         raise AssertionError("there is at least one attempt")
 
-    def _request(self, key: str, etag: str | None, until: float) -> HTTPResponse:
+    def _request(self, wanted: _Wanted, until: float) -> HTTPResponse:
         """Request an object once, or again if S3 names another region. Raises ClientError as botocore's client does."""
-        response = self._send(key, etag, until)
+        response = self._send(wanted, until)
         if response.status in (200, 304):
             return response
         refusal = _refusal(response)
         region = region_of(refusal)
         if region and region != self._region:
             self._bucket_region = region
-            response = self._send(key, etag, until)
+            response = self._send(wanted, until)
             if response.status in (200, 304):
                 return response
             refusal = _refusal(response)
         raise refusal
 
-    def _send(self, key: str, etag: str | None, until: float) -> HTTPResponse:
-        left = self._time_left(key, until)
-        headers = {} if etag is None else {"If-None-Match": f'"{etag}"'}
-        request = AWSRequest("GET", self._url(key), headers=headers)
+    def _send(self, wanted: _Wanted, until: float) -> HTTPResponse:
+        left = self._time_left(wanted.key, until)
+        headers = {} if wanted.etag is None else {"If-None-Match": f'"{wanted.etag}"'}
+        url = self._url(wanted.key)
+        if wanted.version is not None:
+            url += f"?versionId={quote(wanted.version, safe='')}"
+        request = AWSRequest("GET", url, headers=headers)
         S3SigV4Auth(self._identity.credentials.get_frozen_credentials(), "s3", self._region).add_auth(request)
         response: HTTPResponse = self._pool.request(
             "GET",

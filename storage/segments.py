@@ -20,7 +20,8 @@ from storage.errors import CorruptData
 from storage.fields import describe
 
 SEGMENT_ROWS = 4096  # people, and faces, in a segment: about 7 MB
-ADDED_COLUMNS = ("box", "confidence")  # of faces; left out where no face has them
+# Columns that are left out where no row has a value.
+OPTIONAL = {"people": ("user_id",), "faces": ("box", "confidence", "photo_size", "external_id")}
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,10 @@ def joined(parts: Sequence[Contents], size: int) -> Contents:
 def encode(contents: Contents) -> bytes:
     """Return the bytes of a segment."""
     records = {"people": _columns(Person, contents.people), "faces": _columns(EnrolledFace, contents.faces)}
-    for name in ADDED_COLUMNS:
-        if all(value is None for value in records["faces"][name]):
-            del records["faces"][name]
+    for table, names in OPTIONAL.items():
+        for name in names:
+            if all(value is None for value in records[table][name]):
+                del records[table][name]
     arrays: dict[str, np.ndarray] = {
         "embeddings": contents.embeddings.astype(np.float16),
         "nearness": contents.nearness.astype(np.float32),
@@ -114,19 +116,15 @@ def _decode(data: bytes) -> Contents:
     columns, people = records["faces"], records["people"]
     if not {*map(type, people["id"]), *map(type, columns["person"])} <= {int}:
         raise TypeError("an ID is not an integer")
-    nothing = [None] * len(columns["id"])
-    boxes, confidences = (columns.get(name, nothing) for name in ADDED_COLUMNS)
-    rows = zip(
-        columns["id"],
-        columns["person"],
-        map(tuple, columns["photos"]),
-        columns["added"],
-        [box and tuple(box) for box in boxes],
-        confidences,
-    )
+    for table, names in OPTIONAL.items():
+        for name in names:
+            records[table].setdefault(name, [None] * len(records[table]["id"]))
+    columns["photos"] = map(tuple, columns["photos"])
+    for name in ("box", "photo_size"):
+        columns[name] = [value and tuple(value) for value in columns[name]]
     return Contents(
         list(map(Person._make, zip(*(people[name] for name in Person._fields)))),
-        list(map(EnrolledFace._make, rows)),
+        list(map(EnrolledFace._make, zip(*(columns[name] for name in EnrolledFace._fields)))),
         arrays["embeddings"],
         arrays["nearness"],
     )

@@ -84,9 +84,9 @@ def detection(file: str, found: Detection, request_id: str) -> Json:
 def comparison(found: Comparison, request_id: str) -> Json:
     return {
         "source": _face(found.source),
-        "faces": [_compared(each) for each in found.faces],
+        "faces": [_compared(each) for each in found.target.faces],
         "model": _model(found.model),
-        "timings_ms": _timings(found.timings),
+        "timings_ms": _timings(found.target.timings),
         "request_id": request_id,
     }
 
@@ -127,8 +127,10 @@ def people(found: PeopleList) -> Json:
 
 
 def person(found: PersonDetails) -> Json:
+    user_id = found.person.user_id
     return {
         **_named(found.person),
+        **({} if user_id is None else {"user_id": user_id}),
         "collection": found.collection,
         "faces": [_enrolled(face) for face in found.faces],
     }
@@ -207,7 +209,8 @@ def _skipped(photo: Skipped) -> Json:
 def _enrolled(face: EnrolledFace) -> Json:
     box = None if face.box is None else _box(Box(*face.box))
     added = face.added if "T" in face.added else f"{face.added}T00:00:00+00:00"  # published faces have the day alone
-    return {"id": face.id, "box": box, "confidence": face.confidence, "added": added}
+    listed = {"id": face.id, "box": box, "confidence": face.confidence, "added": added}
+    return listed if face.external_id is None else {**listed, "external_id": face.external_id}
 
 
 def _quality(quality: Quality) -> Json:

@@ -17,6 +17,7 @@ from storage.live import LiveModel
 from storage.networks import BUNDLED
 from storage.s3_settings import S3Settings
 from tests.api.client import ADMIN_KEY, Client
+from tests.api.compreface_client import CompreFace, make_client
 
 
 class CurrentStdout(io.StringIO):
@@ -56,3 +57,9 @@ def gallery_uri(tmp_path: Path) -> str:
 def client(live: LiveModel, gallery_uri: str) -> Client:
     """Sends the administrator's requests to an app that has no collection but the published one."""
     return Client(create_app(Settings(gallery_uri=gallery_uri, admin_key=ADMIN_KEY, metrics=False), live))
+
+
+@pytest.fixture()
+def compreface(live: LiveModel, gallery_uri: str) -> CompreFace:
+    """Sends requests of a client of CompreFace with a collection of its own, which does not exist yet."""
+    return make_client(live, gallery_uri)

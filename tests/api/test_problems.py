@@ -69,12 +69,17 @@ def test_errors_with_a_status_and_a_code(error: Exception, expected: Problem) ->
 
 def test_every_error_of_the_wire_format_and_of_the_service_has_a_status() -> None:
     for module, base, count in (
-        (api.errors, api.errors.ApiError, 8),
-        (service.errors, service.errors.ServiceError, 10),
+        (api.errors, api.errors.ApiError, 9),
+        (service.errors, service.errors.ServiceError, 12),
     ):
         classes = {found for _, found in inspect.getmembers(module, inspect.isclass) if issubclass(found, base)}
         assert len(classes - {base}) == count
-        assert classes - {base} <= set(TABLE)
+        assert all(set(TABLE) & set(found.__mro__[:2]) for found in classes - {base, api.errors.DialectError})
+
+
+def test_an_error_that_a_dialect_names() -> None:
+    error = api.errors.DialectError("InvalidSignatureException", "The signature is wrong.", 403)
+    assert describe_error(error) == Problem(403, "InvalidSignatureException", "The signature is wrong.")
 
 
 @pytest.mark.parametrize("kind", [ZeroDivisionError, KeyError, service.errors.ServiceError])

@@ -9,9 +9,12 @@ import pytest
 
 import handler
 from api.cors import Cors
+from api.dialect import Dialect, Reply
 from api.dialects import native
+from api.keys import Keys
 from api.lambda_events import Request, Response
-from api.router import Reply, Route, Router
+from api.responder import Responder
+from api.router import Route, Router
 from app import App, compose
 from service.errors import ModelUnavailable
 from settings import Settings
@@ -94,7 +97,8 @@ def test_errors_reach_the_page_through_every_source(source: str, context: Any) -
 
 
 CORS = {
-    "Access-Control-Allow-Headers": "Authorization,Content-Type,X-Amz-Date,X-Amz-Security-Token,X-Api-Key",
+    "Access-Control-Allow-Headers": "Amz-Sdk-Invocation-Id,Amz-Sdk-Request,Authorization,Content-Type,"
+    "X-Amz-Content-Sha256,X-Amz-Date,X-Amz-Security-Token,X-Amz-Target,X-Amz-User-Agent,X-Api-Key",
     "Access-Control-Max-Age": "600",
 }
 COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -209,10 +213,12 @@ def test_paths_with_parameters() -> None:
         Route("POST", "/people/search", echo("search")),
         Route("GET", "/people/{id}/faces/{face}", echo("face")),
     ]
-    router = Router(routes, native.encode_problem, lambda request_id, error: None, Cors())
+    router = Router(routes, Keys().check_request)
+    dialect = Dialect(router.answer, native.encode_problem)
+    responder = Responder(dialect, router.methods, lambda request_id, error: None, Cors())
 
     def ask(method: str, path: str) -> Response:
-        return router.answer(Request(method, path, {}, {}, "", False, "request-1")).response
+        return responder.answer(Request(method, path, {}, {}, "", False, "request-1")).response
 
     assert json.loads(ask("GET", "/people/7").body) == {"route": "one", "id": "7"}
     assert json.loads(ask("GET", "/people/search").body) == {"route": "one", "id": "search"}
