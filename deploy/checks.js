@@ -2,7 +2,9 @@
 // it sets the throttling of the stage, which CloudFormation cannot set on a stage that belongs to a deployment.
 const { execFileSync } = require("child_process");
 const fs = require("fs");
+const { checkAdminKey, checkComprefaceKeys } = require("./access");
 const Account = require("./account");
+const { checkRekognitionBuckets, rekognitionBuckets } = require("./buckets");
 const { SettingsError, requireThat } = require("./errors");
 const { galleryUri, overlap } = require("./galleries");
 const { isS3, modelFolder, modelUri, parseS3Uri } = require("./model");
@@ -10,8 +12,6 @@ const { checkParameters, parseParameters } = require("./parameters");
 
 const MAX_STAGE_LENGTH = 23; // characters, because the name of the role may have 64
 const S3_URI = /^s3:\/\/[^/*?$]+(\/[^*?$]*)?$/;
-const MIN_KEY_LENGTH = 16; // characters
-const GATEWAY_KEY = /^.{20,128}$/; // as API Gateway requires it
 
 /** Checks a model that is copied into the image. */
 function checkModelFolder(uri) {
@@ -33,17 +33,6 @@ function checkLocations(galleries, model) {
     !(isS3(model) && overlap(galleries, model)),
     `GALLERY_URI=${galleries} and MODEL_URI=${model} overlap: choose separate prefixes, because ${why}.`,
   );
-}
-
-/** Checks ADMIN_KEY. The messages do not contain it. */
-function checkAdminKey(keys) {
-  const { ADMIN_KEY: key, API_KEY } = process.env;
-  if (!key) return;
-  const how = "use a random one, such as the output of `openssl rand -hex 32`";
-  requireThat(key.length >= MIN_KEY_LENGTH, `ADMIN_KEY is shorter than ${MIN_KEY_LENGTH} characters: ${how}.`);
-  requireThat(key !== API_KEY, "ADMIN_KEY is the same as API_KEY, so every reader could make changes: choose another.");
-  if (keys === "on")
-    requireThat(GATEWAY_KEY.test(key), `With keys=on, ADMIN_KEY must have 20 to 128 characters: ${how}.`);
 }
 
 function checkDocker() {
@@ -99,17 +88,22 @@ module.exports = class Checks {
     if (!isS3(this.modelUri)) checkModelFolder(this.modelUri);
     checkLocations(this.galleryUri, this.modelUri);
     checkAdminKey(this.values.keys);
+    checkComprefaceKeys(this.values.keys);
+    checkRekognitionBuckets(this.values.keys, this.galleryUri);
     this.warn();
     if (command === "deploy") await this.checkAccount();
   }
 
   /** Logs settings that are allowed, but may not be intended. */
   warn() {
-    const { ADMIN_KEY, API_KEY } = process.env;
-    if (ADMIN_KEY && !this.galleryUri) {
+    const { ADMIN_KEY, API_KEY, COMPREFACE_KEYS } = process.env;
+    if ((ADMIN_KEY || COMPREFACE_KEYS) && !this.galleryUri) {
+      const keys = ADMIN_KEY ? "ADMIN_KEY is" : "COMPREFACE_KEYS are";
       const how = "set GALLERY_URI=s3://bucket/prefix, or use --param bucket";
-      this.log.warning(`ADMIN_KEY is set, but changes have no place to be stored and get read_only: ${how}.`);
+      this.log.warning(`${keys} set, but changes have no place to be stored and get read_only: ${how}.`);
     }
+    if (rekognitionBuckets().length && !API_KEY)
+      this.log.warning("Without API_KEY, anyone can use the service on the photos in REKOGNITION_BUCKETS.");
     if (API_KEY && this.values.keys === "on")
       this.log.warning("With keys=on, readers need a key of API Gateway, and API_KEY is not used.");
   }
@@ -122,6 +116,9 @@ module.exports = class Checks {
     this.isNewBucket = bucket !== undefined && (await this.account.isNewBucket(bucket));
     if (isS3(this.modelUri) && !this.isNewBucket) await this.account.checkModel(this.modelUri);
     await this.checkGalleryBucket();
+    // A status of 403 may mean that only the function may read the bucket, which can belong to another account.
+    for (const name of rekognitionBuckets())
+      requireThat((await this.account.bucketStatus(name)) !== 404, `REKOGNITION_BUCKETS: there is no bucket ${name}.`);
     if (bulk === "on") {
       const photos = process.env.PHOTOS_BUCKET;
       const status = await this.account.bucketStatus(photos);

@@ -1,7 +1,9 @@
 // S3 permissions of the functions' role, for serverless.yml.
 //
 // Model in S3: read objects under its prefix. Collections in S3: read, write and delete objects under theirs, which
-// checks.js keeps apart from the model's. `--param bulk=on`: read photos and write results in PHOTOS_BUCKET.
+// checks.js keeps apart from the model's. `--param bulk=on`: read photos and write results in PHOTOS_BUCKET. Buckets in
+// REKOGNITION_BUCKETS: read all objects, and their earlier versions, which clients may name.
+const { rekognitionBuckets } = require("./buckets");
 const { resolveGalleryUri } = require("./galleries");
 const { isS3, parseS3Uri, resolveModelUri } = require("./model");
 
@@ -29,11 +31,18 @@ const bulkStatements = (bucket) => [
   { Effect: "Allow", Action: "s3:ListBucket", Resource: arn(bucket) },
 ];
 
+const photosStatements = (bucket) => [
+  { Effect: "Allow", Action: ["s3:GetObject", "s3:GetObjectVersion"], Resource: arn(`${bucket}/*`) },
+  // As above: a client should learn that the object is missing.
+  { Effect: "Allow", Action: "s3:ListBucket", Resource: arn(bucket) },
+];
+
 module.exports = async ({ resolveVariable }) => {
   const bulk = (await resolveVariable("param:bulk")) === "on" ? bulkStatements(process.env.PHOTOS_BUCKET) : [];
   return [
     ...prefixStatements(await resolveModelUri(resolveVariable), "s3:GetObject"),
     ...prefixStatements(await resolveGalleryUri(resolveVariable), ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]),
     ...bulk,
+    ...rekognitionBuckets().flatMap(photosStatements),
   ];
 };

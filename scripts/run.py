@@ -64,8 +64,9 @@ def start(port: int) -> subprocess.Popen[bytes]:
             environment[name] = str(Path(uri).resolve())
     command = ["node", "--require", str(ROOT / "scripts/spawn.cjs"), str(ROOT / "node_modules/.bin/sls")]
     command += ["offline", "--param", "where=local"]
-    if environment.get("STRICTNESS"):
-        command += ["--param", f"strictness={environment['STRICTNESS']}"]
+    for name, parameter in (("STRICTNESS", "strictness"), ("KEEP_CROPS", "crops")):
+        if environment.get(name):
+            command += ["--param", f"{parameter}={environment[name]}"]
     command += ["--host", "localhost", "--httpPort", str(port), "--lambdaPort", str(port + 2)]
     # In a new session, so that Ctrl-C reaches only this process, which then stops the service with all its children.
     return subprocess.Popen(

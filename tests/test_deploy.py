@@ -7,6 +7,7 @@ features that moto lacks.
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import os
 import re
@@ -15,19 +16,28 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, Iterator
 
 import boto3
+import botocore.session
 import pytest
 import yaml
 from botocore.exceptions import ClientError
+from botocore.parsers import create_parser
 
+from app import create_app
+from settings import Settings
 from testing.paths import ROOT
 from testing.servers import moto
 from tests.commands import begin, clone, documented, shell
 from tests.conftest import sls
+from tests.contract import check
+from tests.gateway import Routes, serving
 
 IMAGE = f"000000000000.dkr.ecr.eu-central-1.amazonaws.com/face-recognition@sha256:{'0' * 64}"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
@@ -45,7 +55,9 @@ ALL = [
     "crops=on",
 ]
 AS_DEPLOYED = " ".join(f"--param {setting}" for setting in ALL)
-READ = {"s3:GetObject", "s3:ListBucket"}
+READ = {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}
+WITHOUT_KEYS = {"/": {"ANY": False}, "/{proxy+}": {"ANY": False}}
+WITH_KEYS = {path: {"ANY": True, "OPTIONS": False} for path in WITHOUT_KEYS}
 FORGET = {
     "ID": "forget",
     "Filter": {"Prefix": "galleries/"},
@@ -110,8 +122,48 @@ def package(folder: Path, *settings: str, **environment: str) -> tuple[dict[str,
     return template["Resources"], done.stdout + done.stderr
 
 
-def variables(client: Any) -> dict[str, str]:
-    return client("lambda").get_function(FunctionName=CLASSIFY)["Configuration"]["Environment"]["Variables"]
+def variables(client: Any, function: str = CLASSIFY) -> dict[str, str]:
+    return client("lambda").get_function(FunctionName=function)["Configuration"]["Environment"]["Variables"]
+
+
+def role_of(client: Any, function: str = CLASSIFY) -> str:
+    return client("lambda").get_function(FunctionName=function)["Configuration"]["Role"].rpartition("/")[2]
+
+
+def of_type(resources: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [resource for resource in resources.values() if resource["Type"] == kind]
+
+
+def packaged_routes(resources: dict[str, Any]) -> Routes:
+    """Routes of the REST API in a template."""
+    routes: dict[str, dict[str, bool]] = {}
+    for method in of_type(resources, "AWS::ApiGateway::Method"):
+        properties = method["Properties"]
+        resource = properties["ResourceId"].get("Ref")  # the root is an attribute of the API
+        part = resources[resource]["Properties"]["PathPart"] if resource else ""
+        routes.setdefault(f"/{part}", {})[properties["HttpMethod"]] = properties["ApiKeyRequired"]
+    return routes
+
+
+def deployed_routes(gateway: Any, api_id: str) -> Routes:
+    """Routes of a REST API. All of them must call the function."""
+    routes: dict[str, dict[str, bool]] = {}
+    for resource in gateway.get_resources(restApiId=api_id)["items"]:
+        for name in resource.get("resourceMethods", ()):
+            method = gateway.get_method(restApiId=api_id, resourceId=resource["id"], httpMethod=name)
+            assert method["methodIntegration"]["type"] == "AWS_PROXY"
+            routes.setdefault(resource["path"], {})[name] = method["apiKeyRequired"]
+    return routes
+
+
+def send(url: str, method: str, headers: dict[str, str], body: bytes | None = None) -> tuple[int, Any]:
+    """Send a request. -> status and JSON of the response, which may have no body."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method), timeout=60) as reply:
+            return reply.status, json.loads(reply.read() or "null")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read() or "null")
 
 
 def s3_permissions(iam: Any, role: str) -> list[tuple[list[str], Any]]:
@@ -153,6 +205,8 @@ class TestFullDeployment:
             "CORS_ORIGIN": "https://page.example",
             "API_KEY": "",
             "ADMIN_KEY": variables(client)["ADMIN_KEY"],
+            "COMPREFACE_KEYS": "",
+            "REKOGNITION_BUCKETS": "",
             "STRICTNESS": "0.3",
             "KEEP_CROPS": "on",
             "POWERTOOLS_METRICS_DISABLED": "true",
@@ -163,7 +217,7 @@ class TestFullDeployment:
         assert [group["retentionInDays"] for group in groups] == [30]
 
     def test_role_may_read_the_models_and_change_collections(self, client: Any) -> None:
-        role = client("lambda").get_function(FunctionName=CLASSIFY)["Configuration"]["Role"].rpartition("/")[2]
+        role = role_of(client)
         assert s3_permissions(client("iam"), role) == [
             (["s3:GetObject"], "arn:aws:s3:::our-models/networks/*"),
             (["s3:ListBucket"], "arn:aws:s3:::our-models"),
@@ -177,16 +231,8 @@ class TestFullDeployment:
         (api,) = gateway.get_rest_apis()["items"]
         assert api["binaryMediaTypes"] == ["*/*"]
         assert api["endpointConfiguration"]["types"] == ["REGIONAL"]
-        resources = gateway.get_resources(restApiId=api["id"])["items"]
-        (proxy,) = [found for found in resources if found["path"] != "/"]
-        assert proxy["path"] == "/{proxy+}"
-        methods = {
-            name: gateway.get_method(restApiId=api["id"], resourceId=proxy["id"], httpMethod=name)
-            for name in proxy["resourceMethods"]
-        }
-        assert {name: method["apiKeyRequired"] for name, method in methods.items()} == {"ANY": True, "OPTIONS": False}
-        assert all(method["methodIntegration"]["type"] == "AWS_PROXY" for method in methods.values())
-        for kind in ("DEFAULT_4XX", "DEFAULT_5XX"):
+        assert deployed_routes(gateway, api["id"]) == WITH_KEYS
+        for kind in ("DEFAULT_4XX", "DEFAULT_5XX", "REQUEST_TOO_LARGE"):
             answer = gateway.get_gateway_response(restApiId=api["id"], responseType=kind)
             assert answer["responseParameters"]["gatewayresponse.header.Access-Control-Allow-Origin"] == "'*'"
         settings = gateway.get_stage(restApiId=api["id"], stageName="dev")["methodSettings"]["*/*"]
@@ -306,6 +352,110 @@ def test_photos_in_a_bucket(aws: dict[str, str], cloned: Path, client: Any) -> N
     assert client("lambda").get_function(FunctionName="face-recognition-fourth-bulk")
 
 
+def test_clients_of_rekognition_and_compreface(aws: dict[str, str], cloned: Path, client: Any) -> None:
+    client("s3").create_bucket(Bucket="our-photos", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    command = documented(
+        'REKOGNITION_BUCKETS=our-photos make deploy ARGS="--param bucket=our-models"',
+        replace={"bucket=our-models": "bucket=models-of-fifth --stage fifth"},
+    )
+    command = documented("export COMPREFACE_KEYS=$(openssl rand -hex 32)=staff") + f" && {command}"
+    output = run_documented(command, cloned, aws)
+    assert "Without API_KEY, anyone can use the service on the photos in REKOGNITION_BUCKETS." in output
+    function = "face-recognition-fifth-classify"
+    assert re.fullmatch("[0-9a-f]{64}=staff", variables(client, function)["COMPREFACE_KEYS"])
+    assert variables(client, function)["REKOGNITION_BUCKETS"] == "our-photos"
+    assert s3_permissions(client("iam"), role_of(client, function))[-2:] == [
+        (["s3:GetObject", "s3:GetObjectVersion"], "arn:aws:s3:::our-photos/*"),
+        (["s3:ListBucket"], "arn:aws:s3:::our-photos"),
+    ]
+    gateway = client("apigateway")
+    (api,) = [found for found in gateway.get_rest_apis()["items"] if found["name"] == "fifth-face-recognition"]
+    assert deployed_routes(gateway, api["id"]) == WITHOUT_KEYS
+
+
+class TestFronts:
+    """Routes of the packaged fronts, and requests through a gateway with those of the REST API to the function."""
+
+    @pytest.fixture(scope="class")
+    def events(self) -> list[dict[str, Any]]:
+        """The events that the function gets."""
+        return []
+
+    @pytest.fixture(scope="class")
+    def function(self, events: list[dict[str, Any]]) -> Callable[[dict], Any]:
+        app = create_app(Settings(metrics=False))
+
+        def answer(event: dict) -> dict[str, Any]:
+            events.append(event)
+            return app.handle(event, SimpleNamespace(aws_request_id="request-1"))
+
+        return answer
+
+    @pytest.mark.parametrize("settings, routes", [([], WITHOUT_KEYS), (["keys=on"], WITH_KEYS)])
+    def test_rest_api(self, settings: list[str], routes: Routes, tmp_path: Path) -> None:
+        resources, _ = package(tmp_path, *settings)
+        assert packaged_routes(resources) == routes
+        # A deployment has only the gateway's responses that were there before.
+        (deployment,) = of_type(resources, "AWS::ApiGateway::Deployment")
+        responses = {name for name in resources if resources[name]["Type"] == "AWS::ApiGateway::GatewayResponse"}
+        assert "ApiGatewayMethodAny" in deployment["DependsOn"]
+        assert responses <= set(resources["ApiGatewayMethodAny"]["DependsOn"])
+
+    def test_http_api(self, tmp_path: Path) -> None:
+        resources, _ = package(tmp_path, "front=http")
+        (route,) = of_type(resources, "AWS::ApiGatewayV2::Route")
+        assert route["Properties"]["RouteKey"] == "$default"  # every path, also the root
+
+    def test_function_url(self, tmp_path: Path) -> None:
+        resources, _ = package(tmp_path, "front=url")
+        assert len(of_type(resources, "AWS::Lambda::Url")) == 1  # has no routes
+        assert not [name for name in resources if "ApiGateway" in resources[name]["Type"]]
+
+    def test_root(self, function: Callable[[dict], Any], events: list[dict[str, Any]]) -> None:
+        """Clients of AWS send all requests there, and sign path, host and body as they send them."""
+        headers = {"X-Amz-Target": "RekognitionService.ListCollections", "Content-Type": "application/x-amz-json-1.1"}
+        with serving(function, stage="dev", routes=WITHOUT_KEYS) as url:
+            send(f"{url}/", "POST", headers, b'{"MaxResults":  1}')
+        event = events[-1]
+        assert (event["httpMethod"], event["path"], event["requestContext"]["path"]) == ("POST", "/", "/dev/")
+        assert (event["resource"], event["pathParameters"]) == ("/", None)
+        assert base64.b64decode(event["body"]) == b'{"MaxResults":  1}'
+        assert f"http://{event['headers']['Host']}/dev" == url
+
+    def test_path_of_compreface(self, function: Callable[[dict], Any], events: list[dict[str, Any]]) -> None:
+        with serving(function, stage="dev", routes=WITHOUT_KEYS) as url:
+            send(f"{url}/api/v1/recognition/subjects/", "GET", {"x-api-key": "of-nobody"})
+        assert (events[-1]["path"], events[-1]["resource"]) == ("/api/v1/recognition/subjects/", "/{proxy+}")
+
+    def test_keys_of_the_gateway(self, function: Callable[[dict], Any], events: list[dict[str, Any]]) -> None:
+        with serving(function, stage="dev", routes=WITH_KEYS, keys=["of-reader"]) as url:
+            before = len(events)
+            for path in ("/", "/people"):
+                assert send(f"{url}{path}", "GET", {}) == (403, {"message": "Forbidden"})
+                assert send(f"{url}{path}", "GET", {"X-Api-Key": "another"}) == (403, {"message": "Forbidden"})
+            assert len(events) == before
+            for path in ("/", "/people"):
+                send(f"{url}{path}", "GET", {"X-Api-Key": "of-reader"})
+                send(f"{url}{path}", "OPTIONS", {"Origin": "https://page.example"})
+            assert len(events) == before + 4
+
+    def test_request_that_is_too_large(self, tmp_path: Path) -> None:
+        """Every client finds the sentence where it looks for an error."""
+        resources, _ = package(tmp_path)
+        limits = resources["GatewayLimits"]["Properties"]
+        assert limits["ResponseType"] == "REQUEST_TOO_LARGE"
+        text = limits["ResponseTemplates"]["application/json"]
+        body = json.loads(text)
+        assert (body["code"], body["error"]["code"]) == (0, "too_large")
+        assert "4.5 MB in a form, or 3.3 MB as base64" in body["message"]
+        check({"$ref": "#/components/schemas/Error"}, {name: body[name] for name in ("error", "request_id")})
+        detect = botocore.session.get_session().get_service_model("rekognition").operation_model("DetectFaces")
+        response = {"status_code": 413, "headers": {}, "body": text.encode(), "context": {}}
+        error = create_parser("json").parse(response, detect.output_shape)["Error"]
+        assert error == {"Code": "ImageTooLargeException", "Message": body["message"]}
+        assert body["error"]["message"] == body["message"]
+
+
 class TestPackage:
     """The template and messages of `sls package` for collections that change at runtime."""
 
@@ -358,7 +508,16 @@ class TestPackage:
         variables = resources["ClassifyLambdaFunction"]["Properties"]["Environment"]["Variables"]
         assert (variables["GALLERY_URI"], variables["ADMIN_KEY"]) == ("", key)
         assert "s3:" not in json.dumps(resources["IamRoleLambdaExecution"])
-        assert "changes have no place to be stored and get read_only: set GALLERY_URI=s3://bucket/prefix" in output
+        assert (
+            "ADMIN_KEY is set, but changes have no place to be stored and get read_only: set GALLERY_URI=s3" in output
+        )
+
+    def test_keys_for_compreface_without_a_bucket(self, tmp_path: Path) -> None:
+        keys = "0123456789abcdef=staff,123456789abcdef0=guests"
+        resources, output = package(tmp_path, MODEL_URI="", GALLERY_URI="", ADMIN_KEY="", COMPREFACE_KEYS=keys)
+        variables = resources["ClassifyLambdaFunction"]["Properties"]["Environment"]["Variables"]
+        assert variables["COMPREFACE_KEYS"] == keys
+        assert "COMPREFACE_KEYS are set, but changes have no place to be stored and get read_only" in output
 
     def test_make_run_may_use_a_folder(self) -> None:
         printed = sls("print", *params("where=local"), GALLERY_URI="/tmp/galleries", ADMIN_KEY="short", COLLECTION="")
@@ -445,6 +604,55 @@ class TestWrongSettings:
         assert why in output
         assert key not in output
 
+    @pytest.mark.parametrize(
+        "keys, settings, why",
+        [
+            (
+                "0123456789abcdef",
+                [],
+                "COMPREFACE_KEYS, entry 1: must have the form KEY=COLLECTION, with a comma between",
+            ),
+            ("0123456789abcdef=staff,", [], "COMPREFACE_KEYS, entry 2: must have the form KEY=COLLECTION"),
+            ("0123456789abcdef=a, 123456789abcdef0=b", [], "entry 2: must have the form KEY=COLLECTION"),
+            ("0123456789abcdef==staff", [], "entry 1: must have the form KEY=COLLECTION"),
+            ("0123456789abcde=staff", [], "COMPREFACE_KEYS, entry 1: the key is shorter than 16 characters: use a"),
+            ("0123456789abcdef=our people", [], "entry 1: the collection must be a name of 1 to 255 letters, digits,"),
+            ("0123456789abcdef=", [], "entry 1: the collection must be a name of 1 to 255"),
+            ("0123456789abcdef=a,0123456789abcdef=b", [], "COMPREFACE_KEYS has the same key twice: use one for each"),
+            (
+                "key-of-the-readers=a",
+                [],
+                "A key in COMPREFACE_KEYS is the same as API_KEY or ADMIN_KEY: choose another.",
+            ),
+            ("key-of-administrators=a", [], "A key in COMPREFACE_KEYS is the same as API_KEY or ADMIN_KEY"),
+            ("0123456789abcdef=a", ["keys=on"], "With keys=on, API Gateway refuses every key that is not in its usage"),
+        ],
+    )
+    def test_wrong_compreface_keys(self, keys: str, settings: list[str], why: str) -> None:
+        others = {"API_KEY": "key-of-the-readers", "ADMIN_KEY": "key-of-administrators"}
+        output = failed_output("package", *params(*settings), MODEL_URI="", COMPREFACE_KEYS=keys, **others)
+        assert why in output
+        assert keys.partition("=")[0] not in output
+
+    @pytest.mark.parametrize(
+        "buckets, settings, why",
+        [
+            ("Our_Photos", [], 'REKOGNITION_BUCKETS, "Our_Photos": must be a bucket name of 3 to 63 lower-case'),
+            ("our-photos, more-photos", [], 'REKOGNITION_BUCKETS, " more-photos": must be a bucket name'),
+            ("our-photos,", [], 'REKOGNITION_BUCKETS, "": must be a bucket name'),
+            ("our-photos/*", [], 'REKOGNITION_BUCKETS, "our-photos/*": must be a bucket name'),
+            (
+                "our-photos,our-models",
+                ["bucket=our-models"],
+                "has the bucket of s3://our-models/galleries: use another",
+            ),
+            ("our-photos", ["keys=on"], "With keys=on, API Gateway refuses Rekognition's clients, which sign their"),
+        ],
+    )
+    def test_wrong_rekognition_buckets(self, buckets: str, settings: list[str], why: str) -> None:
+        environment = {"MODEL_URI": "", "GALLERY_URI": "", "REKOGNITION_BUCKETS": buckets}
+        assert why in failed_output("package", *params(*settings), **environment)
+
     def test_wrong_default_collection(self) -> None:
         output = failed_output("package", MODEL_URI="", COLLECTION="our people")
         assert "collection=our people: must be a name of 1 to 255 letters" in output
@@ -486,6 +694,10 @@ class TestWrongSettings:
     def test_missing_bucket_for_collections(self, aws: dict[str, str]) -> None:
         output = failed_output("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="", GALLERY_URI="s3://nobodys/people")
         assert "GALLERY_URI=s3://nobodys/people: nobodys is not a bucket of yours: create it first." in output
+
+    def test_missing_bucket_for_rekognition(self, aws: dict[str, str]) -> None:
+        output = failed_output("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="", REKOGNITION_BUCKETS="nobodys")
+        assert "REKOGNITION_BUCKETS: there is no bucket nobodys." in output
 
     def test_nothing_was_created(self, client: Any) -> None:
         stacks = client("cloudformation").list_stacks()["StackSummaries"]
@@ -578,6 +790,7 @@ class TestPage:
 def test_cfn_lint(tmp_path: Path) -> None:
     for name, settings in {"all": ALL, "http": ["front=http"], "url": ["front=url"], "bulk": ["bulk=on"]}.items():
         package(tmp_path / name, *settings, PHOTOS_BUCKET="somebodys-photos", ADMIN_KEY="0123456789abcdef0123")
+    package(tmp_path / "buckets", REKOGNITION_BUCKETS="our-photos,more-photos")
     # W3005: osls lists dependencies that are already implied by references.
     lint(sorted(tmp_path.glob("*/cloudformation-template-update-stack.json")), "--ignore-checks", "W3005")
 
