@@ -23,6 +23,7 @@ NOT_RUN = {
     "make check": "runs these tests",
     "make open-set DATA=lfw-deepfunneled-subset.tgz": "tests/training/test_pipeline.py runs it on a few people",
     ".venv/bin/python -m benchmarks.transfer --run build/open_set": "as above",
+    "make thresholds DATA=lfw-deepfunneled-subset.tgz": "tests/test_thresholds.py runs its parts",
     ".venv/bin/python -m benchmarks.changes": "tests/test_changes.py runs its parts with small numbers",
 }
 # File names between backticks that are not in this repository.
