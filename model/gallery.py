@@ -144,7 +144,8 @@ class Gallery:
 
     def faces_of(self, person_id: int) -> tuple[EnrolledFace, ...]:
         """Return the faces of a person, in the order in which they were added."""
-        return tuple(face for face in self.faces if face.person == person_id)
+        row = int(np.searchsorted(self.ids, person_id))
+        return tuple(self.faces[each] for each in np.flatnonzero(self._rows == row)) if person_id in self.by_id else ()
 
     @cached_property
     def face_counts(self) -> np.ndarray:

@@ -8,7 +8,6 @@ from model.errors import UnreadableImage
 from model.gallery import Edit, Gallery
 from model.stored_crop import cut
 from service.errors import UnknownFace
-from service.external_ids import list_face
 from service.galleries import Galleries
 from service.results import FaceDeletion, FaceList, ListedFace
 
@@ -23,7 +22,7 @@ class EnrolledFaces:
         """List all faces. Raises UnknownCollection, ModelUnavailable."""
         opened = self._galleries.open(collection)()
         gallery = opened.snapshot.gallery
-        faces = tuple(list_face(face, gallery.by_id[face.person]) for face in gallery.faces)
+        faces = tuple(ListedFace(face, gallery.by_id[face.person]) for face in gallery.faces)
         return FaceList(faces, opened.info, sum(person.user_id is not None for person in gallery.people))
 
     def crop(self, collection: str | None, face_id: str) -> bytes | None:
@@ -66,7 +65,7 @@ def find_faces(gallery: Gallery, face_ids: Sequence[str]) -> tuple[tuple[ListedF
     """Look up faces. -> those that are there, each once, and the other IDs."""
     ids = dict.fromkeys(face_ids)
     faces = [gallery.faces[gallery.face_rows[key]] for key in ids if key in gallery.face_rows]
-    found = tuple(list_face(face, gallery.by_id[face.person]) for face in faces)
+    found = tuple(ListedFace(face, gallery.by_id[face.person]) for face in faces)
     return found, tuple(key for key in ids if key not in gallery.face_rows)
 
 

@@ -10,16 +10,15 @@ import re
 import unicodedata
 
 from model.gallery import EnrolledFace, Person
-from service.results import ListedFace
 
 LONGEST = 255
 PATTERN = re.compile(rf"[a-zA-Z0-9_.\-:]{{1,{LONGEST}}}")
 
 
-def list_face(face: EnrolledFace, person: Person) -> ListedFace:
-    """List a person's face with its label. It has none if it was indexed without one, unless the person has one."""
+def label_of_face(face: EnrolledFace, person: Person) -> str | None:
+    """Return the label of a person's face. None if it was indexed without one, unless the person has one."""
     own = face.external_id or person.user_id or is_unnamed(person, face)
-    return ListedFace(face, person, face.external_id if own else label_of(person))
+    return face.external_id if own else label_of(person)
 
 
 def label_of(person: Person) -> str:

@@ -20,7 +20,7 @@ from model.stored_crop import pack
 from service.addition import check_faces_of_one, check_room
 from service.enrolled_faces import find_face
 from service.enrolment import FaceEmbeddings, PreparedFace
-from service.external_ids import find_labelled, list_face
+from service.external_ids import find_labelled
 from service.faces import HIGHEST, FaceService
 from service.galleries import Galleries
 from service.results import FaceMatch, FaceSearch, IdentifyOptions, IndexedFace, Indexing, ListedFace, PhotoSearch, Size
@@ -108,12 +108,10 @@ def similar_people(
 
 def faces_of(gallery: Gallery, people: Sequence[tuple[int, float]]) -> tuple[FaceMatch, ...]:
     """List the faces of people, each with the person's confidence."""
-    faces: dict[int, list[EnrolledFace]] = {key: [] for key, _ in people}
-    for face in gallery.faces:
-        if face.person in faces:
-            faces[face.person].append(face)
     return tuple(
-        FaceMatch(list_face(face, gallery.by_id[key]), confidence) for key, confidence in people for face in faces[key]
+        FaceMatch(ListedFace(face, gallery.by_id[key]), confidence)
+        for key, confidence in people
+        for face in gallery.faces_of(key)
     )
 
 
@@ -148,17 +146,18 @@ class _Index:
         listed: list[ListedFace] = []
         rows: list[int] = []  # of the new faces
         people: list[Person] = []  # new ones
+        seen = self._prepared[0].digest in gallery.photos
         for row in range(len(self._prepared)):
             face = self._face(row, -1)
-            known = next((other for other in gallery.faces if _same(other, face)), None)
+            known = next((other for other in gallery.faces if _same(other, face)), None) if seen else None
             if known:
-                listed.append(list_face(known, gallery.by_id[known.person]))
+                listed.append(ListedFace(known, gallery.by_id[known.person]))
                 continue
             person = self._person(gallery, row, gallery.next_id + len(people))
             if person.id not in gallery.by_id:
                 people.append(person)
             rows.append(row)
-            listed.append(list_face(face._replace(person=person.id), person))
+            listed.append(ListedFace(face._replace(person=person.id), person))
         if not rows:
             return None, tuple(listed)
         check_room(gallery, len(people), len(rows))

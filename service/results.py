@@ -11,6 +11,7 @@ from model.embedding import EmbeddingSpec
 from model.face import Face
 from model.gallery import EnrolledFace, Person
 from model.quality import Quality
+from service.external_ids import label_of_face
 
 
 @dataclass(frozen=True)
@@ -245,11 +246,15 @@ class SearchResult:
 
 
 class ListedFace(NamedTuple):
-    """A face of a collection, and whose it is. label: its ExternalImageId, see service/external_ids.py."""
+    """A face of a collection, and whose it is."""
 
     face: EnrolledFace
     person: Person
-    label: str | None
+
+    @property
+    def label(self) -> str | None:
+        """ExternalImageId of the face, None if it has none."""
+        return label_of_face(self.face, self.person)
 
 
 @dataclass(frozen=True)
