@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from settings import download_folder_from_env, torch_home_from_env
+from settings import Settings, download_folder_from_env, torch_home_from_env
 
 
 def test_folder_for_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,3 +25,26 @@ def test_folder_of_pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch_home_from_env() == Path("/weights")
     monkeypatch.delenv("TORCH_HOME")
     assert torch_home_from_env() == Path("/somewhere/torch")
+
+
+def test_keys_of_clients_of_compreface() -> None:
+    assert Settings.from_env({}).compreface_keys == {}
+    read = Settings.from_env({"COMPREFACE_KEYS": "one=staff, two = guests,", "API_KEY": "reader"})
+    assert read.compreface_keys == {"one": "staff", "two": "guests"}
+
+
+@pytest.mark.parametrize(
+    "keys", ["secret", "secret=", "=staff", "secret=a b", "secret=..", "secret=a,secret=b", "reader=a", "admin=a"]
+)
+def test_wrong_keys_of_clients_are_not_quoted(keys: str) -> None:
+    with pytest.raises(ValueError, match="COMPREFACE_KEYS") as raised:
+        Settings.from_env({"COMPREFACE_KEYS": keys, "API_KEY": "reader", "ADMIN_KEY": "admin"})
+    assert "secret" not in str(raised.value)
+
+
+def test_buckets_of_clients_of_rekognition() -> None:
+    assert Settings.from_env({"REKOGNITION_BUCKETS": "a-bucket, another,"}).rekognition_buckets == (
+        "a-bucket",
+        "another",
+    )
+    assert Settings.from_env({"REKOGNITION_BUCKETS": ""}).rekognition_buckets == ()

@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from model.embedding import normalize
-from model.gallery import Gallery, Person
+from model.gallery import Edit, Gallery, Person
 from storage.blobs import BlobStore
 from storage.cache import CachedStore
 from storage.errors import BlobConflict, CorruptData
@@ -80,6 +80,28 @@ def test_segments_are_of_bounded_size(tmp_path: Path, people: int, faces: int, s
     for segment in manifest.segments:
         assert segment.bytes == len(blobs.get(PREFIX + segment.file).data) < SEGMENT_ROWS * (2 * SIZE + 200)
     assert_same(read(blobs, manifest), expected)
+
+
+def columns_of(folder: Path) -> set[str]:
+    """Names of the columns of people and faces in the only segment of a folder."""
+    (path,) = folder.rglob("*.safetensors")
+    records = json.loads(safetensors.numpy.load_file(path)["records"].tobytes())
+    return {*records["people"], *records["faces"]}
+
+
+def test_columns_for_clients_of_rekognition(tmp_path: Path) -> None:
+    """They are left out where no row has a value."""
+    plain = gallery()
+    face = plain.faces[0]._replace(photo_size=(640, 480), external_id="Ada")
+    edit = Edit(
+        (plain.people[0]._replace(user_id="ada"),), (face,), plain.embeddings[:1], frozenset(), frozenset([face.id])
+    )
+    full = plain.edited(edit)
+    for name, each in (("plain", plain), ("full", full)):
+        blobs = FolderBlobs(tmp_path / name)
+        assert_same(read(blobs, written(blobs, each)), each)
+    assert columns_of(tmp_path / "full") - columns_of(tmp_path / "plain") == {"user_id", "photo_size"}
+    assert "external_id" in columns_of(tmp_path / "plain")  # of the people
 
 
 def test_nearness_is_kept(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Iterator
@@ -15,6 +16,7 @@ import pytest
 from settings import s3_settings_from_env
 from storage.blobs import BlobStore, open_blobs
 from storage.errors import BlobConflict, CorruptData, StorageError, StorageRefused, StorageUnreachable
+from storage.s3 import S3Blobs
 from storage.s3_reader import object_url
 from storage.s3_settings import RetryPolicy, S3Settings
 from testing.paths import ROOT
@@ -353,3 +355,16 @@ def test_a_listing_goes_beyond_a_page(stubborn: StubbornS3, at_stubborn: BlobSto
 
     stubborn.rule = rule
     assert [found.key for found in at_stubborn.list()] == ["a", "b"]
+
+
+# Versions
+
+
+def test_a_version_of_an_object(bucket: str, settings: S3Settings, s3: Any) -> None:
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    first, second = (s3.put_object(Bucket=bucket, Key="a b.jpg", Body=data)["VersionId"] for data in (b"1", b"2"))
+    with closing(S3Blobs(f"s3://{bucket}", settings, IMPATIENT)) as blobs:
+        assert blobs.get("a b.jpg").data == blobs.get("a b.jpg", version=second).data == b"2"
+        assert blobs.get("a b.jpg", version=first).data == b"1"
+        with pytest.raises(StorageError):
+            blobs.get("a b.jpg", version="&versionId=../x")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from model.errors import UnreadableImage
 from model.gallery import Edit, EnrolledFace, Gallery, Person
-from model.stored_crop import pack, unpack
+from model.stored_crop import cut, pack, unpack
 from storage.blobs import BlobStore
 from storage.collections import Collections
 from storage.galleries import MANIFEST
@@ -74,6 +74,15 @@ def test_a_collection_with_another_embedding(store: BlobStore, collections: Coll
     assert (after.manifest.embedding, after.gallery.people, after.gallery.next_id) == (other, old.people, old.next_id)
     assert (after.gallery.embeddings == 1).all()
     assert len(list(store.list(f"{COLLECTION}/segments/"))) == 1
+
+
+def test_the_crop_to_look_at() -> None:
+    upper = np.asarray(Image.radial_gradient("L").resize((160, 160)).convert("RGB"))
+    shown = Image.open(io.BytesIO(cut(pack(upper, np.zeros((112, 112, 3), np.uint8)))))
+    assert (shown.format, shown.size) == ("JPEG", (160, 160))
+    assert np.abs(np.asarray(shown, int) - upper).mean() < 1
+    with pytest.raises(UnreadableImage):
+        cut(b"no image")
 
 
 def test_both_crops_in_one_file() -> None:
