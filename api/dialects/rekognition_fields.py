@@ -16,6 +16,8 @@ FACE_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{1
 EXTERNAL_ID = re.compile(r"[a-zA-Z0-9_.\-:]{1,255}")
 USER_ID = re.compile(r"[a-zA-Z0-9_.\-:]{1,128}")
 TOKEN = re.compile(r"[a-zA-Z0-9\-_]{1,64}")
+ATTRIBUTE = re.compile("[A-Z_]{1,32}")  # DEFAULT, ALL or the name of one
+MOST_ATTRIBUTES = 20
 MAX_IMAGE_BYTES = 5_242_880
 
 ReadObject = Callable[[str, str, "str | None"], bytes]  # bucket, key and version -> bytes of a photo
@@ -108,6 +110,10 @@ class Fields:
         if found not in ("NONE", "AUTO", "LOW", "MEDIUM", "HIGH"):
             raise invalid("QualityFilter is NONE, AUTO, LOW, MEDIUM or HIGH.")
         return "low" if found == "AUTO" else found.lower()
+
+    def attributes(self, name: str) -> None:
+        """Check a list of attributes of faces. None of them is measured, so they change nothing."""
+        self.texts(name, ATTRIBUTE, MOST_ATTRIBUTES)
 
     def image(self, name: str = "Image") -> bytes:
         """Return the bytes of an image, from the request or from a bucket."""

@@ -90,6 +90,7 @@ def photo_operations(services: Services, index: IndexService) -> Operations:
     def index_faces(fields: Fields) -> Answer:
         external_id, most = fields.optional("ExternalImageId", EXTERNAL_ID), fields.count("MaxFaces", 1, None)
         quality = fields.quality("AUTO")
+        fields.attributes("DetectionAttributes")
         found = index.index(fields.collection(), fields.image(), external_id, most, quality)
         return Answer(results.indexing(found, services.faces.model()))
 
@@ -106,6 +107,7 @@ def photo_operations(services: Services, index: IndexService) -> Operations:
         return Answer(results.comparison(services.faces.compare(source, target, options)))
 
     def detect(fields: Fields) -> Answer:
+        fields.attributes("Attributes")
         return Answer(results.detection(services.faces.detect(fields.image())))
 
     return {

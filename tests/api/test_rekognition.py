@@ -378,6 +378,7 @@ def test_malformed_requests(content: str, code: str, live: LiveModel, context: A
         ("create_user", {"CollectionId": "team", "UserId": "a b"}),
         ("create_user", {"CollectionId": "team", "UserId": "u1", "ClientRequestToken": "a b"}),
         ("search_faces", {"CollectionId": "team", "FaceId": "7"}),
+        ("detect_faces", {"Image": {"Bytes": KOFI}, "Attributes": ["everything"]}),
     ],
 )
 def test_values_that_the_model_does_not_allow(operation: str, parameters: dict[str, Any], team: Rekognition) -> None:

@@ -105,7 +105,7 @@ COMMON = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 METHODS = {"Access-Control-Allow-Methods": "DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT"}
 
 
-@pytest.mark.parametrize("path", ["/classify", "/health", "/people", "/nowhere", "/"])
+@pytest.mark.parametrize("path", ["/classify", "/people", "/nowhere", "/", "/api/v1/recognition/subjects/Ada"])
 @pytest.mark.parametrize("source", ["HTTP", "REST", "ALB"])
 @pytest.mark.parametrize(
     ("origins", "origin", "expected"),
