@@ -91,7 +91,7 @@ def _collections_by_key(environ: Mapping[str, str]) -> dict[str, str]:
     """Read the names of collections by key. Raises ValueError, which does not quote a key."""
     found: dict[str, str] = {}
     for entry in _listed(environ.get("COMPREFACE_KEYS") or ""):
-        key, separator, collection = (part.strip() for part in entry.partition("="))
+        key, separator, collection = (part.strip() for part in entry.rpartition("="))
         if not (key and separator and is_collection_name(collection)):
             raise ValueError(
                 f"COMPREFACE_KEYS is not of the form KEY=COLLECTION,KEY=COLLECTION: a collection is {RULE}."

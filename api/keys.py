@@ -29,6 +29,11 @@ class Keys:
         """Check the key in the header of a request. Raises as `check`."""
         self.check(request.headers.get("x-api-key", ""), access)
 
+    def allows(self, given: str) -> bool:
+        """Tell whether a key is one of the two."""
+        is_admin, is_reader = same(given, self.admin), same(given, self.reader)
+        return is_admin or is_reader
+
     def check(self, given: str, access: Access) -> None:
         """Check a key, "" for none. Raises ManagementOff, Unauthorized."""
         if access is Access.ADMIN and not self.admin:

@@ -14,6 +14,7 @@ from service.results import MAX_LISTED, IdentifyOptions
 from storage import collection_names
 
 LONGEST_ID = 18  # digits, so that it fits into 64 bits
+FACE_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 Values = Mapping[str, Sequence[str]]
 

@@ -24,6 +24,7 @@ _HEADER = re.compile(
     r"/aws4_request *, *"
     r"SignedHeaders=(?P<headers>[a-z0-9;_.\-]+) *, *Signature=(?P<signature>[0-9a-f]{64})"
 )
+TIME = "%Y%m%dT%H%M%SZ"
 _DATE = re.compile(r"\d{8}T\d{6}Z")
 
 
@@ -54,8 +55,14 @@ def verify(request: Request, scope: Scope, secret: str, service: str, clock: Cal
     """Verify the signature of a request. Raises DialectError if it is not valid now, for this service and secret."""
     date = request.headers.get("x-amz-date", "")
     needed = REQUIRED | {"x-amz-target"} & set(request.headers)
-    if scope.service != service or not needed <= set(scope.headers) or not _is_current(date, scope.day, clock()):
-        raise _invalid("The signature is of another time or another service, or it does not cover all headers it must.")
+    if scope.service != service:
+        raise _invalid(f"The signature is for another service than {service}.")
+    if not needed <= set(scope.headers):
+        raise _invalid(f"The signature does not cover {', '.join(sorted(needed - set(scope.headers)))}.")
+    now = clock()
+    if not _is_current(date, scope.day, now):
+        ours = time.strftime(TIME, time.gmtime(now))
+        raise _invalid(f"The signature is of another time. It is {ours} here, and {MAX_SKEW} seconds may differ.")
     body = request.body()
     digest = hashlib.sha256(body).hexdigest()
     if request.headers.get("x-amz-content-sha256", digest) != digest:
@@ -76,7 +83,7 @@ def _is_current(date: str, day: str, now: float) -> bool:
     """date: as in 20261130T162251Z."""
     if not _DATE.fullmatch(date) or not date.startswith(day):
         return False
-    earliest, latest = (time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now + skew)) for skew in (-MAX_SKEW, MAX_SKEW))
+    earliest, latest = (time.strftime(TIME, time.gmtime(now + skew)) for skew in (-MAX_SKEW, MAX_SKEW))
     return earliest <= date <= latest
 
 

@@ -35,7 +35,8 @@ class EnrolledFace(NamedTuple):
     id: UUID; person: the person's id; photos: digests of the photos whose embeddings it is the mean of; added: time or
     day, ISO 8601 in UTC; box: XYXY in pixels of the upright photo, confidence: of the detector in [0, 1], photo_size:
     width and height of the upright photo in pixels, all three None for the mean over several photos; external_id:
-    ExternalImageId that a client of Rekognition gave the photo.
+    ExternalImageId that a client of Rekognition gave the photo, if it is not that of the person; origin: of a face of a
+    user, from whom it was taken: ID of a person, external ID of one who was indexed, None for a person of its own.
     """
 
     id: str
@@ -46,6 +47,7 @@ class EnrolledFace(NamedTuple):
     confidence: float | None = None
     photo_size: tuple[int, int] | None = None
     external_id: str | None = None
+    origin: int | str | None = None
 
 
 @dataclass(frozen=True)

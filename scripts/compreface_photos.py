@@ -50,10 +50,13 @@ class CompreFace:
 
     def _get(self, url: str, **parameters: str) -> Any:
         try:
-            response = self._session.get(url, params=parameters, timeout=TIMEOUT)
+            # A redirect would send the key to another server.
+            response = self._session.get(url, params=parameters, timeout=TIMEOUT, allow_redirects=False)
             response.raise_for_status()
         except requests.RequestException as error:
             raise DownloadError(f"the server does not answer as CompreFace does: {error}") from error
+        if response.is_redirect:
+            raise DownloadError("the server redirects: give the address that it redirects to")
         return response
 
 
@@ -73,14 +76,17 @@ def download(server: CompreFace, folder: Path) -> tuple[int, int]:
             missing += 1
             continue
         person.mkdir(parents=True, exist_ok=True)
-        (person / f"{image_id}{SUFFIXES.get(content[:3], '.jpg')}").write_bytes(content)
+        unfinished = person / f".{image_id}"
+        unfinished.write_bytes(content)
+        unfinished.rename(person / f"{image_id}{SUFFIXES.get(content[:3], '.jpg')}")
         stored += 1
     return stored, missing
 
 
 def _folder_name(subject: str) -> str:
     """Return a subject as the name of a folder. CompreFace allows no slash in it."""
-    return subject.replace("/", "_").lstrip(".") or "_"
+    name = subject.replace("/", "_")
+    return f"_{name}" if name.startswith(".") else name
 
 
 def main() -> int:

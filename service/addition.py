@@ -10,7 +10,6 @@ import numpy as np
 from model.calibration import DEFAULT_STRICTNESS
 from model.embedding import normalize
 from model.gallery import Edit, Gallery, Person
-from model.stored_crop import pack
 from service.enrolment import FaceEmbeddings, PreparedFace
 from service.errors import CollectionFull, NothingEnrolled
 from service.results import DUPLICATE, Enrolment, Match, PersonDetails, Skipped
@@ -85,8 +84,7 @@ class Addition:
         """Return the crops to store, by the faces' IDs."""
         if not self._keep_crops:
             return {}
-        faces = ((self._ids[digest], self._faces[digest]) for digest in digests)
-        return {face_id: pack(face.crop, face.landmark_crop) for face_id, face in faces}
+        return {self._ids[digest]: self._faces[digest].packed() for digest in digests}
 
     def _known(self, gallery: Gallery, person: Person, skipped: tuple[Skipped, ...]) -> Enrolment:
         """Return the person's faces from these photos. Raises NothingEnrolled if the photos are other people's."""

@@ -1,4 +1,4 @@
-"""Use cases for single faces of a collection, whosever they are: list, find and delete them."""
+"""Use cases for single faces of a collection, independent of people: list and delete them, show their crops."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Sequence
 from model.errors import UnreadableImage
 from model.gallery import Edit, Gallery
 from model.stored_crop import cut
-from service.errors import UnknownFace
 from service.galleries import Galleries
-from service.results import FaceDeletion, FaceList, ListedFace
+from service.lookup import find_faces, left_empty
+from service.results import FaceCounts, FaceDeletion, ListedFace
 
 
 class EnrolledFaces:
@@ -18,12 +18,15 @@ class EnrolledFaces:
     def __init__(self, galleries: Galleries) -> None:
         self._galleries = galleries
 
-    def list(self, collection: str | None) -> FaceList:
-        """List all faces. Raises UnknownCollection, ModelUnavailable."""
-        opened = self._galleries.open(collection)()
-        gallery = opened.snapshot.gallery
-        faces = tuple(ListedFace(face, gallery.by_id[face.person]) for face in gallery.faces)
-        return FaceList(faces, opened.info, sum(person.user_id is not None for person in gallery.people))
+    def list(self, collection: str | None) -> tuple[ListedFace, ...]:
+        """List all faces, in the order in which they were added. Raises UnknownCollection, ModelUnavailable."""
+        gallery = self._galleries.open(collection)().snapshot.gallery
+        return tuple(ListedFace(face, gallery.by_id[face.person]) for face in gallery.faces)
+
+    def counts(self, collection: str | None) -> FaceCounts:
+        """Count faces and users. Raises UnknownCollection, ModelUnavailable."""
+        gallery = self._galleries.open(collection)().snapshot.gallery
+        return FaceCounts(len(gallery.faces), sum(person.user_id is not None for person in gallery.people))
 
     def crop(self, collection: str | None, face_id: str) -> bytes | None:
         """Return the stored crop of a face as a JPEG file, None if there is none. Raises ModelUnavailable."""
@@ -59,26 +62,3 @@ class EnrolledFaces:
             return edit, FaceDeletion(deleted, kept, missing)
 
         return self._galleries.erase(collection, change)
-
-
-def find_faces(gallery: Gallery, face_ids: Sequence[str]) -> tuple[tuple[ListedFace, ...], tuple[str, ...]]:
-    """Look up faces. -> those that are there, each once, and the other IDs."""
-    ids = dict.fromkeys(face_ids)
-    faces = [gallery.faces[gallery.face_rows[key]] for key in ids if key in gallery.face_rows]
-    found = tuple(ListedFace(face, gallery.by_id[face.person]) for face in faces)
-    return found, tuple(key for key in ids if key not in gallery.face_rows)
-
-
-def find_face(gallery: Gallery, face_id: str) -> ListedFace:
-    """Return a face. Raises UnknownFace."""
-    found, _ = find_faces(gallery, [face_id])
-    if not found:
-        raise UnknownFace("The collection has no such face.")
-    return found[0]
-
-
-def left_empty(gallery: Gallery, face_ids: frozenset[str]) -> frozenset[int]:
-    """Return the IDs of people who are no users, and whose last faces these are."""
-    owners = {face.person for face in gallery.faces if face.id in face_ids}
-    remaining = {face.person for face in gallery.faces if face.id not in face_ids}
-    return frozenset(key for key in owners - remaining if not gallery.by_id[key].user_id)

@@ -13,6 +13,7 @@ from model.face import Face
 from model.gallery import EnrolledFace, Gallery
 from model.landmarks import landmark_crop
 from model.photo import Photo, decode
+from model.stored_crop import pack
 from service.results import DUPLICATE, NO_FACE, SEVERAL_FACES, TOO_SMALL, UNREADABLE, Skipped, UploadedPhoto
 from storage.networks import Snapshot
 
@@ -40,6 +41,10 @@ class PreparedFace(NamedTuple):
         size = photo.width, photo.height
         return cls(file, digest, size, face, crop(photo, face, spec), landmark_crop(photo, face))
 
+    def packed(self) -> bytes:
+        """Return both crops as they are stored, see model/stored_crop.py."""
+        return pack(self.crop, self.landmark_crop)
+
     def enrolled(self, face_id: str, person_id: int, added: str, external_id: str | None = None) -> EnrolledFace:
         """Return the face as a gallery lists it."""
         edges = self.face.box.left, self.face.box.top, self.face.box.right, self.face.box.bottom
@@ -49,24 +54,29 @@ class PreparedFace(NamedTuple):
 
 
 def prepare(
-    photos: Iterable[UploadedPhoto], detector: Detector, spec: CropSpec, known: Container[str] = ()
+    photos: Iterable[UploadedPhoto],
+    detector: Detector,
+    spec: CropSpec,
+    known: Container[str] = (),
+    min_confidence: float = 0.0,
 ) -> list[PreparedFace | Skipped]:
     """Find and cut the face of each photo. -> for each photo its face, or the reason why none can be used.
 
-    known: digests of photos that are enrolled already, to save time.
+    known: digests of photos that are enrolled already, to save time; min_confidence: of the detector, in [0, 1]; other
+    faces do not count.
     """
-    return [_prepare(photo, detector, spec, known) for photo in photos]
+    return [_prepare(photo, detector, spec, known, min_confidence) for photo in photos]
 
 
 def _prepare(
-    upload: UploadedPhoto, detector: Detector, spec: CropSpec, known: Container[str]
+    upload: UploadedPhoto, detector: Detector, spec: CropSpec, known: Container[str], min_confidence: float
 ) -> PreparedFace | Skipped:
     try:
         photo = decode(upload.data)
         digest = photo.digest()
         if digest in known:
             return Skipped(upload.file, DUPLICATE)
-        found = detector.detect(photo)
+        found = [face for face in detector.detect(photo) if face.confidence >= min_confidence]
         if not found:
             return Skipped(upload.file, NO_FACE)
         face = found[0]

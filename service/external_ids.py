@@ -1,7 +1,7 @@
 """ExternalImageIds of Rekognition's clients: the label that each face shows to them.
 
 Faces that are indexed with one ExternalImageId form one person, whose name and external ID it is. People who were added
-otherwise have a label too: their external ID if it has the form of one, else their name in the characters allowed.
+otherwise show a label too: their external ID if it has the form of one, else their name in the characters allowed.
 """
 
 from __future__ import annotations
@@ -9,25 +9,24 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from model.gallery import EnrolledFace, Person
-
-LONGEST = 255
-PATTERN = re.compile(rf"[a-zA-Z0-9_.\-:]{{1,{LONGEST}}}")
+from model.gallery import EnrolledFace, Gallery, Person
+from service.names import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 
 
 def label_of_face(face: EnrolledFace, person: Person) -> str | None:
-    """Return the label of a person's face. None if it was indexed without one, unless the person has one."""
-    own = face.external_id or person.user_id or is_unnamed(person, face)
-    return face.external_id if own else label_of(person)
+    """Return the label of a face. None if it was indexed without one, unless the person has one."""
+    if face.external_id or person.user_id or is_unnamed(person, face):
+        return face.external_id
+    return label_of(person)
 
 
 def label_of(person: Person) -> str:
     """Return the label of a person who is no user."""
-    if person.external_id and PATTERN.fullmatch(person.external_id):
+    if person.external_id and EXTERNAL_ID.fullmatch(person.external_id):
         return person.external_id
     letters = unicodedata.normalize("NFKD", person.name)
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    label = re.sub(r"[^a-zA-Z0-9_.\-:]", "_", plain)[:LONGEST]
+    label = re.sub(r"[^a-zA-Z0-9_.\-:]", "_", plain)[:LONGEST_EXTERNAL_ID]
     # A name in another script would be nothing but underscores.
     return label if label.strip("_") else f"person:{person.id}"
 
@@ -37,6 +36,38 @@ def is_unnamed(person: Person, face: EnrolledFace) -> bool:
     return person.name == face.id and person.external_id is None
 
 
-def find_labelled(people: tuple[Person, ...], label: str) -> Person | None:
-    """Return the first person with a label who is no user, if there is one."""
-    return next((person for person in people if not person.user_id and label_of(person) == label), None)
+def is_labelled(person: Person) -> bool:
+    """Tell whether the person was made for an ExternalImageId: it is their name and external ID."""
+    return person.external_id is not None and person.name == person.external_id
+
+
+class LabelledPeople:
+    """The people of a gallery by external ID or name, for a change that gives faces to them.
+
+    Labels that only resemble a name do not count: faces of different people would become one person.
+    """
+
+    def __init__(self, gallery: Gallery) -> None:
+        self.new: list[Person] = []  # made by `find_or_make` and `make_unnamed`
+        self._next_id = gallery.next_id
+        people = [person for person in gallery.people if not person.user_id]
+        named = [person for person in people if person.external_id is None and person.name not in gallery.face_rows]
+        known = [(person.external_id, person) for person in people if person.external_id is not None]
+        known += [(person.name, person) for person in named]
+        self._by_label = dict(reversed(known))  # of several, the first one
+
+    def find_or_make(self, label: str) -> Person:
+        """Return the person of a label, who is new if there is none."""
+        if label not in self._by_label:
+            self._by_label[label] = self._made(label, label)
+        return self._by_label[label]
+
+    def make_unnamed(self, face_id: str) -> Person:
+        """Return a new person for one face."""
+        return self._made(face_id, None)
+
+    def _made(self, name: str, external_id: str | None) -> Person:
+        person = Person(self._next_id, name, external_id)
+        self._next_id += 1
+        self.new.append(person)
+        return person

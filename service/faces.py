@@ -6,6 +6,7 @@ photo -> faces -> crops -> embeddings -> gallery search -> calibrated confidence
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from time import perf_counter
 from typing import Iterator, Sequence
 
@@ -21,8 +22,9 @@ from model.gallery import EnrolledFace, Gallery, Person
 from model.landmarks import is_reliable, landmark_crop
 from model.photo import Photo, decode
 from model.quality import measure
-from service.errors import InvalidRequest, NoFace, UnknownFace
+from service.errors import InvalidRequest, NoFace
 from service.galleries import Galleries
+from service.lookup import find_face
 from service.results import (
     ComparedFace,
     Comparison,
@@ -37,9 +39,8 @@ from service.results import (
     Size,
     Verification,
 )
+from service.similarity import HIGHEST
 from storage.networks import Snapshot
-
-HIGHEST = 1 - 1e-9  # confidence: nothing is certain, and a threshold of 1 is never reached
 
 
 class FaceService:
@@ -85,16 +86,15 @@ class FaceService:
             embedding = _embed(photo, faces[:1], served.emptied())
         verified = self._verify(served.emptied(), embedding, target, options, clock)
         size, model = Size(photo.width, photo.height), ModelInfo(served.version, len(served.gallery))
-        return Comparison(faces[0], len(faces), size, verified, model)
+        return Comparison(faces[0], tuple(faces[1:]), size, verified, model)
 
     def verify(self, face_id: str, target: bytes, options: IdentifyOptions) -> Verification:
         """Compare a face of a collection with all faces of `target`. Raises UnknownFace, and as `identify`."""
         snapshot, _ = self._galleries.open(options.collection)()
         gallery = snapshot.gallery
-        if face_id not in gallery.face_rows:
-            raise UnknownFace("The collection has no such face.")
+        person = find_face(gallery, face_id).person
         embedding, empty = gallery.embeddings[[gallery.face_rows[face_id]]], snapshot.emptied(gallery.spec.name)
-        return self._verify(empty, embedding, target, options, Stopwatch())
+        return replace(self._verify(empty, embedding, target, options, Stopwatch()), person=person)
 
     def _verify(
         self, empty: Snapshot, embedding: np.ndarray, target: bytes, options: IdentifyOptions, clock: Stopwatch

@@ -190,8 +190,11 @@ class Galleries:
 
     def _sweep(self, snapshot: Snapshot, name: str | None) -> None:
         """Remove what killed writers have left. Raises as `commit`."""
-        with storage_errors():
-            self._changeable().stored.sweep(name or self.default, snapshot.cohort)
+        try:
+            with storage_errors():
+                self._changeable().sweep(name or self.default, snapshot.cohort)
+        except BlobNotFound:
+            raise UnknownCollection("The collection was deleted at the same time.") from None
 
     def list(self) -> tuple[CollectionInfo, ...]:
         """List all collections, by name. Raises ModelUnavailable."""

@@ -1,29 +1,26 @@
 """Use cases of Rekognition's clients: index all faces of a photo, and search for faces like another one.
 
-Faces that are indexed with one external ID form one person. Of a photo with several faces it is the largest one that
-joins that person: the others show different people, and each becomes a person of its own.
+Faces that are indexed with one external ID form one person. Only the largest face of a photo joins that person: the
+others show different people, and each becomes a person of its own.
 """
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Sequence
 from uuid import uuid4
 
-import numpy as np
-
-from model.embedding import normalize
 from model.face import Face
-from model.gallery import Edit, EnrolledFace, Gallery, Person
+from model.gallery import Edit, Gallery
 from model.photo import Photo
 from model.quality import measure
-from model.stored_crop import pack
 from service.addition import check_faces_of_one, check_room
-from service.enrolled_faces import find_face
 from service.enrolment import FaceEmbeddings, PreparedFace
-from service.external_ids import find_labelled
-from service.faces import HIGHEST, FaceService
+from service.external_ids import LabelledPeople
+from service.faces import FaceService
 from service.galleries import Galleries
+from service.lookup import find_face
 from service.results import FaceMatch, FaceSearch, IdentifyOptions, IndexedFace, Indexing, ListedFace, PhotoSearch, Size
+from service.similarity import similar_to_face
 from storage.galleries import now
 from storage.networks import Snapshot
 
@@ -61,7 +58,8 @@ class IndexService:
         if not prepared:
             self._galleries.open(collection)()  # an unknown collection is an error also without faces
             return Indexing((), left_out, size)
-        change = _Index(snapshot, prepared, external_id, self._keep_crops)
+        joins = selected[0] is faces[0]  # a smaller face shows somebody else
+        change = _Index(snapshot, prepared, external_id, joins, self._keep_crops)
         _, listed = self._galleries.commit(snapshot, collection, change)
         indexed = tuple(IndexedFace(face, found) for face, found in zip(selected, listed))
         return Indexing(indexed, left_out, size)
@@ -85,25 +83,9 @@ class IndexService:
         snapshot = self._galleries.open(collection)().snapshot
         gallery = snapshot.gallery
         listed = find_face(gallery, face_id)
-        # The person is compared without this face, which would be compared with itself.
-        others = snapshot._replace(gallery=gallery.edited(Edit(removed_faces=frozenset([face_id]))))
-        people = similar_people(others, gallery.embeddings[[gallery.face_rows[face_id]]], limit, threshold)
-        return FaceSearch(listed, faces_of(others.gallery, people)[:limit])
-
-
-def similar_people(
-    snapshot: Snapshot, embedding: np.ndarray, limit: int, threshold: float, exclude: int | None = None
-) -> list[tuple[int, float]]:
-    """Search the gallery for an embedding, float32 [1, size]. -> ID and confidence of each person, best first.
-
-    exclude: ID of a person who is not searched.
-    """
-    gallery = snapshot.gallery
-    ignored = None if exclude is None else np.array([exclude])
-    matches = gallery.search(normalize(embedding), min(limit + 1, len(gallery)), ignored)
-    confidences = snapshot.cascade.joined.confidence(matches.scores[0], len(gallery)).tolist()
-    found = [(key, min(value, HIGHEST)) for key, value in zip(matches.ids[0].tolist(), confidences) if key != exclude]
-    return [(key, value) for key, value in found if value >= threshold][:limit]
+        people = similar_to_face(snapshot, gallery.face_rows[face_id], limit, threshold)
+        matches = [match for match in faces_of(gallery, people) if match.found.face.id != face_id]
+        return FaceSearch(listed, tuple(matches[:limit]))
 
 
 def faces_of(gallery: Gallery, people: Sequence[tuple[int, float]]) -> tuple[FaceMatch, ...]:
@@ -136,49 +118,51 @@ class _Index:
     """The change that adds faces of one photo. A face that was indexed from the same photo before stays as it is."""
 
     def __init__(
-        self, snapshot: Snapshot, prepared: Sequence[PreparedFace], external_id: str | None, keep_crops: bool
+        self,
+        snapshot: Snapshot,
+        prepared: Sequence[PreparedFace],
+        external_id: str | None,
+        joins: bool,
+        keep_crops: bool,
     ) -> None:
-        self._prepared, self._external_id, self._keep_crops = prepared, external_id, keep_crops
+        """joins: the first face is that of the person with the external ID."""
+        self._prepared, self._external_id, self._joins = prepared, external_id, joins and external_id is not None
+        self._keep_crops = keep_crops
         self._embeddings = FaceEmbeddings(prepared, snapshot)
         self._ids, self._added = [str(uuid4()) for _ in prepared], now()
 
     def __call__(self, gallery: Gallery) -> tuple[Edit | None, tuple[ListedFace, ...]]:
-        listed: list[ListedFace] = []
-        rows: list[int] = []  # of the new faces
-        people: list[Person] = []  # new ones
-        seen = self._prepared[0].digest in gallery.photos
-        for row in range(len(self._prepared)):
-            face = self._face(row, -1)
-            known = next((other for other in gallery.faces if _same(other, face)), None) if seen else None
-            if known:
-                listed.append(ListedFace(known, gallery.by_id[known.person]))
-                continue
-            person = self._person(gallery, row, gallery.next_id + len(people))
-            if person.id not in gallery.by_id:
-                people.append(person)
-            rows.append(row)
-            listed.append(ListedFace(face._replace(person=person.id), person))
+        """Raises CollectionFull."""
+        seen = self._seen(gallery)
+        people = LabelledPeople(gallery)
+        rows = [row for row, face in enumerate(self._prepared) if _box(face) not in seen]
+        added = {row: self._new(row, people) for row in rows}
+        listed = tuple(added[row] if row in added else seen[_box(face)] for row, face in enumerate(self._prepared))
         if not rows:
-            return None, tuple(listed)
-        check_room(gallery, len(people), len(rows))
-        faces = tuple(listed[row].face for row in rows)
-        crops = {self._ids[row]: pack(self._prepared[row].crop, self._prepared[row].landmark_crop) for row in rows}
-        embeddings = self._embeddings.of(gallery)[rows]
-        return Edit(tuple(people), faces, embeddings, crops=crops if self._keep_crops else {}), tuple(listed)
+            return None, listed
+        check_room(gallery, len(people.new), len(rows))
+        for each in added.values():
+            check_faces_of_one(gallery, each.person, 1)
+        faces, embeddings = tuple(added[row].face for row in rows), self._embeddings.of(gallery)[rows]
+        crops = {self._ids[row]: self._prepared[row].packed() for row in rows} if self._keep_crops else {}
+        return Edit(tuple(people.new), faces, embeddings, crops=crops), listed
 
-    def _face(self, row: int, person_id: int) -> EnrolledFace:
-        return self._prepared[row].enrolled(self._ids[row], person_id, self._added, self._external_id)
+    def _new(self, row: int, people: LabelledPeople) -> ListedFace:
+        if self._joins and not row:
+            person, own_label = people.find_or_make(str(self._external_id)), None
+        else:
+            person, own_label = people.make_unnamed(self._ids[row]), self._external_id
+        return ListedFace(self._prepared[row].enrolled(self._ids[row], person.id, self._added, own_label), person)
 
-    def _person(self, gallery: Gallery, row: int, new_id: int) -> Person:
-        """Find or make the person of a face. Raises CollectionFull."""
-        if row or self._external_id is None:
-            return Person(new_id, self._ids[row])
-        known = find_labelled(gallery.people, self._external_id)
-        if known:
-            check_faces_of_one(gallery, known, 1)
-        return known or Person(new_id, self._external_id, self._external_id)
+    def _seen(self, gallery: Gallery) -> dict[Any, ListedFace]:
+        """Return the faces that were indexed from this photo with this external ID, by their boxes."""
+        digest = self._prepared[0].digest
+        if digest not in gallery.photos:
+            return {}
+        found = (ListedFace(face, gallery.by_id[face.person]) for face in gallery.faces if face.photos == (digest,))
+        return {each.face.box: each for each in found if each.label == self._external_id}
 
 
-def _same(one: EnrolledFace, other: EnrolledFace) -> bool:
-    """Tell whether two faces are one face of a photo, indexed with the same external ID."""
-    return (one.photos, one.box, one.external_id) == (other.photos, other.box, other.external_id)
+def _box(prepared: PreparedFace) -> Any:
+    """Return the box of a face as a gallery lists it."""
+    return prepared.enrolled("", 0, "").box

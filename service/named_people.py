@@ -1,16 +1,16 @@
 """Use cases for people who are given by their names instead of their IDs.
 
-A name is compared without case if nobody has it exactly. Of several people with one name it is the first one's.
+Names are compared without case. A name stands for all people who have it, and a new photo is the first one's.
 """
 
 from __future__ import annotations
 
-from model.gallery import Edit, EnrolledFace, Gallery, Person
+from model.gallery import Edit, Gallery, Person
 from service.addition import check_room
 from service.errors import Exists, UnknownPerson
 from service.galleries import Galleries
 from service.people import PeopleService, merged
-from service.results import Enrolment, UploadedPhoto
+from service.results import Enrolment, ListedFace, UploadedPhoto
 
 
 class NamedPeople:
@@ -27,7 +27,7 @@ class NamedPeople:
         """Add a person without faces. Raises Exists, CollectionFull; errors of `Galleries.commit`."""
 
         def change(gallery: Gallery) -> tuple[Edit, Person]:
-            if _find(gallery, name):
+            if named(gallery, name):
                 raise Exists("The collection has a person of this name already.")
             check_room(gallery, 1, 0)
             person = Person(gallery.next_id, name)
@@ -35,34 +35,51 @@ class NamedPeople:
 
         return self._galleries.commit(self._galleries.snapshot(), collection, change, create=True)[1]
 
-    def enrol(self, collection: str | None, name: str, photo: UploadedPhoto) -> Enrolment:
-        """Enrol a photo of a person, who is added if they are new. Raises as `PeopleService.add`."""
-        return self._people.enrol(
-            collection, lambda gallery: _find(gallery, name) or Person(gallery.next_id, name), [photo], create=True
-        )
+    def enrol(self, collection: str | None, name: str, photo: UploadedPhoto, min_confidence: float = 0.0) -> Enrolment:
+        """Enrol a photo of a person, who is added if they are new. Raises as `PeopleService.add`.
+
+        min_confidence: of the detector, in [0, 1]; other faces do not count.
+        """
+
+        def person_of(gallery: Gallery) -> Person:
+            return next(iter(named(gallery, name)), Person(gallery.next_id, name))
+
+        return self._people.enrol(collection, person_of, [photo], create=True, min_confidence=min_confidence)
 
     def rename(self, collection: str | None, name: str, new: str) -> bool:
-        """Rename a person, or move their faces to the one who has the new name. -> False if they have it already.
+        """Rename people, or move their faces to the one who has the new name. -> False if they have it already.
 
         Raises UnknownPerson, CollectionFull; errors of `Galleries.commit`.
         """
 
         def change(gallery: Gallery) -> tuple[Edit | None, bool]:
-            person, target = find_named(gallery, name), _find(gallery, new)
-            if person.name == new:
+            people = find_named(gallery, name)
+            if all(person.name == new for person in people):
                 return None, False
-            if target and target.id != person.id:
-                return merged(gallery, person, target), True
-            return Edit((person._replace(name=new),)), True
+            target = next((person for person in named(gallery, new) if person not in people), None)
+            if target is None:
+                return Edit(tuple(person._replace(name=new) for person in people)), True
+            return merged(gallery, people, target), True
 
         return self._galleries.commit(self._galleries.snapshot(), collection, change, erase=True)[1]
 
-    def delete(self, collection: str | None, name: str) -> tuple[Person, tuple[EnrolledFace, ...]]:
-        """Delete a person. -> the person and their faces. Raises UnknownPerson; errors of `Galleries.commit`."""
+    def faces(self, collection: str | None, name: str | None) -> tuple[ListedFace, ...]:
+        """List the faces of a name, or of everybody for None. Raises UnknownCollection, ModelUnavailable."""
+        gallery = self._galleries.open(collection)().snapshot.gallery
+        people = gallery.people if name is None else named(gallery, name)
+        selected = {person.id: person for person in people}
+        return tuple(ListedFace(face, selected[face.person]) for face in gallery.faces if face.person in selected)
 
-        def change(gallery: Gallery) -> tuple[Edit, tuple[Person, tuple[EnrolledFace, ...]]]:
-            person = find_named(gallery, name)
-            return Edit(removed_people=frozenset([person.id])), (person, gallery.faces_of(person.id))
+    def delete(self, collection: str | None, name: str) -> tuple[str, int]:
+        """Delete people. -> their name, and the number of their faces.
+
+        Raises UnknownPerson; errors of `Galleries.commit`.
+        """
+
+        def change(gallery: Gallery) -> tuple[Edit, tuple[str, int]]:
+            people = find_named(gallery, name)
+            faces = sum(len(gallery.faces_of(person.id)) for person in people)
+            return Edit(removed_people=frozenset(person.id for person in people)), (people[0].name, faces)
 
         return self._galleries.erase(collection, change)
 
@@ -76,15 +93,16 @@ class NamedPeople:
         return self._galleries.erase(collection, change)
 
 
-def find_named(gallery: Gallery, name: str) -> Person:
-    """Return the person of a name. Raises UnknownPerson."""
-    found = _find(gallery, name)
-    if found is None:
+def find_named(gallery: Gallery, name: str) -> tuple[Person, ...]:
+    """Return the people of a name, those who are written like it first. Raises UnknownPerson."""
+    found = named(gallery, name)
+    if not found:
         raise UnknownPerson("Nobody in this collection has this name.")
     return found
 
 
-def _find(gallery: Gallery, name: str) -> Person | None:
+def named(gallery: Gallery, name: str) -> tuple[Person, ...]:
+    """Return the people of a name, those who are written like it first."""
     folded = name.casefold()
-    alike = [person for person in gallery.people if person.name.casefold() == folded]
-    return next((person for person in alike if person.name == name), alike[0] if alike else None)
+    alike = (person for person in gallery.people if person.name.casefold() == folded)
+    return tuple(sorted(alike, key=lambda person: person.name != name))

@@ -13,8 +13,9 @@ from model.gallery import Edit, Gallery, Person
 from service.addition import Addition, check_faces_of_one
 from service.batch import Batch, named
 from service.enrolment import prepare
-from service.errors import InvalidRequest, NothingEnrolled, UnknownFace, UnknownPerson
+from service.errors import InvalidRequest, NothingEnrolled, UnknownFace
 from service.galleries import Galleries
+from service.lookup import find_person
 from service.results import MAX_LISTED, Enrolment, PeopleList, PersonDetails, PersonSummary, UploadedPhoto
 from storage.commits import Change
 
@@ -62,7 +63,7 @@ class PeopleService:
 
         If all photos with a usable face are enrolled already, the result has the existing faces.
         """
-        return self.enrol(collection, lambda gallery: find(gallery, person_id), photos)
+        return self.enrol(collection, lambda gallery: find_person(gallery, person_id), photos)
 
     def add_many(
         self, collection: str | None, people: Mapping[str, Iterable[UploadedPhoto]]
@@ -99,7 +100,7 @@ class PeopleService:
         """
 
         def change(gallery: Gallery) -> tuple[Edit, None]:
-            person = find(gallery, person_id)
+            person = find_person(gallery, person_id)
             other = person.external_id if keep_external else external_id
             return Edit(people=(person._replace(name=name or person.name, external_id=other),)), None
 
@@ -114,7 +115,7 @@ class PeopleService:
             raise InvalidRequest("`into` is the ID of another person.")
 
         def change(gallery: Gallery) -> tuple[Edit, None]:
-            return merged(gallery, find(gallery, person_id), find(gallery, into)), None
+            return merged(gallery, [find_person(gallery, person_id)], find_person(gallery, into)), None
 
         return self._change(collection, change, into)
 
@@ -122,7 +123,7 @@ class PeopleService:
         """Delete a person with all faces. -> how many. Raises UnknownPerson, and errors of `Galleries.commit`."""
 
         def change(gallery: Gallery) -> tuple[Edit, int]:
-            find(gallery, person_id)
+            find_person(gallery, person_id)
             return Edit(removed_people=frozenset([person_id])), len(gallery.faces_of(person_id))
 
         return self._galleries.erase(collection, change)
@@ -131,7 +132,7 @@ class PeopleService:
         """Delete a face. Raises UnknownPerson, UnknownFace, and errors of `Galleries.commit`."""
 
         def change(gallery: Gallery) -> tuple[Edit, None]:
-            find(gallery, person_id)
+            find_person(gallery, person_id)
             if face_id not in {face.id for face in gallery.faces_of(person_id)}:
                 raise UnknownFace("This person has no such face.")
             return Edit(removed_faces=frozenset([face_id])), None
@@ -149,32 +150,27 @@ class PeopleService:
         photos: Sequence[UploadedPhoto],
         *,
         create: bool = False,
+        min_confidence: float = 0.0,
     ) -> Enrolment:
         """Enrol photos of the person whom `person_of` finds in a gallery, or makes. Raises as `add`.
 
-        create: create the default collection if it is missing.
+        create: create the default collection if it is missing; min_confidence: as in `prepare`.
         """
         snapshot = self._galleries.snapshot()
-        prepared = prepare(photos, self._detector, snapshot.network.config.crop)
+        prepared = prepare(photos, self._detector, snapshot.network.config.crop, min_confidence=min_confidence)
         addition = Addition(snapshot, person_of, prepared, self._keep_crops)
         opened, enrolled = self._galleries.commit(snapshot, collection, addition, create=create)
         return replace(enrolled, person=replace(enrolled.person, collection=opened.info.collection))
 
 
-def find(gallery: Gallery, person_id: int) -> Person:
-    """Return a person. Raises UnknownPerson."""
-    if person_id not in gallery.by_id:
-        raise UnknownPerson("Nobody in this collection has this ID.")
-    return gallery.by_id[person_id]
-
-
-def merged(gallery: Gallery, person: Person, target: Person) -> Edit:
-    """Move all faces of a person to another one, and remove the person. Raises CollectionFull."""
-    rows = [row for row, face in enumerate(gallery.faces) if face.person == person.id]
+def merged(gallery: Gallery, people: Sequence[Person], target: Person) -> Edit:
+    """Move all faces of people to another person, and remove these people. Raises CollectionFull."""
+    removed = frozenset(person.id for person in people)
+    rows = [row for row, face in enumerate(gallery.faces) if face.person in removed]
     check_faces_of_one(gallery, target, len(rows))
     faces = tuple(gallery.faces[row]._replace(person=target.id) for row in rows)
-    return Edit((target,), faces, gallery.embeddings[rows], removed_people=frozenset([person.id]))
+    return Edit((target,), faces, gallery.embeddings[rows], removed_people=removed)
 
 
 def _details(gallery: Gallery, collection: str, person_id: int) -> PersonDetails:
-    return PersonDetails(find(gallery, person_id), collection, gallery.faces_of(person_id))
+    return PersonDetails(find_person(gallery, person_id), collection, gallery.faces_of(person_id))

@@ -202,22 +202,26 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Verification:
-    """All faces of a photo (target) compared with one face, the most similar first. target_size: of the photo."""
+    """All faces of a photo (target) compared with one face, the most similar first.
+
+    target_size: of the photo; person: who has the face, None if it is not of a collection.
+    """
 
     faces: tuple[ComparedFace, ...]
     target_size: Size
     timings: Mapping[str, float] = field(default_factory=dict)
+    person: Person | None = None
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The largest face of one photo (source) compared with all faces of another one (target).
 
-    source_faces: number of faces in the source; source_size: of that photo.
+    others: the other faces of the source; source_size: of that photo.
     """
 
     source: Face
-    source_faces: int
+    others: tuple[Face, ...]
     source_size: Size
     target: Verification
     model: ModelInfo
@@ -246,7 +250,7 @@ class SearchResult:
 
 
 class ListedFace(NamedTuple):
-    """A face of a collection, and whose it is."""
+    """A face of a collection, and its person."""
 
     face: EnrolledFace
     person: Person
@@ -257,12 +261,10 @@ class ListedFace(NamedTuple):
         return label_of_face(self.face, self.person)
 
 
-@dataclass(frozen=True)
-class FaceList:
-    """Faces of a collection, in the order in which they were added. users: number of people with a user ID."""
+class FaceCounts(NamedTuple):
+    """Number of faces in a collection, and of people with a user ID."""
 
-    faces: tuple[ListedFace, ...]
-    gallery: GalleryInfo
+    faces: int
     users: int
 
 
@@ -347,7 +349,7 @@ class UserPhotoSearch:
 class RefusedFace(NamedTuple):
     """A face that was not associated or disassociated.
 
-    reason: see service/users.py; user_id: of the user whose it is; confidence: in [0, 1], if it was too low.
+    reason: see service/users.py; user_id: of the user who has the face; confidence: in [0, 1], if it was too low.
     """
 
     face_id: str

@@ -1,6 +1,6 @@
 """Use cases for users, as Rekognition's clients call people to whom they associate faces.
 
-A user is a person with a user ID. Associating moves a face from the person whose it was to the user.
+A user is a person with a user ID. Associating moves a face from its person to the user; disassociating moves it back.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import numpy as np
 
 from model.gallery import Edit, EnrolledFace, Gallery, Person
 from service.addition import MAX_PEOPLE, check_room
-from service.enrolled_faces import find_face, find_faces, left_empty
-from service.errors import CollectionFull, Exists, UnknownUser
-from service.external_ids import find_labelled, is_unnamed, label_of
+from service.errors import CollectionFull, Exists
+from service.external_ids import LabelledPeople, is_labelled, is_unnamed, label_of_face
 from service.faces import FaceService
 from service.galleries import Galleries
-from service.indexing import similar_people
+from service.lookup import find_face, find_faces, find_user, left_empty
 from service.results import (
     Association,
     IdentifyOptions,
@@ -27,6 +26,7 @@ from service.results import (
     UserSearch,
     UserSummary,
 )
+from service.similarity import confidence_of_rows, similar_people
 from storage.networks import Snapshot
 
 MAX_FACES_OF_USER = 100
@@ -50,7 +50,7 @@ class UserService:
         """Add a user without faces. Raises Exists, CollectionFull; errors of `Galleries.commit`."""
 
         def change(gallery: Gallery) -> tuple[Edit, None]:
-            if _user(gallery, user_id):
+            if any(person.user_id == user_id for person in gallery.people):
                 raise Exists("The collection has this user already.")
             check_room(gallery, 1, 0)
             return Edit((Person(gallery.next_id, user_id, None, user_id),)), None
@@ -68,7 +68,7 @@ class UserService:
         self._galleries.erase(collection, change)
 
     def associate(self, collection: str | None, user_id: str, face_ids: Sequence[str], threshold: float) -> Association:
-        """Move faces to a user. A face must resemble the user's other faces, if there are any.
+        """Move faces to a user. Each must resemble the user's other faces, if there are any. Faces of the user stay.
 
         threshold: the least confidence, in [0, 1], that a face shows the user. Raises UnknownUser, CollectionFull for
         more than MAX_FACES_OF_USER; errors of `Galleries.commit`.
@@ -87,23 +87,21 @@ class UserService:
                     if listed.person.id != user.id:
                         refused.append(RefusedFace(listed.face.id, OTHER_USER, listed.person.user_id))
                     continue
-                confidence = _confidence(snapshot._replace(gallery=gallery), own, row)
-                if confidence is not None and confidence < threshold:
+                confidence = confidence_of_rows(snapshot._replace(gallery=gallery), own, row) if own else 1.0
+                if confidence < threshold:
                     refused.append(RefusedFace(listed.face.id, NOT_SIMILAR, None, confidence))
                     continue
                 own.append(row)
                 moved.append(listed)
             if len(own) > MAX_FACES_OF_USER:
                 raise CollectionFull(f"The user would have more than {MAX_FACES_OF_USER} faces, which is the limit.")
-            gone = {face.face_id for face in refused}
-            accepted = tuple(listed.face.id for listed in found if listed.face.id not in gone)
             edit = _moved(gallery, moved, user) if moved else None
-            return edit, Association(accepted, tuple(refused), bool(own))
+            return edit, Association(tuple(listed.face.id for listed in moved), tuple(refused), bool(own))
 
         return self._galleries.commit(snapshot, collection, change, erase=True)[1]
 
     def disassociate(self, collection: str | None, user_id: str, face_ids: Sequence[str]) -> Association:
-        """Take faces from a user. Each returns to the person of its external ID, or is a person of its own again.
+        """Move faces of a user back to the people from whom they were taken. Each may be a person of its own.
 
         Raises UnknownUser; errors of `Galleries.commit`.
         """
@@ -113,7 +111,8 @@ class UserService:
             found, missing = find_faces(gallery, face_ids)
             refused = [RefusedFace(key, MISSING) for key in missing]
             others = [listed for listed in found if listed.person.id != user.id]
-            refused += [RefusedFace(each.face.id, OTHER_USER, each.person.user_id) for each in others]
+            for face, person in others:
+                refused.append(RefusedFace(face.id, OTHER_USER if person.user_id else MISSING, person.user_id))
             faces = [listed.face for listed in found if listed.person.id == user.id]
             remain = len(gallery.faces_of(user.id)) > len(faces)
             edit = _moved_back(gallery, faces) if faces else None
@@ -151,18 +150,6 @@ class UserService:
         return UserSearch(_users_like(snapshot, embedding, limit, threshold), None)
 
 
-def find_user(gallery: Gallery, user_id: str) -> Person:
-    """Return a user. Raises UnknownUser."""
-    found = _user(gallery, user_id)
-    if found is None:
-        raise UnknownUser("The collection has no such user.")
-    return found
-
-
-def _user(gallery: Gallery, user_id: str) -> Person | None:
-    return next((person for person in gallery.people if person.user_id == user_id), None)
-
-
 def _users_like(
     snapshot: Snapshot, embedding: np.ndarray, limit: int, threshold: float, exclude: int | None = None
 ) -> tuple[UserMatch, ...]:
@@ -171,51 +158,41 @@ def _users_like(
     return tuple([UserMatch(user_id, confidence) for user_id, confidence in users if user_id][:limit])
 
 
-def _confidence(snapshot: Snapshot, own: Sequence[int], row: int) -> float | None:
-    """Compare a face with those of one person. -> confidence in [0, 1], None if the person has none.
-
-    own, row: rows of the faces in the snapshot's gallery.
-    """
-    if not own:
-        return None
-    gallery, empty = snapshot.gallery, snapshot.emptied(snapshot.gallery.spec.name)
-    faces = [gallery.faces[each]._replace(person=0) for each in own]
-    one = empty._replace(gallery=empty.gallery.add(Person(0, ""), faces, gallery.embeddings[list(own)]))
-    return similar_people(one, gallery.embeddings[[row]], 1, 0)[0][1]
-
-
 def _moved(gallery: Gallery, faces: Sequence[ListedFace], user: Person) -> Edit:
-    """Move faces to a user. They keep their labels; people who are left without a face are removed."""
-    labelled = [
-        found.face
-        if is_unnamed(found.person, found.face) or found.face.external_id
-        else found.face._replace(external_id=label_of(found.person))
-        for found in faces
-    ]
-    return _given(gallery, [face._replace(person=user.id) for face in labelled], (user,))
+    """Move faces to a user. People who were made by indexing are removed with their last face."""
+    ids = frozenset(listed.face.id for listed in faces)
+    empty = left_empty(gallery, ids)
+    moved, removed = [], set()
+    for face, person in faces:
+        origin: int | str | None = person.id
+        if is_labelled(person) or is_unnamed(person, face):
+            origin = person.external_id
+            removed |= {person.id} & empty
+        label = label_of_face(face, person)
+        moved.append(face._replace(person=user.id, external_id=label, origin=origin))
+    return _given(gallery, moved, (user,), frozenset(removed))
 
 
 def _moved_back(gallery: Gallery, faces: Sequence[EnrolledFace], removed: frozenset[int] = frozenset()) -> Edit:
-    """Move a user's faces to the people of their labels, or to people of their own. removed: the user, or nobody."""
-    people: list[Person] = []
+    """Move a user's faces back, or to people of their own. removed: the user, or nobody."""
+    people = LabelledPeople(gallery)
     moved = []
     for face in faces:
-        new_id = gallery.next_id + len(people)
-        if face.external_id is None:
-            person = Person(new_id, face.id)
+        own_label = None
+        if isinstance(face.origin, int) and face.origin in gallery.by_id:
+            person = gallery.by_id[face.origin]
+        elif isinstance(face.origin, str):
+            person = people.find_or_make(face.origin)
         else:
-            known = find_labelled((*gallery.people, *people), face.external_id)
-            person = known or Person(new_id, face.external_id, face.external_id)
-        if person.id >= new_id:
-            people.append(person)
-        moved.append(face._replace(person=person.id))
-    return _given(gallery, moved, tuple(people), removed)
+            person, own_label = people.make_unnamed(face.id), face.external_id
+        moved.append(face._replace(person=person.id, external_id=own_label, origin=None))
+    return _given(gallery, moved, tuple(people.new), removed)
 
 
 def _given(
-    gallery: Gallery, faces: Sequence[EnrolledFace], people: tuple[Person, ...], removed: frozenset[int] = frozenset()
+    gallery: Gallery, faces: Sequence[EnrolledFace], people: tuple[Person, ...], removed: frozenset[int]
 ) -> Edit:
-    """Return the edit that gives faces to other people."""
-    ids = frozenset(face.id for face in faces)
+    """Return the edit that gives faces to other people. removed: IDs of people who are left without a face."""
     rows = [gallery.face_rows[face.id] for face in faces]
-    return Edit(people, tuple(faces), gallery.embeddings[rows], left_empty(gallery, ids) | removed, ids)
+    ids = frozenset(face.id for face in faces)
+    return Edit(people, tuple(faces), gallery.embeddings[rows], removed, ids)

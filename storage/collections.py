@@ -126,11 +126,14 @@ class Collections:
         with self._attempts(name) as attempts:
             return commit.run(attempts, known, arrange)
 
-    def sweep(self, name: str, cohorts: Cohorts) -> None:
-        """Remove segments and crops that are nobody's: killed writers have left them. Raises as `commit`."""
+    def sweep(self, name: str, cohorts: Cohorts, known: Revision | None = None) -> None:
+        """Remove segments and crops that are nobody's: killed writers have left them. Raises as `commit`.
+
+        known: a revision whose content is not read again.
+        """
         files = self._files(name)
         listed, crops = files.listed(), files.listed(CROPS)
-        revision = self._reader.read(name, cohorts)
+        revision = self._reader.read(name, cohorts, known)
         if listed - files_of(revision.manifest):
             self.commit(name, cohorts, lambda _: (Edit(), None), revision, erase=True)
         files.remove(crops - {crop_file(face.id) for face in revision.gallery.faces})

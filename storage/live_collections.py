@@ -104,6 +104,10 @@ class LiveCollections:
         self._start(lambda: self._compact(revision, cohorts))
         return revision, result
 
+    def sweep(self, name: str, cohorts: Cohorts) -> None:
+        """Remove what killed writers have left, see Collections.sweep."""
+        self.stored.sweep(name, cohorts, self.known(name))
+
     def _compact(self, revision: Revision, cohorts: Cohorts) -> None:
         try:
             self.keep(self.stored.compact(revision.name, cohorts, revision))

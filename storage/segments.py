@@ -21,7 +21,7 @@ from storage.fields import describe
 
 SEGMENT_ROWS = 4096  # people, and faces, in a segment: about 7 MB
 # Columns that are left out where no row has a value.
-OPTIONAL = {"people": ("user_id",), "faces": ("box", "confidence", "photo_size", "external_id")}
+OPTIONAL = {"people": ("user_id",), "faces": ("box", "confidence", "photo_size", "external_id", "origin")}
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,8 @@ def subject_routes(named: NamedPeople, clients: ClientKeys) -> tuple[Route, ...]
         return _json({"updated": named.rename(clients.collection(request), _name(request), _new_name(request))})
 
     def delete(request: Request) -> Reply:
-        person, _ = named.delete(clients.collection(request), _name(request))
-        return _json({"subject": person.name})
+        name, _ = named.delete(clients.collection(request), _name(request))
+        return _json({"subject": name})
 
     def delete_all(request: Request) -> Reply:
         people, _ = named.delete_all(clients.collection(request))
@@ -97,19 +97,17 @@ def subject_routes(named: NamedPeople, clients: ClientKeys) -> tuple[Route, ...]
 def example_routes(named: NamedPeople, enrolled: EnrolledFaces, clients: ClientKeys) -> tuple[Route, ...]:
     def list_all(request: Request) -> Reply:
         parameters = decode.parse_parameters(request.query)
-        faces = enrolled.list(clients.collection(request)).faces
-        if "subject" in parameters:
-            name = decode.find_subject(parameters["subject"]).casefold()
-            faces = tuple(listed for listed in faces if listed.person.name.casefold() == name)
+        name = decode.find_subject(parameters["subject"]) if "subject" in parameters else None
+        faces = named.faces(clients.collection(request), name)
         return _json(encode.page(faces, decode.parse_page(parameters)))
 
     def add(request: Request) -> Reply:
         (image,), parameters = decode.read_photos(request, "file")
-        decode.parse_confidence(parameters)
+        min_confidence = decode.parse_confidence(parameters)
         if "subject" not in parameters:
             raise DialectError(decode.NO_PARAMETER, "The parameter `subject` is missing.")
-        photo = UploadedPhoto("file", image)
-        found = named.enrol(clients.collection(request), decode.parse_subject(parameters["subject"]), photo).person
+        name, photo = decode.parse_subject(parameters["subject"]), UploadedPhoto("file", image)
+        found = named.enrol(clients.collection(request), name, photo, min_confidence).person
         return _json(encode.example(found.faces[0].id, found.person.name), 201)
 
     def delete_all(request: Request) -> Reply:
@@ -120,7 +118,7 @@ def example_routes(named: NamedPeople, enrolled: EnrolledFaces, clients: ClientK
             _, faces = named.delete(collection, decode.find_subject(parameters["subject"]))
         except UnknownPerson:
             return _json({"deleted": 0})
-        return _json({"deleted": len(faces)})
+        return _json({"deleted": faces})
 
     def delete_several(request: Request) -> Reply:
         found = enrolled.delete(clients.collection(request), decode.read_face_ids(request))
@@ -143,8 +141,9 @@ def example_routes(named: NamedPeople, enrolled: EnrolledFaces, clients: ClientK
         Route("DELETE", "/recognition/faces", delete_all, Access.ADMIN),
         Route("POST", "/recognition/faces/delete", delete_several, Access.ADMIN),
         Route("DELETE", "/recognition/faces/{id}", delete, Access.ADMIN),
-        Route("GET", "/recognition/faces/{id}/img", image),
-        Route("GET", "/static/{key}/images/{id}", image),
+        # A crop shows what an embedding is made of, which readers may not have either.
+        Route("GET", "/recognition/faces/{id}/img", image, Access.ADMIN),
+        Route("GET", "/static/{key}/images/{id}", image, Access.ADMIN),
     )
 
 
@@ -170,7 +169,7 @@ def photo_routes(service: FaceService, clients: ClientKeys) -> tuple[Route, ...]
     def verify(request: Request) -> Reply:
         (source, target), options = read(request, "source_image", "target_image")
         found = service.compare(source, target, selected(request))
-        if found.source_faces > 1:
+        if encode.has_several(found, options):
             raise DialectError(decode.SEVERAL_FACES, "The source image has more than one face.")
         timings = found.target.timings
         body = encode.comparison(

@@ -11,10 +11,10 @@ from typing import Any, Mapping, NamedTuple
 import numpy as np
 
 from api import uploads
-from api.errors import BadRequest, DialectError, Unauthorized
+from api.errors import BadRequest, DialectError
 from api.keys import Access, Keys, same
 from api.lambda_events import Request
-from api.parameters import Values, parse_embedding, parse_number
+from api.parameters import FACE_ID, Values, parse_embedding, parse_number
 from service.names import clean
 
 # CompreFace's error codes.
@@ -26,7 +26,6 @@ FORBIDDEN, LONGEST_SUBJECT = ";/\\", 50
 PAGE, LARGEST_PAGE = 20, 2_000  # faces
 MAX_EMBEDDINGS = 100  # in one request
 MAX_CANDIDATES = 1_000  # for each face: Lambda's responses have at most 6 MB
-UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Parameters = Mapping[str, str]
 
@@ -48,10 +47,9 @@ class ClientKeys:
             raise DialectError(NO_KEY, "The header x-api-key is missing.")
         if self.collection(request) is not None:
             return
-        try:
-            self._keys.check(key, Access.READER)
-        except Unauthorized as error:
-            raise DialectError(UNKNOWN_KEY, "There is no service with this API key.", 404) from error
+        # Without a reader's key everybody may read, but a mistyped key must not lead to another collection.
+        if not self._keys.allows(key) and (self._keys.reader or self._collections):
+            raise DialectError(UNKNOWN_KEY, "There is no service with this API key.", 404)
         self._keys.check(key, access)
 
     def collection(self, request: Request) -> str | None:
@@ -70,7 +68,7 @@ class FaceOptions(NamedTuple):
     """Options of requests with a photo.
 
     limit: how many of the largest faces, None for all; min_confidence: of a face in [0, 1]; candidates: for each face;
-    plugins: names of what else to tell; status: tell times and versions.
+    plugins: names of further fields; status: include times and versions.
     """
 
     limit: int | None
@@ -181,7 +179,7 @@ def find_subject(text: str) -> str:
 
 def face_id(text: Any) -> str:
     """Return the ID of a face. Raises DialectError for another value than a UUID."""
-    if not isinstance(text, str) or not UUID.fullmatch(text.lower()):
+    if not isinstance(text, str) or not FACE_ID.fullmatch(text.lower()):
         raise DialectError(OTHER, "The ID of an image is a UUID.")
     return text.lower()
 

@@ -23,7 +23,7 @@ from service.results import (
 
 Json = Dict[str, Any]
 Embeddings = Mapping[Box, Sequence[float]]  # by the box of the face
-Described = Tuple[Face, Json]  # a face, and what else there is to tell about it
+Described = Tuple[Face, Json]  # a face, and further fields
 
 # Status and CompreFace's code of the errors of api/problems.py. All others are 400 with code 0.
 CODES = {
@@ -46,13 +46,18 @@ CODES = {
     "model_unavailable": (503, 41),
     "collection_full": (507, 0),
 }
-# Clients compare this text.
-NO_FACE = "No face is found in the given image"
+MESSAGES = {
+    "no_face": "No face is found in the given image",  # clients compare this text
+    "not_found": "Nothing is here.",
+    "method_not_allowed": "This path does not take the method of the request.",
+}
 
 
 class View(NamedTuple):
-    """How the faces of a photo are told. size: of the photo; embeddings: that the client wants and may read;
-    timings: milliseconds by phase, see service/results.py.
+    """How the faces of a photo are encoded.
+
+    size: of the photo; embeddings: those that the client wants and may read; timings: milliseconds by phase, see
+    service/results.py.
     """
 
     size: Size
@@ -66,7 +71,7 @@ def encode_problem(problem: Problem, _: str) -> Response:
     status, code = CODES.get(problem.code, (400, 0))
     if problem.code.isdigit():
         status, code = problem.status, int(problem.code)
-    message = NO_FACE if problem.code == "no_face" else problem.message
+    message = MESSAGES.get(problem.code, problem.message)
     return Response.of_json({"message": message, "code": code}, status)
 
 
@@ -80,11 +85,19 @@ def detection(found: Detection, view: View) -> list[Json]:
 
 
 def verification(found: Verification, view: View) -> list[Json]:
-    return _faces(((each.face, {"similarity": _similarity(each.confidence)}) for each in found.faces), view)
+    subject = {} if found.person is None else {"subject": found.person.name}
+    described = ((each.face, {**subject, "similarity": _similarity(each.confidence)}) for each in found.faces)
+    return _faces(described, view)
 
 
 def comparison(found: Comparison, source: View, target: View) -> Json:
     return {"source_image_face": _face(found.source, source), "face_matches": verification(found.target, target)}
+
+
+def has_several(found: Comparison, options: FaceOptions) -> bool:
+    """Tell whether the source has more than one of the faces that the options ask for."""
+    clear = [face for face in (found.source, *found.others) if face.confidence >= options.min_confidence]
+    return len(clear[: options.limit]) > 1
 
 
 def search(embedding: Sequence[float], found: SearchResult) -> Json:

@@ -9,7 +9,7 @@ from typing import Sequence
 
 from api import signatures
 from api.dialect import Dialect, Reply
-from api.dialects.rekognition_fields import TOO_LARGE, Fields, ReadObject
+from api.dialects.rekognition_fields import INVALID, TOO_LARGE, Fields, ReadObject
 from api.dialects.rekognition_operations import Answer, Operation, Operations
 from api.errors import DialectError
 from api.keys import Access, Keys
@@ -23,7 +23,7 @@ TARGET = "RekognitionService."
 SERVICE = "rekognition"
 
 NO_FACE = "There are no faces in the image. Should be at least 1."  # clients look for this text
-INVALID, DENIED = "InvalidParameterException", "AccessDeniedException"
+DENIED = "AccessDeniedException"
 # Names of errors by the code of the native dialect. Other codes are names already.
 NAMES = {
     **dict.fromkeys(("bad_request", "empty_upload", "bad_parameter", "no_face"), INVALID),
@@ -74,7 +74,8 @@ def authorize(request: Request, access: Access, keys: Keys) -> None:
     if scope.access_key_id == READER_ID and keys.reader:
         signatures.verify(request, scope, keys.reader, SERVICE)
     elif keys.reader or scope.access_key_id == ADMIN_ID:
-        raise DialectError("UnrecognizedClientException", "The access key ID of the request is unknown.")
+        reason = "needs ADMIN_KEY, which is not set" if scope.access_key_id == ADMIN_ID else "is unknown"
+        raise DialectError("UnrecognizedClientException", f"The access key ID of the request {reason}.")
     if access is Access.ADMIN:
         reason = "This needs the administrator's key." if keys.admin else "Changes are switched off: set ADMIN_KEY."
         raise DialectError(DENIED, reason)

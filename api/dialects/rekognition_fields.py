@@ -9,11 +9,10 @@ from typing import Any, Callable, Mapping, Pattern
 from api.encoding import decode_base64
 from api.errors import BadRequest, DialectError
 from api.lambda_events import Request
+from api.parameters import FACE_ID
 from storage.collection_names import is_collection_name
 
 INVALID, TOO_LARGE, BROKEN = "InvalidParameterException", "ImageTooLargeException", "SerializationException"
-FACE_ID = re.compile("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-EXTERNAL_ID = re.compile(r"[a-zA-Z0-9_.\-:]{1,255}")
 USER_ID = re.compile(r"[a-zA-Z0-9_.\-:]{1,128}")
 TOKEN = re.compile(r"[a-zA-Z0-9\-_]{1,64}")
 ATTRIBUTE = re.compile("[A-Z_]{1,32}")  # DEFAULT, ALL or the name of one
@@ -55,6 +54,10 @@ class Fields:
         if not pattern.fullmatch(found):
             raise invalid(f"{name} does not have the form {pattern.pattern}.")
         return found
+
+    def page_token(self) -> str | None:
+        """Return NextToken. An empty one counts as absent."""
+        return self._required("NextToken", str) or None if "NextToken" in self._content else None
 
     def optional(self, name: str, pattern: Pattern[str]) -> str | None:
         """Return a text, or None if it is absent."""

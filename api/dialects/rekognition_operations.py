@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, NamedTuple
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, NamedTuple
 
 from api.dialects import rekognition_results as results
-from api.dialects.rekognition_fields import EXTERNAL_ID, FACE_ID, USER_ID, Fields, invalid
+from api.dialects.rekognition_fields import USER_ID, Fields, invalid
 from api.dialects.rekognition_pages import page_of
 from api.dialects.rekognition_results import Json, model_version
 from api.errors import DialectError
 from api.keys import Access
+from api.parameters import FACE_ID
 from api.telemetry import Outcome
 from service.errors import NoFace
+from service.names import EXTERNAL_ID
 from service.results import IdentifyOptions, ListedFace
 
 if TYPE_CHECKING:  # the service imports torch
@@ -66,7 +68,7 @@ def collection_operations(services: Services, enrolled: EnrolledFaces) -> Operat
 
     def describe(fields: Fields) -> Answer:
         name = fields.collection()
-        return Answer(results.collection(galleries.find(name), enrolled.list(name), services.faces.model()))
+        return Answer(results.collection(galleries.find(name), enrolled.counts(name), services.faces.model()))
 
     def list_all(fields: Fields) -> Answer:
         page, token = page_of([info.name for info in galleries.list()], str, fields, MOST)
@@ -123,12 +125,13 @@ def face_operations(services: Services, enrolled: EnrolledFaces, index: IndexSer
 
     def list_faces(fields: Fields) -> Answer:
         user, ids = fields.optional("UserId", USER_ID), fields.texts("FaceIds", FACE_ID, MOST)
-        faces = list(enrolled.list(fields.collection()).faces)
+        faces: Iterable[ListedFace] = enrolled.list(fields.collection())
         if user is not None:
-            faces = [listed for listed in faces if listed.person.user_id == user]
+            faces = (listed for listed in faces if listed.person.user_id == user)
         if ids is not None:
-            faces = [listed for listed in faces if listed.face.id in set(ids)]
-        page, token = page_of(faces, _face_id, fields, MOST)
+            selected = set(ids)
+            faces = (listed for listed in faces if listed.face.id in selected)
+        page, token = page_of(list(faces), _face_id, fields, MOST)
         model = services.faces.model()
         encoded = [results.face(listed, model) for listed in page]
         return Answer({"Faces": encoded, "FaceModelVersion": model_version(model), **_next(token)})

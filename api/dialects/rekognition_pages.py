@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import zlib
 from typing import Callable, Sequence, Tuple, TypeVar
 
@@ -29,7 +28,7 @@ def page_of(
     name_of: unique and ASCII; most: entries on a page. Raises DialectError.
     """
     limit = fields.count("MaxResults", 0, most) or most
-    token = fields.optional("NextToken", re.compile(r"[\s\S]{1,255}"))
+    token = fields.page_token()
     after = ("", -1) if token is None else _parse(token)
     keyed = sorted((_key(name_of(entry)), row) for row, entry in enumerate(entries))
     remaining = [row for key, row in keyed if key > after]

@@ -16,8 +16,8 @@ from service.results import (
     ComparedFace,
     Comparison,
     Detection,
+    FaceCounts,
     FaceDeletion,
-    FaceList,
     FaceMatch,
     FaceSearch,
     Indexing,
@@ -62,11 +62,11 @@ def arn(collection: str) -> str:
     return f"arn:face-recognition:rekognition:::collection/{collection}"
 
 
-def collection(info: CollectionInfo, faces: FaceList, model: ModelInfo) -> Json:
+def collection(info: CollectionInfo, counts: FaceCounts, model: ModelInfo) -> Json:
     created = datetime.fromisoformat(info.created).replace(tzinfo=timezone.utc)
     return {
-        "FaceCount": len(faces.faces),
-        "UserCount": faces.users,
+        "FaceCount": counts.faces,
+        "UserCount": counts.users,
         "FaceModelVersion": model_version(model),
         "CollectionARN": arn(info.name),
         "CreationTimestamp": created.timestamp(),

@@ -203,7 +203,8 @@ def test_verify_a_stored_face(compreface: CompreFace, body: Callable[[bytes], An
     photo = another(PAIR, 3)
     kofi, serena = compreface.ok("POST", path, body(photo), face_plugins="landmarks", status="true")["result"]
     assert kofi["similarity"] > 0.9 > 0.5 > serena["similarity"]
-    assert set(kofi) == {"box", "similarity", "landmarks", "execution_time"}
+    assert set(kofi) == {"box", "subject", "similarity", "landmarks", "execution_time"}
+    assert kofi["subject"] == serena["subject"] == "Kofi"
     check_box(kofi, 420)
     assert len(compreface.ok("POST", f"{path}/", body(photo), limit="1")["result"]) == 1
     assert compreface.error("POST", f"/recognition/faces/{UNKNOWN_ID}/verify", body(KOFI)) == (404, 44)
@@ -271,6 +272,7 @@ def test_images(live: LiveModel, gallery_uri: str, keep_crops: bool) -> None:
         assert found[:2] == (200, "image/jpeg") and Image.open(io.BytesIO(found[2])).size == (160, 160)
     else:
         assert found == (200, "application/octet-stream", b"")
+    assert with_key(compreface, "the reader's").error("GET", f"/recognition/faces/{face_id}/img") == (403, 0)
     assert compreface.download(f"/recognition/faces/{UNKNOWN_ID}/img") == (200, "application/octet-stream", b"")
 
 

@@ -93,11 +93,16 @@ def test_first_request_of_a_key(
 
 
 def test_open_for_readers(live: LiveModel, gallery_uri: str) -> None:
-    anybody = make_client(live, gallery_uri, "any key", api_key="", admin_key="")
+    anybody = make_client(live, gallery_uri, "any key", api_key="", admin_key="", compreface_keys={})
     assert "Kofi Annan" in anybody.subjects()
     assert anybody.error("POST", SUBJECTS, {"subject": "Kofi"}) == (403, 0)
     assert with_key(anybody, None).error("GET", SUBJECTS) == (400, 20)
-    assert with_key(anybody, CAMERAS).ok("POST", SUBJECTS, {"subject": "Kofi"}) == {"subject": "Kofi"}
+
+
+def test_a_mistyped_key_does_not_lead_to_another_collection(live: LiveModel, gallery_uri: str) -> None:
+    compreface = make_client(live, gallery_uri, api_key="", admin_key="")
+    assert compreface.ok("POST", SUBJECTS, {"subject": "Kofi"}) == {"subject": "Kofi"}
+    assert with_key(compreface, f"{CAMERAS}x").error("GET", SUBJECTS) == (404, 10)
 
 
 def test_without_a_place_for_changes(live: LiveModel) -> None:

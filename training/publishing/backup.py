@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from model.embedding import EmbeddingSpec
 from model.gallery import Edit, Gallery
-from service.people import find
+from service.lookup import find_person
 from storage.fields import describe, pick
 from storage.galleries import Manifest, assemble, contents_of
 from storage.revisions import Cohorts
@@ -38,7 +38,7 @@ def write_backup(access: Access, collection: str | None, path: Path, person_id: 
         opened = access.galleries.open(collection)()
         gallery = opened.snapshot.gallery
         if person_id is not None:
-            find(gallery, person_id)
+            find_person(gallery, person_id)
             others = frozenset(person.id for person in gallery.people if person.id != person_id)
             gallery = gallery.edited(Edit(removed_people=others))
         crops = [access.collections.stored.crop(opened.info.collection, face.id) or b"" for face in gallery.faces]
