@@ -92,7 +92,17 @@ def _canonical(request: Request, path: str, headers: Mapping[str, str], scope: S
     pairs = sorted((_encoded(name), _encoded(value)) for name, values in request.query.items() for value in values)
     query = "&".join(f"{name}={value}" for name, value in pairs)
     lines = [f"{name}:{' '.join(headers[name].split())}" for name in scope.headers]
-    return "\n".join([request.method, quote(path, safe="/-_.~"), query, *lines, "", ";".join(scope.headers), digest])
+    return "\n".join(
+        [
+            request.method,
+            quote(path, safe="/-_.~", errors="replace"),
+            query,
+            *lines,
+            "",
+            ";".join(scope.headers),
+            digest,
+        ]
+    )
 
 
 def _signature(key: bytes, date: str, scope: Scope, canonical: str) -> str:

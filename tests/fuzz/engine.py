@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import importlib
 import io
 import json
 import re
@@ -36,6 +37,7 @@ from testing.paths import EVENTS, SAMPLES
 from tests.services import fixed
 
 REGRESSIONS = Path(__file__).parent / "regressions"
+MODULES = ("people", "dialects")  # those with services whose collections change
 CODES = {code for _, code in TABLE.values()} | {SEVERAL_FACES, TOO_SMALL, DUPLICATE}
 SLOW = 2  # seconds of CPU time, which does not depend on other programs
 
@@ -262,7 +264,7 @@ def check_event(event: dict[str, Any]) -> str | None:
         assert upload.options.threshold is None or 0 <= upload.options.threshold <= 1
         assert upload.options.strictness in (None, *STRICTNESS)
 
-    return _failure_of(check)
+    return failure_of(check)
 
 
 @lru_cache(maxsize=1)
@@ -288,12 +290,17 @@ def check_answer(app: App, event: dict[str, Any]) -> str | None:
         if answer["body"]:
             found = json.loads(answer["body"])
             assert answer["statusCode"] < 400 or found["error"]["code"] in CODES
-        json.dumps(answer).encode()  # as the runtime does
-        headers = {**answer.get("headers", {}), **answer.get("multiValueHeaders", {})}
-        assert all("\n" not in str(value) for value in headers.values())
-        assert headers["Cache-Control"]
+        check_headers(answer)
 
-    return _failure_of(check)
+    return failure_of(check)
+
+
+def check_headers(answer: dict[str, Any]) -> None:
+    """Check the headers of a response, and that it can be sent. Raises AssertionError."""
+    json.dumps(answer).encode()  # as the runtime does
+    headers = {**answer.get("headers", {}), **answer.get("multiValueHeaders", {})}
+    assert all("\n" not in str(value) for value in headers.values())
+    assert headers["Cache-Control"]
 
 
 def check_image(data: bytes) -> str | None:
@@ -306,10 +313,11 @@ def check_image(data: bytes) -> str | None:
         assert image.size == (photo.width, photo.height)
         assert 0 < photo.width * photo.height <= MAX_PIXELS
 
-    return _failure_of(check)
+    return failure_of(check)
 
 
-def _failure_of(check: Callable[[], None]) -> str | None:
+def failure_of(check: Callable[[], None]) -> str | None:
+    """Run a check. -> a description of what it raises or how slow it is, or None."""
     started = time.process_time()
     try:
         with warnings.catch_warnings():
@@ -325,11 +333,11 @@ def _failure_of(check: Callable[[], None]) -> str | None:
     return f"{spent:.1f} s" if spent > SLOW else None
 
 
-def save(case: dict[str, Any] | bytes, people: bool = False) -> Path:
-    """Save an input, so that the tests check it in every run. people: it is for tests/fuzz/people.py. -> its path."""
+def save(case: dict[str, Any] | bytes, module: str | None = None) -> Path:
+    """Save an input, so that the tests check it in every run. module: for which it is, one of MODULES. -> its path."""
     data = case if isinstance(case, bytes) else json.dumps(case, indent=1).encode()
     kind = "image-{}.bin" if isinstance(case, bytes) else "request-{}.json" if _is_whole(case) else "event-{}.json"
-    path = REGRESSIONS / ("people-{}.json" if people else kind).format(hashlib.sha256(data).hexdigest()[:12])
+    path = REGRESSIONS / (f"{module}-{{}}.json" if module else kind).format(hashlib.sha256(data).hexdigest()[:12])
     path.write_bytes(data)
     return path
 
@@ -339,10 +347,11 @@ def replay(path: Path) -> str | None:
     if path.suffix == ".bin":
         return check_image(data)
     event = json.loads(data)
-    if path.name.startswith("people-"):
-        from tests.fuzz import people  # which imports this module
-
-        return people.check_request(event)
+    kind = path.name.partition("-")[0]
+    if kind in MODULES:
+        module = importlib.import_module(f"tests.fuzz.{kind}")  # which imports this one
+        found: str | None = module.check_request(event)
+        return found
     return check_request(event) if _is_whole(event) else check_event(event)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from tqdm import tqdm
 
-from tests.fuzz import engine, people
+from tests.fuzz import dialects, engine, people
 
 TIMEOUT = 30  # seconds for one input
 
@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[Generate, Check]] = {
     "events": (engine.malformed_event, engine.check_event),
     "requests": (engine.malformed_request, engine.check_request),
     "people": (people.malformed_request, people.check_request),
+    "dialects": (dialects.malformed_request, dialects.check_request),
     "images": (engine.damaged_image, engine.check_image),
 }
 
@@ -62,7 +63,7 @@ def fuzz(kind: str, seed: int, end: int) -> int:
             while not found.empty():
                 number, reason = found.get()
                 wrong += 1
-                path = engine.save(make_input(kind, seed, number), people=kind == "people")
+                path = engine.save(make_input(kind, seed, number), kind if kind in engine.MODULES else None)
                 bar.write(f"{kind} {number} of seed {seed}: {reason}, see {path}")
         bar.update(end - bar.n)
     return wrong
@@ -91,10 +92,13 @@ def main() -> int:
     parser.add_argument(
         "--people", type=int, default=200_000, metavar="N", help="requests about people (default: %(default)s)"
     )
+    parser.add_argument(
+        "--dialects", type=int, default=200_000, metavar="N", help="requests of other dialects (default: %(default)s)"
+    )
     parser.add_argument("--images", type=int, default=20_000, metavar="N", help="photos (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the inputs (default: %(default)s)")
     arguments = parser.parse_args()
-    counts = {kind: getattr(arguments, kind) for kind in ("images", "people", "requests", "events")}
+    counts = {kind: getattr(arguments, kind) for kind in ("images", "people", "dialects", "requests", "events")}
     return int(sum(fuzz(kind, arguments.seed, count) for kind, count in counts.items()) > 0)
 
 

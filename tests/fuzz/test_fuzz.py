@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from testing.paths import ROOT
-from tests.fuzz import engine, people
+from tests.fuzz import dialects, engine, people, rekognition
 
 short = settings(
     max_examples=200, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
@@ -107,6 +107,31 @@ def test_requests_about_people_reach_the_collections() -> None:
 
 @short
 @given(st.randoms(use_true_random=False))
+def test_malformed_requests_in_other_dialects(random: Random) -> None:
+    assert dialects.check_request(dialects.malformed_request(random)) is None
+
+
+def test_requests_in_other_dialects_reach_the_collections() -> None:
+    """As test_requests_about_people_reach_the_collections, with the errors of both dialects."""
+    cases = [dialects.malformed_request(Random(number)) for number in range(1000)]
+    answered = [(case["dialect"], dialects.answer(case)) for case in cases]
+    statuses = {kind: [answer["statusCode"] for dialect, answer in answered if dialect == kind] for kind, _ in answered}
+    assert {200, 400} <= set(statuses["rekognition"])
+    assert {200, 201, 400, 403, 404} <= set(statuses["compreface"])
+    assert all(sum(status < 300 for status in found) > 80 for found in statuses.values())
+    errors = " ".join(answer["body"] for _, answer in answered if answer["statusCode"] >= 400)
+    for code in (
+        *rekognition.SIGNATURE_ERRORS,
+        "AccessDeniedException",
+        "InvalidParameterException",
+        '"code":42',
+        '"code":28',
+    ):
+        assert code in errors
+
+
+@short
+@given(st.randoms(use_true_random=False))
 def test_damaged_images(random: Random) -> None:
     assert engine.check_image(engine.damaged_image(random)) is None
 
@@ -124,7 +149,8 @@ def test_failures_are_detected_and_saved(tmp_path: Path, monkeypatch: pytest.Mon
         raise ZeroDivisionError
 
     whole = {"httpMethod": "GET", "path": "/people", "requestContext": {}}
-    assert engine.replay(engine.save(whole, people=True)) is None
+    assert engine.replay(engine.save(whole, "people")) is None
+    assert engine.replay(engine.save(dialects.malformed_request(Random(0)), "dialects")) is None
     with monkeypatch.context() as patched:
         patched.setattr(engine, "read", broken)
         patched.setattr(engine, "decode", broken)
@@ -132,7 +158,7 @@ def test_failures_are_detected_and_saved(tmp_path: Path, monkeypatch: pytest.Mon
             path = engine.save(case)
             assert path.parent == tmp_path
             assert engine.replay(path) == "ZeroDivisionError()"
-    assert [engine.replay(path) for path in tmp_path.iterdir()] == [None, None, None]
+    assert [engine.replay(path) for path in tmp_path.iterdir()] == [None] * 4
 
 
 @pytest.mark.parametrize(("kind", "runs"), [("events", 5000), ("images", 1000)])
