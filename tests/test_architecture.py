@@ -109,6 +109,16 @@ def test_api_imports_neither_torch_nor_botocore() -> None:
     assert not {name.split(".")[0] for path in paths for name in imports(path)} & {"torch", "boto3", "botocore"}
 
 
+def test_other_dialects_are_imported_when_they_are_used() -> None:
+    lazy = (
+        *("api.dialects.compreface", "api.dialects.rekognition", "api.signatures", "service.enrolled_faces"),
+        *("service.indexing", "service.named_people", "service.users"),
+    )
+    code = f"import sys, app; print([name for name in {lazy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
 def test_serving_imports_nothing_that_only_training_needs() -> None:
     heavy = {"torchvision", "facenet_pytorch", "tqdm", "matplotlib", "boto3", "requests"}
     for package in SERVED:
