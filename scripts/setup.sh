@@ -88,7 +88,7 @@ install_node() ( # folder: install its Node packages once for each state of pack
     state=$(cksum <package-lock.json)
     [ "$(cat node_modules/.installed 2>/dev/null)" = "$state" ] && return
     echo "setup: installing Node packages" >&2
-    npm ci --no-audit --no-fund --loglevel=error || fail "the Node packages could not be installed"
+    npm ci --no-audit --no-fund --loglevel=error >&2 || fail "the Node packages could not be installed"
     echo "$state" >node_modules/.installed
 )
 

@@ -78,25 +78,13 @@ class UserService:
         def change(gallery: Gallery) -> tuple[Edit | None, Association]:
             user = find_user(gallery, user_id)
             found, missing = find_faces(gallery, face_ids)
-            refused = [RefusedFace(key, MISSING) for key in missing]
-            moved: list[ListedFace] = []
-            own = [gallery.face_rows[face.id] for face in gallery.faces_of(user.id)]
-            for listed in found:
-                row = gallery.face_rows[listed.face.id]
-                if listed.person.user_id:
-                    if listed.person.id != user.id:
-                        refused.append(RefusedFace(listed.face.id, OTHER_USER, listed.person.user_id))
-                    continue
-                confidence = confidence_of_rows(snapshot._replace(gallery=gallery), own, row) if own else 1.0
-                if confidence < threshold:
-                    refused.append(RefusedFace(listed.face.id, NOT_SIMILAR, None, confidence))
-                    continue
-                own.append(row)
-                moved.append(listed)
-            if len(own) > MAX_FACES_OF_USER:
+            moved, refused = _acceptable(snapshot._replace(gallery=gallery), user, found, threshold)
+            refused += [RefusedFace(key, MISSING) for key in missing]
+            count = len(gallery.faces_of(user.id)) + len(moved)
+            if count > MAX_FACES_OF_USER:
                 raise CollectionFull(f"The user would have more than {MAX_FACES_OF_USER} faces, which is the limit.")
             edit = _moved(gallery, moved, user) if moved else None
-            return edit, Association(tuple(listed.face.id for listed in moved), tuple(refused), bool(own))
+            return edit, Association(tuple(listed.face.id for listed in moved), tuple(refused), count > 0)
 
         return self._galleries.commit(snapshot, collection, change, erase=True)[1]
 
@@ -121,7 +109,7 @@ class UserService:
         return self._galleries.commit(self._galleries.snapshot(), collection, change, erase=True)[1]
 
     def search_photo(self, collection: str | None, image: bytes, limit: int, threshold: float) -> UserPhotoSearch:
-        """Find the users whom the largest face of a photo shows. Raises as `FaceService.identify`, but not NoFace.
+        """Find the users whom the largest face of a photo shows. Raises as `FaceService.identify`.
 
         limit: number of users; threshold: the least confidence, in [0, 1].
         """
@@ -156,6 +144,32 @@ def _users_like(
     people = similar_people(snapshot, embedding, MAX_PEOPLE, threshold, exclude)
     users = ((snapshot.gallery.by_id[key].user_id, confidence) for key, confidence in people)
     return tuple([UserMatch(user_id, confidence) for user_id, confidence in users if user_id][:limit])
+
+
+def _acceptable(
+    snapshot: Snapshot, user: Person, found: Sequence[ListedFace], threshold: float
+) -> tuple[list[ListedFace], list[RefusedFace]]:
+    """Select the faces that can become those of a user. -> these, and others with the reasons.
+
+    Faces that the user has already are neither.
+    """
+    gallery = snapshot.gallery
+    own = [gallery.face_rows[face.id] for face in gallery.faces_of(user.id)]
+    accepted: list[ListedFace] = []
+    refused: list[RefusedFace] = []
+    for listed in found:
+        key, row, owner = listed.face.id, gallery.face_rows[listed.face.id], listed.person
+        if owner.id == user.id:
+            continue
+        confidence = confidence_of_rows(snapshot, own, row) if own else 1.0
+        if owner.user_id:
+            refused.append(RefusedFace(key, OTHER_USER, owner.user_id))
+        elif confidence < threshold:
+            refused.append(RefusedFace(key, NOT_SIMILAR, None, confidence))
+        else:
+            accepted.append(listed)
+            own.append(row)
+    return accepted, refused
 
 
 def _moved(gallery: Gallery, faces: Sequence[ListedFace], user: Person) -> Edit:

@@ -19,7 +19,7 @@ COMMENT = re.compile(r"""("(?:\\.|[^"\\])*"|'[^']*')|(?:^|\s+)#.*""")  # except 
 # Not part of a clone. The results of setup are linked instead.
 NOT_CLONED = (".git", "build", "runs", "models", ".serverless", ".*_cache", ".hypothesis", ".uv", ".node", ".admin-key")
 NOT_CLONED_FROM_ROOT = {"galleries"}  # a version of a model has a folder of this name, too
-MADE = (".venv", ".venv-clients", ".venv-notebook", ".venv-peers", "node_modules")
+MADE = (".venv", ".venv-clients", ".venv-notebook", ".venv-peers", "node_modules", "tests/clients/node/node_modules")
 # Variables that `make test` or its user may have set.
 SETTINGS = re.compile(
     "AWS_|MAKE|(MFLAGS|ADMIN_KEY|API_KEY|ARGS|COLLECTION|COMPREFACE_KEYS|CORS_ORIGIN|DATA|FROM|GALLERY_URI|IMAGE_URI"
