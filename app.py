@@ -115,7 +115,8 @@ def compose(
         from service.enrolled_faces import EnrolledFaces
         from service.named_people import NamedPeople
 
-        named, enrolled = NamedPeople(services.people, services.galleries), EnrolledFaces(services.galleries)
+        named = NamedPeople(services.people, services.galleries)
+        enrolled = EnrolledFaces(services.galleries, services.faces)
         return compreface.dialect(services, named, enrolled, keys, settings.compreface_keys)
 
     def rekognition() -> Dialect:
@@ -125,8 +126,9 @@ def compose(
         from service.indexing import IndexService
         from service.users import UserService
 
-        enrolled, users = EnrolledFaces(services.galleries), UserService(services.galleries, services.faces)
+        enrolled = EnrolledFaces(services.galleries, services.faces)
         index = IndexService(services.galleries, services.faces, settings.keep_crops)
+        users = UserService(services.galleries, services.faces)
         offered = operations(services, enrolled, index, users)
         return rekognition.dialect(offered, keys, settings.rekognition_buckets, read_photo)
 

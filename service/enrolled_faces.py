@@ -1,22 +1,25 @@
-"""Use cases for single faces of a collection, independent of people: list and delete them, show their crops."""
+"""Use cases for single faces of a collection, independent of people: list, verify and delete them, show their crops."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Sequence
 
 from model.errors import UnreadableImage
 from model.gallery import Edit, Gallery
 from model.stored_crop import cut
+from service.face_results import FaceCounts, FaceDeletion, ListedFace
+from service.faces import FaceService, Stopwatch
 from service.galleries import Galleries
-from service.lookup import find_faces, left_empty
-from service.results import FaceCounts, FaceDeletion, ListedFace
+from service.lookup import find_face, find_faces, left_empty
+from service.results import IdentifyOptions, Verification
 
 
 class EnrolledFaces:
     """Implements the use cases. Everything that is changed goes through one commit each."""
 
-    def __init__(self, galleries: Galleries) -> None:
-        self._galleries = galleries
+    def __init__(self, galleries: Galleries, faces: FaceService) -> None:
+        self._galleries, self._faces = galleries, faces
 
     def list(self, collection: str | None) -> tuple[ListedFace, ...]:
         """List all faces, in the order in which they were added. Raises UnknownCollection, ModelUnavailable."""
@@ -27,6 +30,17 @@ class EnrolledFaces:
         """Count faces and users. Raises UnknownCollection, ModelUnavailable."""
         gallery = self._galleries.open(collection)().snapshot.gallery
         return FaceCounts(len(gallery.faces), sum(person.user_id is not None for person in gallery.people))
+
+    def verify(self, face_id: str, target: bytes, options: IdentifyOptions) -> Verification:
+        """Compare a face of the collection with all faces of `target`.
+
+        Raises UnknownFace, and as `FaceService.identify`.
+        """
+        snapshot = self._galleries.open(options.collection)().snapshot
+        gallery = snapshot.gallery
+        person = find_face(gallery, face_id).person
+        embedding, empty = gallery.embeddings[[gallery.face_rows[face_id]]], snapshot.emptied(gallery.spec.name)
+        return replace(self._faces.verify(empty, embedding, target, options, Stopwatch()), person=person)
 
     def crop(self, collection: str | None, face_id: str) -> bytes | None:
         """Return the stored crop of a face as a JPEG file, None if there is none. Raises ModelUnavailable."""

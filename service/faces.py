@@ -6,7 +6,6 @@ photo -> faces -> crops -> embeddings -> gallery search -> calibrated confidence
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from time import perf_counter
 from typing import Iterator, Sequence
 
@@ -24,7 +23,6 @@ from model.photo import Photo, decode
 from model.quality import measure
 from service.errors import InvalidRequest, NoFace
 from service.galleries import Galleries
-from service.lookup import find_face
 from service.results import (
     ComparedFace,
     Comparison,
@@ -39,8 +37,9 @@ from service.results import (
     Size,
     Verification,
 )
-from service.similarity import HIGHEST
 from storage.networks import Snapshot
+
+HIGHEST = 1 - 1e-9  # confidence: nothing is certain, and a threshold of 1 is never reached
 
 
 class FaceService:
@@ -84,22 +83,17 @@ class FaceService:
         photo, faces = self._detect(source, clock)
         with clock("classify"):
             embedding = _embed(photo, faces[:1], served.emptied())
-        verified = self._verify(served.emptied(), embedding, target, options, clock)
+        verified = self.verify(served.emptied(), embedding, target, options, clock)
         size, model = Size(photo.width, photo.height), ModelInfo(served.version, len(served.gallery))
         return Comparison(faces[0], tuple(faces[1:]), size, verified, model)
 
-    def verify(self, face_id: str, target: bytes, options: IdentifyOptions) -> Verification:
-        """Compare a face of a collection with all faces of `target`. Raises UnknownFace, and as `identify`."""
-        snapshot, _ = self._galleries.open(options.collection)()
-        gallery = snapshot.gallery
-        person = find_face(gallery, face_id).person
-        embedding, empty = gallery.embeddings[[gallery.face_rows[face_id]]], snapshot.emptied(gallery.spec.name)
-        return replace(self._verify(empty, embedding, target, options, Stopwatch()), person=person)
-
-    def _verify(
+    def verify(
         self, empty: Snapshot, embedding: np.ndarray, target: bytes, options: IdentifyOptions, clock: Stopwatch
     ) -> Verification:
-        """Compare all faces of `target` with an embedding, float32 [1, size]. empty: without people."""
+        """Compare all faces of `target` with an embedding, float32 [1, size]. Raises as `identify`.
+
+        empty: networks with an empty collection of that embedding.
+        """
         photo, faces = self._detect(target, clock)
         with clock("classify"):
             one = empty.gallery.add(Person(0, ""), [EnrolledFace("", 0, ("",), "")], embedding)

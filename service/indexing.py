@@ -16,10 +16,11 @@ from model.quality import measure
 from service.addition import check_faces_of_one, check_room
 from service.enrolment import FaceEmbeddings, PreparedFace
 from service.external_ids import LabelledPeople
+from service.face_results import FaceMatch, FaceSearch, IndexedFace, Indexing, ListedFace, PhotoSearch
 from service.faces import FaceService
 from service.galleries import Galleries
 from service.lookup import find_face
-from service.results import FaceMatch, FaceSearch, IdentifyOptions, IndexedFace, Indexing, ListedFace, PhotoSearch, Size
+from service.results import IdentifyOptions, Size
 from service.similarity import similar_to_face
 from storage.galleries import now
 from storage.networks import Snapshot

@@ -1,19 +1,12 @@
-"""Look up people and faces in a gallery. What is missing is an error of the caller."""
+"""Look up faces and users in a gallery. One that is missing is an error of the caller."""
 
 from __future__ import annotations
 
 from typing import Sequence
 
 from model.gallery import Gallery, Person
-from service.errors import UnknownFace, UnknownPerson, UnknownUser
-from service.results import ListedFace
-
-
-def find_person(gallery: Gallery, person_id: int) -> Person:
-    """Return a person. Raises UnknownPerson."""
-    if person_id not in gallery.by_id:
-        raise UnknownPerson("Nobody in this collection has this ID.")
-    return gallery.by_id[person_id]
+from service.errors import UnknownFace, UnknownUser
+from service.face_results import ListedFace
 
 
 def find_user(gallery: Gallery, user_id: str) -> Person:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from model.gallery import Edit, Gallery, Person
 from service.addition import check_room
 from service.errors import Exists, UnknownPerson
+from service.face_results import ListedFace
 from service.galleries import Galleries
 from service.people import PeopleService, merged
-from service.results import Enrolment, ListedFace, UploadedPhoto
+from service.results import Enrolment, UploadedPhoto
 
 
 class NamedPeople:

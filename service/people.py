@@ -13,9 +13,8 @@ from model.gallery import Edit, Gallery, Person
 from service.addition import Addition, check_faces_of_one
 from service.batch import Batch, named
 from service.enrolment import prepare
-from service.errors import InvalidRequest, NothingEnrolled, UnknownFace
+from service.errors import InvalidRequest, NothingEnrolled, UnknownFace, UnknownPerson
 from service.galleries import Galleries
-from service.lookup import find_person
 from service.results import MAX_LISTED, Enrolment, PeopleList, PersonDetails, PersonSummary, UploadedPhoto
 from storage.commits import Change
 
@@ -161,6 +160,13 @@ class PeopleService:
         addition = Addition(snapshot, person_of, prepared, self._keep_crops)
         opened, enrolled = self._galleries.commit(snapshot, collection, addition, create=create)
         return replace(enrolled, person=replace(enrolled.person, collection=opened.info.collection))
+
+
+def find_person(gallery: Gallery, person_id: int) -> Person:
+    """Return a person. Raises UnknownPerson."""
+    if person_id not in gallery.by_id:
+        raise UnknownPerson("Nobody in this collection has this ID.")
+    return gallery.by_id[person_id]
 
 
 def merged(gallery: Gallery, people: Sequence[Person], target: Person) -> Edit:

@@ -8,9 +8,8 @@ import numpy as np
 
 from model.embedding import normalize
 from model.gallery import Gallery, Person
+from service.faces import HIGHEST
 from storage.networks import Snapshot
-
-HIGHEST = 1 - 1e-9  # confidence: nothing is certain, and a threshold of 1 is never reached
 
 Similar = List[Tuple[int, float]]  # ID of a person, and the confidence in [0, 1] that the face shows them
 

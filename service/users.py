@@ -13,12 +13,8 @@ from model.gallery import Edit, EnrolledFace, Gallery, Person
 from service.addition import MAX_PEOPLE, check_room
 from service.errors import CollectionFull, Exists
 from service.external_ids import LabelledPeople, is_labelled, is_unnamed, label_of_face
-from service.faces import FaceService
-from service.galleries import Galleries
-from service.lookup import find_face, find_faces, find_user, left_empty
-from service.results import (
+from service.face_results import (
     Association,
-    IdentifyOptions,
     ListedFace,
     RefusedFace,
     UserMatch,
@@ -26,6 +22,10 @@ from service.results import (
     UserSearch,
     UserSummary,
 )
+from service.faces import FaceService
+from service.galleries import Galleries
+from service.lookup import find_face, find_faces, find_user, left_empty
+from service.results import IdentifyOptions
 from service.similarity import confidence_of_rows, similar_people
 from storage.networks import Snapshot
 

@@ -16,6 +16,7 @@ from testing.paths import ROOT
 RESULTS = (
     *(
         "service.errors",
+        "service.face_results",
         "service.names",
         "service.results",
         "storage.blobs",
@@ -112,6 +113,7 @@ def test_api_imports_neither_torch_nor_botocore() -> None:
 def test_other_dialects_are_imported_when_they_are_used() -> None:
     lazy = (
         *("api.dialects.compreface", "api.dialects.rekognition", "api.signatures", "service.enrolled_faces"),
+        *("service.external_ids", "service.face_results", "service.lookup", "service.similarity"),
         *("service.indexing", "service.named_people", "service.users"),
     )
     code = f"import sys, app; print([name for name in {lazy} if name in sys.modules])"

@@ -41,7 +41,7 @@ def dialect(
     routes = (
         *subject_routes(named, clients),
         *example_routes(named, enrolled, clients),
-        *photo_routes(services.faces, clients),
+        *photo_routes(services.faces, enrolled, clients),
     )
     ours = [
         replace(route, path=PREFIX + route.path, endpoint=creating(route.endpoint, services.galleries, clients))
@@ -147,7 +147,7 @@ def example_routes(named: NamedPeople, enrolled: EnrolledFaces, clients: ClientK
     )
 
 
-def photo_routes(service: FaceService, clients: ClientKeys) -> tuple[Route, ...]:
+def photo_routes(service: FaceService, enrolled: EnrolledFaces, clients: ClientKeys) -> tuple[Route, ...]:
     def recognize(request: Request) -> Reply:
         (image,), options = read(request, "file")
         found = service.identify(image, selected(request, options.candidates))
@@ -162,7 +162,7 @@ def photo_routes(service: FaceService, clients: ClientKeys) -> tuple[Route, ...]
 
     def verify_face(request: Request) -> Reply:
         (image,), options = read(request, "file")
-        found = service.verify(_face_id(request), image, selected(request))
+        found = enrolled.verify(_face_id(request), image, selected(request))
         view = View(found.target_size, options, embeddings(request, image, options), found.timings)
         return _json({"result": encode.verification(found, view), **versions(options)})
 

@@ -9,17 +9,8 @@ from api.lambda_events import Response
 from api.problems import Problem
 from model.face import Box, Face
 from service.errors import NoFace
-from service.results import (
-    Comparison,
-    Detection,
-    Identification,
-    ListedFace,
-    Match,
-    ModelInfo,
-    SearchResult,
-    Size,
-    Verification,
-)
+from service.face_results import ListedFace
+from service.results import Comparison, Detection, Identification, Match, ModelInfo, SearchResult, Size, Verification
 
 Json = Dict[str, Any]
 Embeddings = Mapping[Box, Sequence[float]]  # by the box of the face

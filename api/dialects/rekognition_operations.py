@@ -13,8 +13,9 @@ from api.keys import Access
 from api.parameters import FACE_ID
 from api.telemetry import Outcome
 from service.errors import NoFace
+from service.face_results import ListedFace
 from service.names import EXTERNAL_ID
-from service.results import IdentifyOptions, ListedFace
+from service.results import IdentifyOptions
 
 if TYPE_CHECKING:  # the service imports torch
     from service.enrolled_faces import EnrolledFaces

@@ -10,26 +10,21 @@ from typing import Any, Dict, Sequence
 from uuid import NAMESPACE_OID, uuid5
 
 from model.face import Box, Face
-from service.results import (
+from service.face_results import (
     Association,
-    CollectionInfo,
-    ComparedFace,
-    Comparison,
-    Detection,
     FaceCounts,
     FaceDeletion,
     FaceMatch,
     FaceSearch,
     Indexing,
     ListedFace,
-    ModelInfo,
     PhotoSearch,
     RefusedFace,
-    Size,
     UserMatch,
     UserPhotoSearch,
     UserSearch,
 )
+from service.results import CollectionInfo, ComparedFace, Comparison, Detection, ModelInfo, Size
 
 Json = Dict[str, Any]
 

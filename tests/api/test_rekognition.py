@@ -356,9 +356,10 @@ def test_reader_changes_nothing(team: Rekognition, url: str, app: App) -> None:
     assert [label for label, _ in reader.labels("team", KOFI)] == ["kofi"]
     given = {"CollectionId": "team", "UserId": "u1", "FaceIds": [face], "Image": image(KOFI)}
     services = app.services
+    enrolled = EnrolledFaces(services.galleries, services.faces)
     index = IndexService(services.galleries, services.faces)
     users = UserService(services.galleries, services.faces)
-    for name, operation in operations(services, EnrolledFaces(services.galleries), index, users).items():
+    for name, operation in operations(services, enrolled, index, users).items():
         if operation.access is Access.ADMIN:
             model = reader.client.meta.service_model.operation_model(name)
             wanted = {key: given[key] for key in model.input_shape.required_members}

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from model.embedding import EmbeddingSpec
 from model.gallery import Edit, Gallery
-from service.lookup import find_person
+from service.people import find_person
 from storage.fields import describe, pick
 from storage.galleries import Manifest, assemble, contents_of
 from storage.revisions import Cohorts
