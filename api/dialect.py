@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from api.lambda_events import Request, Response
 from api.problems import Problem
@@ -15,6 +15,10 @@ class Reply(NamedTuple):
 
     response: Response
     outcome: Outcome = None
+
+    @classmethod
+    def of_json(cls, content: Any, status: int = 200) -> Reply:
+        return cls(Response.of_json(content, status))
 
 
 class Dialect(NamedTuple):

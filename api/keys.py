@@ -38,10 +38,9 @@ class Keys:
         """Check a key, "" for none. Raises ManagementOff, Unauthorized."""
         if access is Access.ADMIN and not self.admin:
             raise ManagementOff("Changes are switched off: set ADMIN_KEY when you deploy the service.")
-        is_admin, is_reader = same(given, self.admin), same(given, self.reader)
-        if access is Access.ADMIN and not is_admin:
+        if access is Access.ADMIN and not same(given, self.admin):
             raise Unauthorized("This needs the administrator's key: send it as the header X-Api-Key.")
-        if access is Access.READER and self.reader and not (is_reader or is_admin):
+        if access is Access.READER and self.reader and not self.allows(given):
             raise Unauthorized("This needs an API key: send it as the header X-Api-Key.")
 
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from api import uploads
 from api.dialect import Reply
 from api.dialects import native
-from api.dialects.native import Json
 from api.errors import BadParameter, BadRequest
 from api.keys import Access
-from api.lambda_events import Request, Response
+from api.lambda_events import Request
 from api.parameters import Values, check_collection, check_text, parse_collection, parse_id, parse_page, single
 from api.router import Route
 from service.errors import UnknownPerson
@@ -23,16 +22,16 @@ if TYPE_CHECKING:  # the service imports torch
 def people_routes(service: PeopleService) -> tuple[Route, ...]:
     def list_people(request: Request) -> Reply:
         after, limit = parse_page(request.query)
-        return _json(native.people(service.people(parse_collection(request.query), after, limit)))
+        return Reply.of_json(native.people(service.people(parse_collection(request.query), after, limit)))
 
     def add(request: Request) -> Reply:
         photos, values = uploads.read_person(request)
         name = check_text("name", single(values, "name"))
         found = service.add(parse_collection(values), name, _external_id(values), photos)
-        return _json(native.enrolment(found), 201)
+        return Reply.of_json(native.enrolment(found), 201)
 
     def get(request: Request) -> Reply:
-        return _json(native.person(service.person(parse_collection(request.query), _person_id(request))))
+        return Reply.of_json(native.person(service.person(parse_collection(request.query), _person_id(request))))
 
     def update(request: Request) -> Reply:
         collection, person_id, content = (
@@ -43,7 +42,7 @@ def people_routes(service: PeopleService) -> tuple[Route, ...]:
         if "into" in content:
             if {"name", "external_id"} & set(content):
                 raise BadRequest("A merge takes `into` alone: rename in a request of its own.")
-            return _json(native.person(service.merge(collection, person_id, _into(content["into"]))))
+            return Reply.of_json(native.person(service.merge(collection, person_id, _into(content["into"]))))
         changed = {name: content[name] for name in ("name", "external_id") if name in content}
         if not changed:
             raise BadRequest("The JSON body has neither `name` nor `external_id` nor `into`.")
@@ -51,25 +50,27 @@ def people_routes(service: PeopleService) -> tuple[Route, ...]:
         given = content.get("external_id")
         external_id = None if given is None else check_text("external_id", given)
         keep = "external_id" not in content
-        return _json(native.person(service.update(collection, person_id, name, external_id, keep_external=keep)))
+        return Reply.of_json(
+            native.person(service.update(collection, person_id, name, external_id, keep_external=keep))
+        )
 
     def delete(request: Request) -> Reply:
-        return _json({"deleted_faces": service.delete(parse_collection(request.query), _person_id(request))})
+        return Reply.of_json({"deleted_faces": service.delete(parse_collection(request.query), _person_id(request))})
 
     def list_faces(request: Request) -> Reply:
         faces = native.person(service.person(parse_collection(request.query), _person_id(request)))["faces"]
-        return _json({"faces": faces, "count": len(faces)})
+        return Reply.of_json({"faces": faces, "count": len(faces)})
 
     def add_faces(request: Request) -> Reply:
         person_id = _person_id(request)
         photos, values = uploads.read_photos(request)
         found = service.add_faces(parse_collection(values), person_id, photos)
-        return _json(native.enrolment(found), 201 if found.added else 200)
+        return Reply.of_json(native.enrolment(found), 201 if found.added else 200)
 
     def delete_face(request: Request) -> Reply:
         face_id = request.path_parameters["face"].lower()
         service.delete_face(parse_collection(request.query), _person_id(request), face_id)
-        return _json({"deleted_faces": 1})
+        return Reply.of_json({"deleted_faces": 1})
 
     return (
         Route("GET", "/people", list_people),
@@ -86,19 +87,19 @@ def people_routes(service: PeopleService) -> tuple[Route, ...]:
 def collection_routes(galleries: Galleries) -> tuple[Route, ...]:
     def list_all(_: Request) -> Reply:
         found = galleries.list()
-        return _json({"collections": [native.collection(each) for each in found], "count": len(found)})
+        return Reply.of_json({"collections": [native.collection(each) for each in found], "count": len(found)})
 
     def create(request: Request) -> Reply:
         name = _collection(request)
         created = galleries.create(name)
-        return _json(native.collection(galleries.find(name)), 201 if created else 200)
+        return Reply.of_json(native.collection(galleries.find(name)), 201 if created else 200)
 
     def get(request: Request) -> Reply:
-        return _json(native.collection(galleries.find(_collection(request))))
+        return Reply.of_json(native.collection(galleries.find(_collection(request))))
 
     def delete(request: Request) -> Reply:
         last = galleries.delete(_collection(request))
-        return _json({"deleted_people": last.people, "deleted_faces": last.faces})
+        return Reply.of_json({"deleted_people": last.people, "deleted_faces": last.faces})
 
     return (
         Route("GET", "/collections", list_all),
@@ -106,10 +107,6 @@ def collection_routes(galleries: Galleries) -> tuple[Route, ...]:
         Route("GET", "/collections/{collection}", get),
         Route("DELETE", "/collections/{collection}", delete, Access.ADMIN),
     )
-
-
-def _json(body: Json, status: int = 200) -> Reply:
-    return Reply(Response.of_json(body, status))
 
 
 def _person_id(request: Request) -> int:

@@ -39,28 +39,28 @@ def recognition_routes(service: FaceService) -> tuple[Route, ...]:
 
     def detect(request: Request) -> Reply:
         name, image, _ = uploads.read(request)
-        return Reply(Response.of_json(native.detection(name, service.detect(image), request.request_id)))
+        return Reply.of_json(native.detection(name, service.detect(image), request.request_id))
 
     def compare(request: Request) -> Reply:
         source, target, options = uploads.read_pair(request)
-        return Reply(Response.of_json(native.comparison(service.compare(source, target, options), request.request_id)))
+        return Reply.of_json(native.comparison(service.compare(source, target, options), request.request_id))
 
     def embed(request: Request) -> Reply:
         name, image, options = uploads.read(request)
-        return Reply(Response.of_json(native.embedding(name, service.embed(image, options), request.request_id)))
+        return Reply.of_json(native.embedding(name, service.embed(image, options), request.request_id))
 
     def search(request: Request) -> Reply:
         content = uploads.read_json(request)
         given = {name: [_text(content[name])] for name in SEARCH_OPTIONS if name in content}
         options = parse_options({**given, **request.query})
         found = service.search(parse_embedding(content.get("embedding")), options)
-        return Reply(Response.of_json(native.search(found, request.request_id)))
+        return Reply.of_json(native.search(found, request.request_id))
 
     def health(_: Request) -> Reply:
-        return Reply(Response.of_json(native.health(service.model())))
+        return Reply.of_json(native.health(service.model()))
 
     def openapi(_: Request) -> Reply:
-        return Reply(Response.of_json(contract.document()))
+        return Reply.of_json(contract.document())
 
     return (
         Route("POST", "/classify", classify),

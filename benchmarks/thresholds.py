@@ -49,7 +49,7 @@ HEADER = ["default", *(f"{100 * threshold:g}" for threshold in THRESHOLDS)]
 
 
 class Calibrations(NamedTuple):
-    """Of both paths of the cascade."""
+    """Calibrations of both paths of the cascade."""
 
     joined: Calibration
     mobile: Calibration

@@ -41,16 +41,20 @@ class PreparedFace(NamedTuple):
         size = photo.width, photo.height
         return cls(file, digest, size, face, crop(photo, face, spec), landmark_crop(photo, face))
 
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The face's box as a gallery lists it: XYXY, to a tenth of a pixel."""
+        box = self.face.box
+        return round(box.left, 1), round(box.top, 1), round(box.right, 1), round(box.bottom, 1)
+
     def packed(self) -> bytes:
         """Return both crops as they are stored, see model/stored_crop.py."""
         return pack(self.crop, self.landmark_crop)
 
     def enrolled(self, face_id: str, person_id: int, added: str, external_id: str | None = None) -> EnrolledFace:
         """Return the face as a gallery lists it."""
-        edges = self.face.box.left, self.face.box.top, self.face.box.right, self.face.box.bottom
-        left, top, right, bottom = (round(edge, 1) for edge in edges)
-        box, confidence = (left, top, right, bottom), round(self.face.confidence, 4)
-        return EnrolledFace(face_id, person_id, (self.digest,), added, box, confidence, self.photo_size, external_id)
+        photos, confidence = (self.digest,), round(self.face.confidence, 4)
+        return EnrolledFace(face_id, person_id, photos, added, self.box, confidence, self.photo_size, external_id)
 
 
 def prepare(

@@ -136,9 +136,9 @@ class _Index:
         """Raises CollectionFull."""
         seen = self._seen(gallery)
         people = LabelledPeople(gallery)
-        rows = [row for row, face in enumerate(self._prepared) if _box(face) not in seen]
+        rows = [row for row, face in enumerate(self._prepared) if face.box not in seen]
         added = {row: self._new(row, people) for row in rows}
-        listed = tuple(added[row] if row in added else seen[_box(face)] for row, face in enumerate(self._prepared))
+        listed = tuple(added[row] if row in added else seen[face.box] for row, face in enumerate(self._prepared))
         if not rows:
             return None, listed
         check_room(gallery, len(people.new), len(rows))
@@ -162,8 +162,3 @@ class _Index:
             return {}
         found = (ListedFace(face, gallery.by_id[face.person]) for face in gallery.faces if face.photos == (digest,))
         return {each.face.box: each for each in found if each.label == self._external_id}
-
-
-def _box(prepared: PreparedFace) -> Any:
-    """Return the box of a face as a gallery lists it."""
-    return prepared.enrolled("", 0, "").box

@@ -64,11 +64,10 @@ class NamedPeople:
 
         return self._galleries.commit(self._galleries.snapshot(), collection, change, erase=True)[1]
 
-    def faces(self, collection: str | None, name: str | None) -> tuple[ListedFace, ...]:
-        """List the faces of a name, or of everybody for None. Raises UnknownCollection, ModelUnavailable."""
+    def faces(self, collection: str | None, name: str) -> tuple[ListedFace, ...]:
+        """List the faces of people. Raises UnknownCollection, ModelUnavailable."""
         gallery = self._galleries.open(collection)().snapshot.gallery
-        people = gallery.people if name is None else named(gallery, name)
-        selected = {person.id: person for person in people}
+        selected = {person.id: person for person in named(gallery, name)}
         return tuple(ListedFace(face, selected[face.person]) for face in gallery.faces if face.person in selected)
 
     def delete(self, collection: str | None, name: str) -> tuple[str, int]:

@@ -161,10 +161,11 @@ def _acceptable(
         key, row, owner = listed.face.id, gallery.face_rows[listed.face.id], listed.person
         if owner.id == user.id:
             continue
-        confidence = confidence_of_rows(snapshot, own, row) if own else 1.0
         if owner.user_id:
             refused.append(RefusedFace(key, OTHER_USER, owner.user_id))
-        elif confidence < threshold:
+            continue
+        confidence = confidence_of_rows(snapshot, own, row) if own else 1.0
+        if confidence < threshold:
             refused.append(RefusedFace(key, NOT_SIMILAR, None, confidence))
         else:
             accepted.append(listed)

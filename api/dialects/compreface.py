@@ -8,7 +8,7 @@ their calibrated confidence, also for strangers. Age, gender, pose and mask are 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Mapping
 
 from api import uploads
 from api.dialect import Dialect, Reply
@@ -68,22 +68,22 @@ def creating(endpoint: Endpoint, galleries: Galleries, clients: ClientKeys) -> E
 
 def subject_routes(named: NamedPeople, clients: ClientKeys) -> tuple[Route, ...]:
     def list_all(request: Request) -> Reply:
-        return _json({"subjects": named.names(clients.collection(request))})
+        return Reply.of_json({"subjects": named.names(clients.collection(request))})
 
     def create(request: Request) -> Reply:
         person = named.create(clients.collection(request), _new_name(request))
-        return _json({"subject": person.name}, 201)
+        return Reply.of_json({"subject": person.name}, 201)
 
     def rename(request: Request) -> Reply:
-        return _json({"updated": named.rename(clients.collection(request), _name(request), _new_name(request))})
+        return Reply.of_json({"updated": named.rename(clients.collection(request), _name(request), _new_name(request))})
 
     def delete(request: Request) -> Reply:
         name, _ = named.delete(clients.collection(request), _name(request))
-        return _json({"subject": name})
+        return Reply.of_json({"subject": name})
 
     def delete_all(request: Request) -> Reply:
         people, _ = named.delete_all(clients.collection(request))
-        return _json({"deleted": people})
+        return Reply.of_json({"deleted": people})
 
     return (
         Route("GET", "/recognition/subjects", list_all),
@@ -96,10 +96,12 @@ def subject_routes(named: NamedPeople, clients: ClientKeys) -> tuple[Route, ...]
 
 def example_routes(named: NamedPeople, enrolled: EnrolledFaces, clients: ClientKeys) -> tuple[Route, ...]:
     def list_all(request: Request) -> Reply:
-        parameters = decode.parse_parameters(request.query)
-        name = decode.find_subject(parameters["subject"]) if "subject" in parameters else None
-        faces = named.faces(clients.collection(request), name)
-        return _json(encode.page(faces, decode.parse_page(parameters)))
+        parameters, collection = decode.parse_parameters(request.query), clients.collection(request)
+        if "subject" in parameters:
+            faces = named.faces(collection, decode.find_subject(parameters["subject"]))
+        else:
+            faces = enrolled.list(collection)
+        return Reply.of_json(encode.page(faces, decode.parse_page(parameters)))
 
     def add(request: Request) -> Reply:
         (image,), parameters = decode.read_photos(request, "file")
@@ -108,27 +110,27 @@ def example_routes(named: NamedPeople, enrolled: EnrolledFaces, clients: ClientK
             raise DialectError(decode.NO_PARAMETER, "The parameter `subject` is missing.")
         name, photo = decode.parse_subject(parameters["subject"]), UploadedPhoto("file", image)
         found = named.enrol(clients.collection(request), name, photo, min_confidence).person
-        return _json(encode.example(found.faces[0].id, found.person.name), 201)
+        return Reply.of_json(encode.example(found.faces[0].id, found.person.name), 201)
 
     def delete_all(request: Request) -> Reply:
         parameters, collection = decode.parse_parameters(request.query), clients.collection(request)
         if "subject" not in parameters:
-            return _json({"deleted": named.delete_all(collection)[1]})
+            return Reply.of_json({"deleted": named.delete_all(collection)[1]})
         try:
             _, faces = named.delete(collection, decode.find_subject(parameters["subject"]))
         except UnknownPerson:
-            return _json({"deleted": 0})
-        return _json({"deleted": faces})
+            return Reply.of_json({"deleted": 0})
+        return Reply.of_json({"deleted": faces})
 
     def delete_several(request: Request) -> Reply:
         found = enrolled.delete(clients.collection(request), decode.read_face_ids(request))
-        return _json(encode.examples(found.deleted))
+        return Reply.of_json(encode.examples(found.deleted))
 
     def delete(request: Request) -> Reply:
         found = enrolled.delete(clients.collection(request), [_face_id(request)])
         if found.missing:
             raise UnknownFace("The collection has no such face.")
-        return _json(encode.examples(found.deleted)[0])
+        return Reply.of_json(encode.examples(found.deleted)[0])
 
     def image(request: Request) -> Reply:
         crop = enrolled.crop(clients.collection(request), _face_id(request))
@@ -158,13 +160,13 @@ def photo_routes(service: FaceService, enrolled: EnrolledFaces, clients: ClientK
         (image,), options = read(request, "file")
         found = service.detect(image)
         view = View(Size(found.width, found.height), options, embeddings(request, image, options), found.timings)
-        return _json({"result": encode.detection(found, view), **versions(options)})
+        return Reply.of_json({"result": encode.detection(found, view), **versions(options)})
 
     def verify_face(request: Request) -> Reply:
         (image,), options = read(request, "file")
         found = enrolled.verify(_face_id(request), image, selected(request))
         view = View(found.target_size, options, embeddings(request, image, options), found.timings)
-        return _json({"result": encode.verification(found, view), **versions(options)})
+        return Reply.of_json({"result": encode.verification(found, view), **versions(options)})
 
     def verify(request: Request) -> Reply:
         (source, target), options = read(request, "source_image", "target_image")
@@ -177,13 +179,13 @@ def photo_routes(service: FaceService, enrolled: EnrolledFaces, clients: ClientK
             View(found.source_size, options, embeddings(request, source, options), timings),
             View(found.target.target_size, options, embeddings(request, target, options), timings),
         )
-        return _json({"result": [{**body, **versions(options)}]})
+        return Reply.of_json({"result": [{**body, **versions(options)}]})
 
     def recognize_embeddings(request: Request) -> Reply:
         given = decode.read_embeddings(request)
         options = selected(request, decode.parse_candidates(decode.parse_parameters(request.query)))
         found = [(each.tolist(), service.search(each, options)) for each in given]
-        return _json({"result": [encode.search(embedding, result) for embedding, result in found]})
+        return Reply.of_json({"result": [encode.search(embedding, result) for embedding, result in found]})
 
     def read(request: Request, *names: str) -> tuple[tuple[bytes, ...], FaceOptions]:
         images, parameters = decode.read_photos(request, *names)
@@ -208,10 +210,6 @@ def photo_routes(service: FaceService, enrolled: EnrolledFaces, clients: ClientK
         Route("POST", "/detection/detect", detect),
         Route("POST", "/verification/verify", verify),
     )
-
-
-def _json(body: Any, status: int = 200) -> Reply:
-    return Reply(Response.of_json(body, status))
 
 
 def _name(request: Request) -> str:

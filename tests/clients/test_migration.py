@@ -26,7 +26,7 @@ class Clone(NamedTuple):
 
     @property
     def place(self) -> dict[str, str]:
-        """What replaces the documented port."""
+        """The running service's port, in place of the documented one."""
         return {"localhost:3000": f"localhost:{self.port}"}
 
     def run(self, *commands: str) -> str:
