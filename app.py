@@ -73,6 +73,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
 
     If the model cannot be loaded, the app is created anyway: requests get 503 until loading succeeds.
     """
+    started = perf_counter()
     limit_convolution_cache()
     if settings.memory_mb and not settings.threads_set:
         use_threads(settings.memory_mb)
@@ -85,7 +86,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
         app.telemetry.log.info("model loaded", model_version=app.services.faces.model().version)
     except ModelUnavailable as error:
         app.telemetry.log.error("no model at start", reason=str(error))
-    wait_for_people()
+    wait_for_people(settings.start_seconds - (perf_counter() - started))
     return app
 
 

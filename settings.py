@@ -15,6 +15,11 @@ TRUE = ("1", "y", "yes", "t", "true", "on")
 FALSE = ("0", "n", "no", "f", "false", "off")
 
 
+INITIALIZATION = "AWS_LAMBDA_INITIALIZATION_TYPE"
+# Lambda ends a start after 10 s, unless concurrency is provisioned: then it may take 130 s. Imports come before.
+LAMBDA_START, LONG_START = 7.0, 100.0
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of one app, which serves the bundled model to any page unless told otherwise.
@@ -26,7 +31,8 @@ class Settings:
     compreface_keys: keys of CompreFace's clients, and the collection that each may read and change;
     rekognition_buckets: from which photos may be read for Rekognition's clients;
     strictness: one of STRICTNESS, in percent, for requests that name none; metrics: publish them; memory_mb: of the
-    Lambda function, None elsewhere; threads_set: the number of threads is set by OMP_NUM_THREADS.
+    Lambda function, None elsewhere; threads_set: the number of threads is set by OMP_NUM_THREADS; start_seconds: that
+    the start of the app may wait for the default collection.
     """
 
     model_uri: str = ""
@@ -42,6 +48,7 @@ class Settings:
     metrics: bool = True
     memory_mb: int | None = None
     threads_set: bool = False
+    start_seconds: float = LONG_START
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -61,6 +68,7 @@ class Settings:
             metrics=not _flag(environ, "POWERTOOLS_METRICS_DISABLED"),
             memory_mb=int(memory) if memory else None,
             threads_set=bool(environ.get("OMP_NUM_THREADS")),
+            start_seconds=LAMBDA_START if environ.get(INITIALIZATION) == "on-demand" else LONG_START,
         )
 
 

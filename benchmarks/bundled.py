@@ -39,7 +39,7 @@ def cascade(people: int) -> Cascade:
     """Make the cascade of the first `people` people of the bundled model, each of whom has one face: their mean."""
     whole = bundled().cascade
     gallery = whole.gallery
-    part = Gallery(
+    part = Gallery.of(
         gallery.spec, gallery.cohort, gallery.people[:people], gallery.faces[:people], gallery.embeddings[:people]
     )
     return replace(whole, gallery=part)

@@ -24,8 +24,9 @@ import numpy as np
 from PIL import Image
 
 from app import App, create_app
+from model.edit import Edit
 from model.embedding import GENERIC, normalize
-from model.gallery import Edit, EnrolledFace, Person
+from model.records import EnrolledFace, Person
 from settings import Settings
 from storage.blobs import BlobStore, open_blobs
 from storage.collections import Collections
@@ -95,7 +96,7 @@ def kills(uri: str, place: Place, count: int) -> list[str]:
         process.kill()
         answered += [int(line) for line in process.communicate()[0].split()]
         gallery = collections.read(COLLECTION, cohorts).gallery  # checks that everything fits together
-        assert set(answered) <= set(gallery.by_id)
+        assert set(answered) <= set(gallery.ids.tolist())
         made += len(answered)
         assert len(gallery.people) == len(gallery.faces) >= made
     place_name = "S3" if "://" in uri else "folder"

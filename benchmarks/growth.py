@@ -19,7 +19,8 @@ from PIL import Image
 from benchmarks.bundled import bundled
 from benchmarks.functions import Function, collage, event, jpeg, photos, portrait
 from model.embedding import normalize
-from model.gallery import EnrolledFace, Gallery, Person
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
 from storage.galleries import now
 from training.evaluation.plots import png
 from training.markdown import table
@@ -127,7 +128,7 @@ def _random_gallery(like: Gallery, count: int) -> Gallery:
     people = [Person(i, f"Somebody {i}") for i in range(count)]
     faces = [EnrolledFace(str(uuid4()), i, ("0" * 16,), now()) for i in range(count)]
     embeddings = normalize(np.random.RandomState(0).randn(count, like.spec.size))
-    return Gallery(like.spec, like.cohort, people, faces, embeddings, nearness=np.zeros((count, 2)))
+    return Gallery.of(like.spec, like.cohort, people, faces, embeddings, nearness=np.zeros((count, 2)))
 
 
 def runtimes(folder: Path) -> Growth:

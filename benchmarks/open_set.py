@@ -57,7 +57,7 @@ def load(run: Run, precision: str, embedding: Embedding) -> tuple[Photos, int]:
     owners = np.where(data.labels[kept] < 0, known + numbers, data.labels[kept])
     mobile = np.array(load_mobile(run))[kept]
     whole = embedding.embed(load_features(run, precision)[kept], mobile)
-    empty = Gallery(embedding.spec, base.cohort(embedding), [], [], whole[:0])
+    empty = Gallery.of(embedding.spec, base.cohort(embedding), [], [], whole[:0])
     return Photos(owners, np.load(run.out / RELIABLE)[data.rows[kept]], whole, mobile, whole, empty), known
 
 

@@ -137,7 +137,7 @@ def offline(paths: list[str]) -> list[str | None]:
     for path in tqdm(paths, desc="offline", unit=" photos"):
         face = aligner.align(Path(path))
         found = snapshot.search(face.crop[None], face.landmark_crop[None], np.array([face.reliable]), 1)
-        names.append(snapshot.gallery.by_id[int(found.ids[0, 0])].name if face.status == ALIGNED else None)
+        names.append(snapshot.gallery.found(found.ids[0])[0].name if face.status == ALIGNED else None)
     return names
 
 

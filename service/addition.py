@@ -8,8 +8,10 @@ from uuid import uuid4
 import numpy as np
 
 from model.calibration import DEFAULT_STRICTNESS
+from model.edit import Edit
 from model.embedding import normalize
-from model.gallery import Edit, Gallery, Person
+from model.gallery import Gallery
+from model.records import Person
 from service.enrolment import FaceEmbeddings, PreparedFace
 from service.errors import CollectionFull, NothingEnrolled
 from service.results import DUPLICATE, Enrolment, Match, PersonDetails, Skipped
@@ -52,11 +54,11 @@ class Addition:
 
     def __call__(self, gallery: Gallery) -> tuple[Edit | None, Enrolment]:
         person = self._person_of(gallery)
-        new = [digest for digest in self._faces if digest not in gallery.photos]
+        new = [digest for digest in self._faces if not gallery.has_photo(digest)]
         skipped = tuple(self._skipped(new))
         if self._faces and not new:
             return None, self._known(gallery, person, skipped)
-        added = (person,) * (person.id not in gallery.by_id)
+        added = (person,) * (gallery.person(person.id) is None)
         check_room(gallery, len(added), len(new))
         check_faces_of_one(gallery, person, len(new))
         faces = tuple(self._faces[digest].enrolled(self._ids[digest], person.id, self._added) for digest in new)
@@ -68,7 +70,7 @@ class Addition:
             True,
             skipped,
             self._look_alikes(gallery, person, embeddings),
-            tuple(other.id for other in gallery.people if other.name == person.name and other.id != person.id),
+            tuple(other.id for other in gallery.named(person.name) if other.id != person.id),
             ADVICE if len(own) + len(faces) == 1 else None,
         )
 
@@ -95,30 +97,30 @@ class Addition:
 
     def _look_alikes(self, gallery: Gallery, person: Person, embeddings: np.ndarray) -> tuple[Match, ...]:
         """Find the people as whom the person would be identified."""
-        own = [row for row, face in enumerate(gallery.faces) if face.person == person.id]
+        own = gallery.face_rows_of(person.id)
         if not len(embeddings) or not len(gallery):
             return ()
-        probe = normalize(np.concatenate([gallery.embeddings[own], embeddings]).mean(axis=0, keepdims=True))
+        probe = normalize(np.concatenate([gallery.embeddings_of(own), embeddings]).mean(axis=0, keepdims=True))
         exclude = np.array([person.id]) if own else None
         calibration, people = self._snapshot._replace(gallery=gallery).cascade.joined, len(gallery)
         matches = gallery.search(probe, LOOK_ALIKES, exclude)
         threshold = calibration.threshold(people, DEFAULT_STRICTNESS)
         return tuple(
-            Match(key, gallery.by_id[key].name, float(calibration.confidence(score, people)))
-            for key, score in zip(matches.ids[0].tolist(), matches.scores[0])
+            Match(found.id, found.name, float(calibration.confidence(score, people)))
+            for found, score in zip(gallery.found(matches.ids[0]), matches.scores[0])
             if score >= threshold
         )
 
 
 def check_room(gallery: Gallery, people: int, faces: int) -> None:
     """Check that a gallery can have so many more people and faces. Raises CollectionFull."""
-    if people and len(gallery.people) + people > MAX_PEOPLE:
+    if people and len(gallery.ids) + people > MAX_PEOPLE:
         raise CollectionFull(f"The collection has {MAX_PEOPLE:,} people, which is the limit.")
-    if len(gallery.faces) + faces > MAX_FACES:
+    if len(gallery.owners) + faces > MAX_FACES:
         raise CollectionFull(f"The collection would have more than {MAX_FACES:,} faces, which is the limit.")
 
 
 def check_faces_of_one(gallery: Gallery, person: Person, faces: int) -> None:
     """Check that a person can have so many more faces. Raises CollectionFull."""
-    if len(gallery.faces_of(person.id)) + faces > MAX_FACES_OF_ONE:
+    if len(gallery.face_rows_of(person.id)) + faces > MAX_FACES_OF_ONE:
         raise CollectionFull(f"The person would have more than {MAX_FACES_OF_ONE:,} faces, which is the limit.")

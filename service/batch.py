@@ -6,7 +6,9 @@ from typing import Sequence
 
 import numpy as np
 
-from model.gallery import Edit, Gallery, Person
+from model.edit import Edit
+from model.gallery import Gallery
+from model.records import Person
 from service.addition import Addition
 from service.errors import NothingEnrolled
 from service.results import Enrolment
@@ -38,8 +40,7 @@ class Batch:
 
 def named(name: str, gallery: Gallery) -> Person:
     """Return the first person with a name, or a new one."""
-    known = (person for person in gallery.people if person.name == name)
-    return next(known, Person(gallery.next_id, name))
+    return next(iter(gallery.named(name)), Person(gallery.next_id, name))
 
 
 def _joined(made: Sequence[Edit]) -> Edit:

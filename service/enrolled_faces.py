@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Sequence
 
+from model.edit import Edit
 from model.errors import UnreadableImage
-from model.gallery import Edit, Gallery
+from model.gallery import Gallery
 from model.stored_crop import cut
 from service.face_results import FaceCounts, FaceDeletion, ListedFace
 from service.faces import FaceService, Stopwatch
@@ -24,12 +25,13 @@ class EnrolledFaces:
     def list(self, collection: str | None) -> tuple[ListedFace, ...]:
         """List all faces, in the order in which they were added. Raises UnknownCollection, ModelUnavailable."""
         gallery = self._galleries.open(collection)().snapshot.gallery
-        return tuple(ListedFace(face, gallery.by_id[face.person]) for face in gallery.faces)
+        people = {person.id: person for person in gallery.people}
+        return tuple(ListedFace(face, people[face.person]) for face in gallery.faces)
 
     def counts(self, collection: str | None) -> FaceCounts:
         """Count faces and users. Raises UnknownCollection, ModelUnavailable."""
         gallery = self._galleries.open(collection)().snapshot.gallery
-        return FaceCounts(len(gallery.faces), sum(person.user_id is not None for person in gallery.people))
+        return FaceCounts(len(gallery.owners), sum(person.user_id is not None for person in gallery.people))
 
     def verify(self, face_id: str, target: bytes, options: IdentifyOptions) -> Verification:
         """Compare a face of the collection with all faces of `target`.
@@ -39,13 +41,13 @@ class EnrolledFaces:
         snapshot = self._galleries.open(options.collection)().snapshot
         gallery = snapshot.gallery
         person = find_face(gallery, face_id).person
-        embedding, empty = gallery.embeddings[[gallery.face_rows[face_id]]], snapshot.emptied(gallery.spec.name)
+        embedding, empty = gallery.embeddings_of(gallery.face_rows([face_id])), snapshot.emptied(gallery.spec.name)
         return replace(self._faces.verify(empty, embedding, target, options, Stopwatch()), person=person)
 
     def crop(self, collection: str | None, face_id: str) -> bytes | None:
         """Return the stored crop of a face as a JPEG file, None if there is none. Raises ModelUnavailable."""
         gallery = self._galleries.open(collection)().snapshot.gallery
-        stored = self._galleries.crop(collection, face_id) if face_id in gallery.face_rows else None
+        stored = None if gallery.find_face(face_id) is None else self._galleries.crop(collection, face_id)
         try:
             return cut(stored) if stored else None
         except UnreadableImage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Container, Iterable, NamedTuple, Sequence
+from typing import Callable, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
@@ -10,9 +10,10 @@ from model.crop import CropSpec, crop
 from model.detection.detector import Detector
 from model.errors import RecognitionError
 from model.face import Face
-from model.gallery import EnrolledFace, Gallery
+from model.gallery import Gallery
 from model.landmarks import landmark_crop
 from model.photo import Photo, decode
+from model.records import EnrolledFace
 from model.stored_crop import pack
 from service.results import DUPLICATE, NO_FACE, SEVERAL_FACES, TOO_SMALL, UNREADABLE, Skipped, UploadedPhoto
 from storage.networks import Snapshot
@@ -61,24 +62,24 @@ def prepare(
     photos: Iterable[UploadedPhoto],
     detector: Detector,
     spec: CropSpec,
-    known: Container[str] = (),
+    known: Callable[[str], bool] = lambda _: False,
     min_confidence: float = 0.0,
 ) -> list[PreparedFace | Skipped]:
     """Find and cut the face of each photo. -> for each photo its face, or the reason why none can be used.
 
-    known: digests of photos that are enrolled already, to save time; min_confidence: of the detector, in [0, 1]; other
-    faces do not count.
+    known: tells by its digest whether a photo is enrolled already, to save time; min_confidence: of the detector, in
+    [0, 1]; other faces do not count.
     """
     return [_prepare(photo, detector, spec, known, min_confidence) for photo in photos]
 
 
 def _prepare(
-    upload: UploadedPhoto, detector: Detector, spec: CropSpec, known: Container[str], min_confidence: float
+    upload: UploadedPhoto, detector: Detector, spec: CropSpec, known: Callable[[str], bool], min_confidence: float
 ) -> PreparedFace | Skipped:
     try:
         photo = decode(upload.data)
         digest = photo.digest()
-        if digest in known:
+        if known(digest):
             return Skipped(upload.file, DUPLICATE)
         found = [face for face in detector.detect(photo) if face.confidence >= min_confidence]
         if not found:

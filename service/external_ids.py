@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from model.gallery import EnrolledFace, Gallery, Person
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
 from service.names import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 
 
@@ -49,18 +50,23 @@ class LabelledPeople:
 
     def __init__(self, gallery: Gallery) -> None:
         self.new: list[Person] = []  # made by `find_or_make` and `make_unnamed`
-        self._next_id = gallery.next_id
-        people = [person for person in gallery.people if not person.user_id]
-        named = [person for person in people if person.external_id is None and person.name not in gallery.face_rows]
-        known = [(person.external_id, person) for person in people if person.external_id is not None]
-        known += [(person.name, person) for person in named]
-        self._by_label = dict(reversed(known))  # of several, the first one
+        self._gallery, self._next_id = gallery, gallery.next_id
+        self._made_by_label: dict[str, Person] = {}
 
     def find_or_make(self, label: str) -> Person:
         """Return the person of a label, who is new if there is none."""
-        if label not in self._by_label:
-            self._by_label[label] = self._made(label, label)
-        return self._by_label[label]
+        found = self._find(label) or self._made_by_label.get(label)
+        if found is None:
+            found = self._made_by_label[label] = self._made(label, label)
+        return found
+
+    def _find(self, label: str) -> Person | None:
+        """Return the first person of the gallery with an external ID, or else with a name."""
+        known = [person for person in self._gallery.with_external_id(label) if not person.user_id]
+        if not known and self._gallery.find_face(label) is None:
+            named = self._gallery.named(label)
+            known = [person for person in named if person.external_id is None and not person.user_id]
+        return next(iter(known), None)
 
     def make_unnamed(self, face_id: str) -> Person:
         """Return a new person for one face."""

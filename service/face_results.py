@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from model.face import Face
-from model.gallery import EnrolledFace, Person
+from model.records import EnrolledFace, Person
 from service.external_ids import label_of_face
 from service.results import Identification, Size
 

@@ -17,10 +17,11 @@ from model.crop import crop
 from model.detection.detector import Detector
 from model.embedding import normalize
 from model.face import Face
-from model.gallery import EnrolledFace, Gallery, Person
+from model.gallery import Gallery
 from model.landmarks import is_reliable, landmark_crop
 from model.photo import Photo, decode
 from model.quality import measure
+from model.records import EnrolledFace, Person
 from service.errors import InvalidRequest, NoFace
 from service.galleries import Galleries
 from service.results import (
@@ -123,7 +124,7 @@ class FaceService:
         probe = _probe(embedding, gallery.spec.size)
         matches, calibration, people = gallery.search(probe, options.top), snapshot.cascade.joined, len(gallery)
         confidences = calibration.confidence(matches.scores, people)[0].tolist()
-        candidates = _matches(gallery, matches.ids[0].tolist(), confidences)
+        candidates = _matches(gallery, matches.ids[0], confidences)
         known = bool(candidates) and bool(matches.scores[0, 0] >= calibration.threshold(people, strictness))
         return SearchResult(candidates, _known(candidates, known, options.threshold), _info(snapshot, strictness), info)
 
@@ -177,15 +178,14 @@ def _recognize(
     """Combine faces and candidates. threshold: confidence in [0, 1], None for the one of the chosen strictness."""
     return tuple(
         RecognizedFace(face, candidates, _known(candidates, known, threshold))
-        for face, ids, confidences, known in zip(
-            faces, found.ids.tolist(), found.confidences.tolist(), found.known.tolist()
-        )
+        for face, ids, confidences, known in zip(faces, found.ids, found.confidences.tolist(), found.known.tolist())
         for candidates in (_matches(gallery, ids, confidences),)
     )
 
 
-def _matches(gallery: Gallery, ids: Sequence[int], confidences: Sequence[float]) -> tuple[Match, ...]:
-    return tuple(Match(key, gallery.by_id[key].name, min(value, HIGHEST)) for key, value in zip(ids, confidences))
+def _matches(gallery: Gallery, ids: np.ndarray, confidences: Sequence[float]) -> tuple[Match, ...]:
+    people = gallery.found(ids)
+    return tuple(Match(person.id, person.name, min(value, HIGHEST)) for person, value in zip(people, confidences))
 
 
 def _known(candidates: Sequence[Match], known: bool, threshold: float | None) -> bool:

@@ -6,9 +6,10 @@ from contextlib import contextmanager, suppress
 from typing import Callable, Iterator, Mapping, NamedTuple, TypeVar
 
 from model.cohort import NO_COHORT
+from model.edit import Edit
 from model.embedding import GENERIC
 from model.errors import EmbeddingMismatch, FormatError
-from model.gallery import Edit, Gallery
+from model.gallery import Gallery
 from service.errors import (
     Conflict,
     ModelUnavailable,
@@ -59,19 +60,20 @@ class Galleries:
         except NothingLoaded as error:
             raise ModelUnavailable(error.reason) from error
 
-    def prefetch(self) -> Callable[[], None]:
+    def prefetch(self) -> Callable[[float], None]:
         """Begin to read the default collection, before the networks are loaded. -> a function that waits for it.
 
-        The function prepares the collection for requests. Any problem is left to the requests.
+        The function takes the seconds that it may wait, and prepares the collection for requests. Any problem is left
+        to the requests, and so is a collection that takes longer: it is loaded meanwhile.
         """
         if self._collections is None:
-            return lambda: None
+            return lambda _: None
         check = self._collections.check(self.default, lambda _: NO_COHORT)
-        return lambda: self._prepare(check)
+        return lambda seconds: self._prepare(check, seconds)
 
-    def _prepare(self, check: Check) -> None:
+    def _prepare(self, check: Check, seconds: float) -> None:
         with suppress(StorageError, FormatError, ServiceError):
-            check.result()
+            check.result(max(0, seconds))
             self.open(None)().snapshot.gallery.prepare()
 
     def open(self, name: str | None) -> Callable[[], Opened]:
@@ -85,15 +87,15 @@ class Galleries:
         check = self._collections.check(name or self.default, snapshot.cohort)
         return lambda: self._result(snapshot, name, check)
 
-    def photos(self, name: str | None) -> frozenset[str]:
-        """Return the digests of the photos in a collection that can change; none if it does not exist.
+    def known_photos(self, name: str | None) -> Callable[[str], bool]:
+        """Return a function that tells whether a photo is in a collection, by its digest. None is if it does not exist.
 
         Raises ModelUnavailable.
         """
         snapshot, key = self.snapshot(), name or self.default
         with storage_errors(), suppress(BlobNotFound):
-            return self._changeable().check(key, snapshot.cohort).result().revision.gallery.photos
-        return frozenset()
+            return self._changeable().check(key, snapshot.cohort).result().revision.gallery.has_photo
+        return lambda _: False
 
     def restore(self, gallery: Gallery, name: str | None, crops: Mapping[str, bytes] | None = None) -> Opened:
         """Begin a collection with the people and the embedding of a gallery. -> the new one.
@@ -108,7 +110,7 @@ class Galleries:
             self._check_creatable(snapshot, key)
 
         def change(empty: Gallery) -> tuple[Edit, None]:
-            if empty.people or empty.spec != gallery.spec:
+            if len(empty.ids) or empty.spec != gallery.spec:
                 raise ReadOnly(f"The collection {key} exists already: begin a new one.")
             everything = gallery.people, gallery.faces, gallery.embeddings
             return Edit(*everything, next_id=gallery.next_id, crops=crops or {}), None
@@ -274,7 +276,7 @@ class Galleries:
         pointer, gallery = snapshot.pointer, snapshot.gallery
         if name not in (None, pointer.collection):
             raise UnknownCollection(f"There is no collection {name}.")
-        info = GalleryInfo(pointer.collection, pointer.manifest_sha256[:32], len(gallery.people), len(gallery.faces))
+        info = GalleryInfo(pointer.collection, pointer.manifest_sha256[:32], len(gallery.ids), len(gallery.owners))
         return Opened(snapshot, info)
 
 
@@ -308,6 +310,6 @@ def _described(manifest: Manifest, default: str) -> CollectionInfo:
 
 def _published_info(snapshot: Snapshot, default: str) -> CollectionInfo:
     pointer, gallery = snapshot.pointer, snapshot.gallery
-    counts = len(gallery.people), len(gallery.faces)
+    counts = len(gallery.ids), len(gallery.owners)
     name, created = pointer.collection, pointer.created[:10]
     return CollectionInfo(name, *counts, gallery.spec.name, created, True, name == default)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, Sequence
 from uuid import uuid4
 
+from model.edit import Edit
 from model.face import Face
-from model.gallery import Edit, Gallery
+from model.gallery import Gallery
 from model.photo import Photo
 from model.quality import measure
 from service.addition import check_faces_of_one, check_room
@@ -19,7 +20,7 @@ from service.external_ids import LabelledPeople
 from service.face_results import FaceMatch, FaceSearch, IndexedFace, Indexing, ListedFace, PhotoSearch
 from service.faces import FaceService
 from service.galleries import Galleries
-from service.lookup import find_face
+from service.lookup import find_face, owner
 from service.results import IdentifyOptions, Size
 from service.similarity import similar_to_face
 from storage.galleries import now
@@ -84,7 +85,7 @@ class IndexService:
         snapshot = self._galleries.open(collection)().snapshot
         gallery = snapshot.gallery
         listed = find_face(gallery, face_id)
-        people = similar_to_face(snapshot, gallery.face_rows[face_id], limit, threshold)
+        people = similar_to_face(snapshot, gallery.face_rows([face_id])[0], limit, threshold)
         matches = [match for match in faces_of(gallery, people) if match.found.face.id != face_id]
         return FaceSearch(listed, tuple(matches[:limit]))
 
@@ -92,7 +93,7 @@ class IndexService:
 def faces_of(gallery: Gallery, people: Sequence[tuple[int, float]]) -> tuple[FaceMatch, ...]:
     """List the faces of people, each with the person's confidence."""
     return tuple(
-        FaceMatch(ListedFace(face, gallery.by_id[key]), confidence)
+        FaceMatch(ListedFace(face, owner(gallery, face)), confidence)
         for key, confidence in people
         for face in gallery.faces_of(key)
     )
@@ -158,7 +159,6 @@ class _Index:
     def _seen(self, gallery: Gallery) -> dict[Any, ListedFace]:
         """Return the faces that were indexed from this photo with this external ID, by their boxes."""
         digest = self._prepared[0].digest
-        if digest not in gallery.photos:
-            return {}
-        found = (ListedFace(face, gallery.by_id[face.person]) for face in gallery.faces if face.photos == (digest,))
+        faces = map(gallery.face, gallery.photo_faces(digest))
+        found = (ListedFace(face, owner(gallery, face)) for face in faces if face.photos == (digest,))
         return {each.face.box: each for each in found if each.label == self._external_id}

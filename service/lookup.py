@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from model.gallery import Gallery, Person
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
 from service.errors import UnknownFace, UnknownUser
 from service.face_results import ListedFace
 
 
 def find_user(gallery: Gallery, user_id: str) -> Person:
     """Return the person with a user ID. Raises UnknownUser."""
-    found = next((person for person in gallery.people if person.user_id == user_id), None)
+    found = gallery.user(user_id)
     if found is None:
         raise UnknownUser("The collection has no such user.")
     return found
@@ -27,14 +28,20 @@ def find_face(gallery: Gallery, face_id: str) -> ListedFace:
 
 def find_faces(gallery: Gallery, face_ids: Sequence[str]) -> tuple[tuple[ListedFace, ...], tuple[str, ...]]:
     """Look up faces. -> those that are there, each once, and the other IDs."""
-    ids = dict.fromkeys(face_ids)
-    faces = [gallery.faces[gallery.face_rows[key]] for key in ids if key in gallery.face_rows]
-    found = tuple(ListedFace(face, gallery.by_id[face.person]) for face in faces)
-    return found, tuple(key for key in ids if key not in gallery.face_rows)
+    rows = {face_id: gallery.find_face(face_id) for face_id in face_ids}
+    faces = [gallery.face(row) for row in rows.values() if row is not None]
+    found = tuple(ListedFace(face, owner(gallery, face)) for face in faces)
+    return found, tuple(face_id for face_id, row in rows.items() if row is None)
+
+
+def owner(gallery: Gallery, face: EnrolledFace) -> Person:
+    """Return the person of a face of the gallery."""
+    person = gallery.person(face.person)
+    assert person is not None, "galleries have the people of all faces"
+    return person
 
 
 def left_empty(gallery: Gallery, face_ids: frozenset[str]) -> frozenset[int]:
     """Return the IDs of the people whose last faces these are."""
-    owners = {gallery.faces[gallery.face_rows[key]].person for key in face_ids}
-    remaining = {face.person for face in gallery.faces if face.id not in face_ids}
-    return frozenset(owners - remaining)
+    owners = {int(gallery.owners[row]) for row in gallery.face_rows(face_ids)}
+    return frozenset(key for key in owners if face_ids.issuperset(face.id for face in gallery.faces_of(key)))

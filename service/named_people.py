@@ -5,7 +5,9 @@ Names are compared without case. A name stands for all people who have it, and a
 
 from __future__ import annotations
 
-from model.gallery import Edit, Gallery, Person
+from model.edit import Edit
+from model.gallery import Gallery
+from model.records import Person
 from service.addition import check_room
 from service.errors import Exists, UnknownPerson
 from service.face_results import ListedFace
@@ -68,7 +70,8 @@ class NamedPeople:
         """List the faces of people. Raises UnknownCollection, ModelUnavailable."""
         gallery = self._galleries.open(collection)().snapshot.gallery
         selected = {person.id: person for person in named(gallery, name)}
-        return tuple(ListedFace(face, selected[face.person]) for face in gallery.faces if face.person in selected)
+        rows = sorted(row for person_id in selected for row in gallery.face_rows_of(person_id))
+        return tuple(ListedFace(face, selected[face.person]) for face in map(gallery.face, rows))
 
     def delete(self, collection: str | None, name: str) -> tuple[str, int]:
         """Delete people. -> their name, and the number of their faces.
@@ -78,7 +81,7 @@ class NamedPeople:
 
         def change(gallery: Gallery) -> tuple[Edit, tuple[str, int]]:
             people = find_named(gallery, name)
-            faces = sum(len(gallery.faces_of(person.id)) for person in people)
+            faces = sum(len(gallery.face_rows_of(person.id)) for person in people)
             return Edit(removed_people=frozenset(person.id for person in people)), (people[0].name, faces)
 
         return self._galleries.erase(collection, change)
@@ -87,8 +90,8 @@ class NamedPeople:
         """Delete all people. -> how many people and faces there were. Raises errors of `Galleries.commit`."""
 
         def change(gallery: Gallery) -> tuple[Edit | None, tuple[int, int]]:
-            ids = frozenset(gallery.by_id)
-            return Edit(removed_people=ids) if ids else None, (len(ids), len(gallery.faces))
+            ids = frozenset(gallery.ids.tolist())
+            return Edit(removed_people=ids) if ids else None, (len(ids), len(gallery.owners))
 
         return self._galleries.erase(collection, change)
 
@@ -103,6 +106,4 @@ def find_named(gallery: Gallery, name: str) -> tuple[Person, ...]:
 
 def named(gallery: Gallery, name: str) -> tuple[Person, ...]:
     """Return the people of a name, those who are written like it first."""
-    folded = name.casefold()
-    alike = (person for person in gallery.people if person.name.casefold() == folded)
-    return tuple(sorted(alike, key=lambda person: person.name != name))
+    return tuple(sorted(gallery.named_alike(name), key=lambda person: person.name != name))

@@ -6,10 +6,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Callable, Iterable, Mapping, Sequence, TypeVar
 
-import numpy as np
-
 from model.detection.detector import Detector
-from model.gallery import Edit, Gallery, Person
+from model.edit import Edit
+from model.gallery import Gallery
+from model.records import Person
 from service.addition import Addition, check_faces_of_one
 from service.batch import Batch, named
 from service.enrolment import prepare
@@ -32,12 +32,10 @@ class PeopleService:
         """List people with higher IDs than `after`, by ID. Raises UnknownCollection, ModelUnavailable."""
         opened = self._galleries.open(collection)()
         gallery = opened.snapshot.gallery
-        start = int(np.searchsorted(gallery.ids, after, side="right"))
-        counts = gallery.face_counts.tolist()
-        rows = range(start, min(start + limit, len(gallery.people)))
-        listed = tuple(PersonSummary(*gallery.people[row][:3], counts[row]) for row in rows)
-        more = rows.stop < len(gallery.people)
-        return PeopleList(listed, len(gallery.people), opened.info, listed[-1].id if more and listed else None)
+        found = gallery.people_after(after, limit)
+        listed = tuple(PersonSummary(*person[:3], faces) for person, faces in found)
+        more = bool(listed) and listed[-1].id != gallery.ids[-1]
+        return PeopleList(listed, len(gallery.ids), opened.info, listed[-1].id if more else None)
 
     def person(self, collection: str | None, person_id: int) -> PersonDetails:
         """Return a person with their faces. Raises UnknownPerson, UnknownCollection, ModelUnavailable."""
@@ -75,7 +73,7 @@ class PeopleService:
         Raises CollectionFull; errors of `Galleries.commit`.
         """
         snapshot = self._galleries.snapshot()
-        known = self._galleries.photos(collection)
+        known = self._galleries.known_photos(collection)
         additions: dict[str, Addition] = {}
         results: dict[str, Enrolment | NothingEnrolled] = {}
         for name, photos in people.items():
@@ -123,7 +121,7 @@ class PeopleService:
 
         def change(gallery: Gallery) -> tuple[Edit, int]:
             find_person(gallery, person_id)
-            return Edit(removed_people=frozenset([person_id])), len(gallery.faces_of(person_id))
+            return Edit(removed_people=frozenset([person_id])), len(gallery.face_rows_of(person_id))
 
         return self._galleries.erase(collection, change)
 
@@ -164,18 +162,19 @@ class PeopleService:
 
 def find_person(gallery: Gallery, person_id: int) -> Person:
     """Return a person. Raises UnknownPerson."""
-    if person_id not in gallery.by_id:
+    person = gallery.person(person_id)
+    if person is None:
         raise UnknownPerson("Nobody in this collection has this ID.")
-    return gallery.by_id[person_id]
+    return person
 
 
 def merged(gallery: Gallery, people: Sequence[Person], target: Person) -> Edit:
     """Move all faces of people to another person, and remove these people. Raises CollectionFull."""
     removed = frozenset(person.id for person in people)
-    rows = [row for row, face in enumerate(gallery.faces) if face.person in removed]
+    rows = sorted(row for person_id in removed for row in gallery.face_rows_of(person_id))
     check_faces_of_one(gallery, target, len(rows))
-    faces = tuple(gallery.faces[row]._replace(person=target.id) for row in rows)
-    return Edit((target,), faces, gallery.embeddings[rows], removed_people=removed)
+    faces = tuple(gallery.face(row)._replace(person=target.id) for row in rows)
+    return Edit((target,), faces, gallery.embeddings_of(rows), removed_people=removed)
 
 
 def _details(gallery: Gallery, collection: str, person_id: int) -> PersonDetails:

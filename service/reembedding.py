@@ -9,8 +9,9 @@ import numpy as np
 from model.cohort import NO_COHORT
 from model.embedding import GENERIC
 from model.errors import UnreadableImage
-from model.gallery import EnrolledFace, Gallery
+from model.gallery import Gallery
 from model.landmarks import SIZE
+from model.records import EnrolledFace
 from model.stored_crop import unpack
 from service.enrolment import BATCH
 from service.errors import InvalidRequest
@@ -35,7 +36,7 @@ def reembed(collections: Collections, name: str, snapshot: Snapshot, progress: P
         parts.append(_embed(collections, name, old.faces[start : start + BATCH], network))
     cohort = snapshot.network.cohort(GENERIC)
     embeddings = rounded(np.concatenate(parts))
-    collections.replace(before, Gallery(spec, cohort, old.people, old.faces, embeddings, old.next_id))
+    collections.replace(before, Gallery.of(spec, cohort, old.people, old.faces, embeddings, old.next_id))
     return len(old.faces)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from model.embedding import EmbeddingSpec
 from model.face import Face
-from model.gallery import EnrolledFace, Person
 from model.quality import Quality
+from model.records import EnrolledFace, Person
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from typing import List, Sequence, Tuple
 import numpy as np
 
 from model.embedding import normalize
-from model.gallery import Gallery, Person
+from model.gallery import Gallery
+from model.records import Person
 from service.faces import HIGHEST
 from storage.networks import Snapshot
 
@@ -35,9 +36,9 @@ def similar_to_face(snapshot: Snapshot, row: int, limit: int, threshold: float) 
     The person whose face it is is compared by the other faces: the face itself is the same in any case.
     """
     gallery = snapshot.gallery
-    owner, embedding = gallery.faces[row].person, gallery.embeddings[[row]]
+    owner, embedding = int(gallery.owners[row]), gallery.embeddings_of([row])
     found = similar_people(snapshot, embedding, limit, threshold, exclude=owner)
-    others = [gallery.face_rows[face.id] for face in gallery.faces_of(owner) if face.id != gallery.faces[row].id]
+    others = [other for other in gallery.face_rows_of(owner) if other != row]
     if others:
         found.append((owner, confidence_of_rows(snapshot, others, row, len(gallery))))
     found.sort(key=lambda each: each[1], reverse=True)
@@ -50,11 +51,11 @@ def confidence_of_rows(snapshot: Snapshot, own: Sequence[int], row: int, people:
     own, row: rows of the gallery's faces; people: among whom the person was found.
     """
     gallery = snapshot.gallery
-    score = one_person(gallery, own).search(normalize(gallery.embeddings[[row]]), 1).scores[0, 0]
+    score = one_person(gallery, own).search(normalize(gallery.embeddings_of([row])), 1).scores[0, 0]
     return min(float(snapshot.cascade.joined.confidence(score, people)), HIGHEST)
 
 
 def one_person(gallery: Gallery, rows: Sequence[int]) -> Gallery:
     """Return a gallery with one person, who has these faces. rows: of the gallery's faces."""
-    faces = [gallery.faces[row]._replace(person=0) for row in rows]
-    return Gallery(gallery.spec, gallery.cohort, [Person(0, "")], faces, gallery.embeddings[list(rows)])
+    faces = [gallery.face(row)._replace(person=0) for row in rows]
+    return Gallery.of(gallery.spec, gallery.cohort, [Person(0, "")], faces, gallery.embeddings_of(rows))

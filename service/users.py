@@ -9,7 +9,9 @@ from typing import Sequence
 
 import numpy as np
 
-from model.gallery import Edit, EnrolledFace, Gallery, Person
+from model.edit import Edit
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
 from service.addition import MAX_PEOPLE, check_room
 from service.errors import CollectionFull, Exists
 from service.external_ids import LabelledPeople, is_labelled, is_unnamed, label_of_face
@@ -50,7 +52,7 @@ class UserService:
         """Add a user without faces. Raises Exists, CollectionFull; errors of `Galleries.commit`."""
 
         def change(gallery: Gallery) -> tuple[Edit, None]:
-            if any(person.user_id == user_id for person in gallery.people):
+            if gallery.user(user_id):
                 raise Exists("The collection has this user already.")
             check_room(gallery, 1, 0)
             return Edit((Person(gallery.next_id, user_id, None, user_id),)), None
@@ -80,7 +82,7 @@ class UserService:
             found, missing = find_faces(gallery, face_ids)
             moved, refused = _acceptable(snapshot._replace(gallery=gallery), user, found, threshold)
             refused += [RefusedFace(key, MISSING) for key in missing]
-            count = len(gallery.faces_of(user.id)) + len(moved)
+            count = len(gallery.face_rows_of(user.id)) + len(moved)
             if count > MAX_FACES_OF_USER:
                 raise CollectionFull(f"The user would have more than {MAX_FACES_OF_USER} faces, which is the limit.")
             edit = _moved(gallery, moved, user) if moved else None
@@ -102,7 +104,7 @@ class UserService:
             for face, person in others:
                 refused.append(RefusedFace(face.id, OTHER_USER if person.user_id else MISSING, person.user_id))
             faces = [listed.face for listed in found if listed.person.id == user.id]
-            remain = len(gallery.faces_of(user.id)) > len(faces)
+            remain = len(gallery.face_rows_of(user.id)) > len(faces)
             edit = _moved_back(gallery, faces) if faces else None
             return edit, Association(tuple(face.id for face in faces), tuple(refused), remain)
 
@@ -115,8 +117,9 @@ class UserService:
         """
         options = IdentifyOptions(MAX_PEOPLE, threshold, collection=collection)
         identified, gallery = self._faces.identify_in(image, options)
-        users = ((gallery.by_id[match.id], match.confidence) for match in identified.faces[0].candidates)
-        matches = [UserMatch(user.user_id, value) for user, value in users if user.user_id and value >= threshold]
+        found = [match for match in identified.faces[0].candidates if match.confidence >= threshold]
+        people = gallery.found(np.array([match.id for match in found], np.int64))
+        matches = [UserMatch(user.user_id, match.confidence) for user, match in zip(people, found) if user.user_id]
         return UserPhotoSearch(identified, tuple(matches[:limit]))
 
     def search_user(self, collection: str | None, user_id: str, limit: int, threshold: float) -> UserSearch:
@@ -124,17 +127,17 @@ class UserService:
         snapshot = self._galleries.open(collection)().snapshot
         gallery = snapshot.gallery
         user = find_user(gallery, user_id)
-        row = int(np.searchsorted(gallery.ids, user.id))
-        if not gallery.face_counts[row]:
+        if not gallery.face_rows_of(user.id):
             return UserSearch((), user_id)
-        return UserSearch(_users_like(snapshot, gallery.means[[row]], limit, threshold, user.id), user_id)
+        mean = gallery.means_of(np.searchsorted(gallery.ids, [user.id]))
+        return UserSearch(_users_like(snapshot, mean, limit, threshold, user.id), user_id)
 
     def search_face(self, collection: str | None, face_id: str, limit: int, threshold: float) -> UserSearch:
         """Find the users who resemble a face. Raises UnknownFace, UnknownCollection, ModelUnavailable."""
         snapshot = self._galleries.open(collection)().snapshot
         gallery = snapshot.gallery
         find_face(gallery, face_id)
-        embedding = gallery.embeddings[[gallery.face_rows[face_id]]]
+        embedding = gallery.embeddings_of(gallery.face_rows([face_id]))
         return UserSearch(_users_like(snapshot, embedding, limit, threshold), None)
 
 
@@ -142,8 +145,9 @@ def _users_like(
     snapshot: Snapshot, embedding: np.ndarray, limit: int, threshold: float, exclude: int | None = None
 ) -> tuple[UserMatch, ...]:
     people = similar_people(snapshot, embedding, MAX_PEOPLE, threshold, exclude)
-    users = ((snapshot.gallery.by_id[key].user_id, confidence) for key, confidence in people)
-    return tuple([UserMatch(user_id, confidence) for user_id, confidence in users if user_id][:limit])
+    users = snapshot.gallery.found(np.array([key for key, _ in people], np.int64))
+    pairs = zip(users, people)
+    return tuple([UserMatch(user.user_id, confidence) for user, (_, confidence) in pairs if user.user_id][:limit])
 
 
 def _acceptable(
@@ -154,16 +158,17 @@ def _acceptable(
     Faces that the user has already are neither.
     """
     gallery = snapshot.gallery
-    own = [gallery.face_rows[face.id] for face in gallery.faces_of(user.id)]
+    own = gallery.face_rows_of(user.id)
     accepted: list[ListedFace] = []
     refused: list[RefusedFace] = []
     for listed in found:
-        key, row, owner = listed.face.id, gallery.face_rows[listed.face.id], listed.person
+        key, owner = listed.face.id, listed.person
         if owner.id == user.id:
             continue
         if owner.user_id:
             refused.append(RefusedFace(key, OTHER_USER, owner.user_id))
             continue
+        (row,) = gallery.face_rows([key])
         confidence = confidence_of_rows(snapshot, own, row) if own else 1.0
         if confidence < threshold:
             refused.append(RefusedFace(key, NOT_SIMILAR, None, confidence))
@@ -194,8 +199,9 @@ def _moved_back(gallery: Gallery, faces: Sequence[EnrolledFace], removed: frozen
     moved = []
     for face in faces:
         own_label = None
-        if isinstance(face.origin, int) and face.origin in gallery.by_id:
-            person = gallery.by_id[face.origin]
+        before = gallery.person(face.origin) if isinstance(face.origin, int) else None
+        if before:
+            person = before
         elif isinstance(face.origin, str):
             person = people.find_or_make(face.origin)
         else:
@@ -208,6 +214,6 @@ def _given(
     gallery: Gallery, faces: Sequence[EnrolledFace], people: tuple[Person, ...], removed: frozenset[int]
 ) -> Edit:
     """Return the edit that gives faces to other people. removed: IDs of people who are left without a face."""
-    rows = [gallery.face_rows[face.id] for face in faces]
-    ids = frozenset(face.id for face in faces)
-    return Edit(people, tuple(faces), gallery.embeddings[rows], removed, ids)
+    ids = [face.id for face in faces]
+    embeddings = gallery.embeddings_of(gallery.face_rows(ids))
+    return Edit(people, tuple(faces), embeddings, removed, frozenset(ids))

@@ -12,8 +12,8 @@ from storage.background import Task
 from storage.blobs import BlobStore
 from storage.edits import Part
 from storage.errors import BlobConflict, BlobNotFound, StorageError, StorageRefused
-from storage.galleries import CROPS, MANIFEST, SEGMENTS, SUFFIX, Manifest
-from storage.segments import describe_segment
+from storage.galleries import CROPS, FORMAT, MANIFEST, SEGMENTS, SUFFIX, Manifest
+from storage.segments import describe_segment, stored
 
 CROP_BYTES = 1 << 18  # of a stored crop, at most; it has about 15 kB
 COMMITS = 128  # IDs of commits in a manifest: more than other writers make while one waits
@@ -42,7 +42,7 @@ class CollectionFiles:
         segment = describe_segment(f"{SEGMENTS}{uuid.uuid4().hex}{SUFFIX}", part.data, part.contents)
         written[segment.file] = etag
         self._blobs.put(f"{self.name}/{segment.file}", part.data)
-        return Part(part.contents, segment)
+        return Part(stored(part.contents, part.data, segment), segment)
 
     def write_crop(self, face_id: str, data: bytes, written: dict[str, str], etag: str) -> None:
         """Write the crop of a face, and add it to `written` with that ETag first."""
@@ -87,7 +87,9 @@ def files_of(manifest: Manifest) -> set[str]:
 
 def next_manifest(manifest: Manifest, commit: str) -> Manifest:
     """Return the manifest as it is after a commit with that ID."""
-    return replace(manifest, changes=manifest.changes + 1, commits=(*manifest.commits, commit)[-COMMITS:])
+    return replace(
+        manifest, format=FORMAT, changes=manifest.changes + 1, commits=(*manifest.commits, commit)[-COMMITS:]
+    )
 
 
 def new_id() -> str:

@@ -12,21 +12,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from typing import Callable, Iterator
 
+from model.edit import Edit
 from model.embedding import EmbeddingSpec
-from model.gallery import Edit, Gallery
+from model.gallery import Gallery
 from storage.background import Task, at_once
 from storage.blobs import BlobStore
 from storage.collection_files import CollectionFiles, conflict, crop_file, files_of, new_id, next_manifest
 from storage.collection_names import is_collection_name
 from storage.commits import Arrange, Change, Commit, Result
-from storage.edits import Part, compacted, needs_compaction
+from storage.edits import compacted, needs_compaction, new_part
 from storage.errors import BlobConflict, BlobNotFound, StorageUnreachable
-from storage.galleries import CROPS, MANIFEST, Manifest, contents_of, today
+from storage.galleries import CROPS, MANIFEST, Manifest, today
 from storage.revisions import READERS, Cohorts, Revision, RevisionReader, missing
-from storage.segments import encode
+from storage.segments import SEGMENT_ROWS
 from storage.turns import Attempts, Sleep
 
 PATIENCE = 5.0  # seconds, after which a change that loses against other writers is given up
@@ -136,7 +136,7 @@ class Collections:
         revision = self._reader.read(name, cohorts, known)
         if listed - files_of(revision.manifest):
             self.commit(name, cohorts, lambda _: (Edit(), None), revision, erase=True)
-        files.remove(crops - {crop_file(face.id) for face in revision.gallery.faces})
+        files.remove(crops - {crop_file(face.id) for face in revision.gallery.faces} if crops else ())
 
     def crop(self, name: str, face_id: str) -> bytes | None:
         """Read the stored crop of a face, see model/stored_crop.py; None if there is none. Raises StorageError."""
@@ -149,8 +149,8 @@ class Collections:
         """
         files = self._files(known.name)
         written: dict[str, str] = {}
-        pieces = contents_of(gallery).pieces()
-        parts = [files.write_segment(Part(piece, None, encode(piece)), written, known.etag) for piece in pieces]
+        pieces = gallery.whole().pieces(SEGMENT_ROWS)
+        parts = [files.write_segment(new_part(piece), written, known.etag) for piece in pieces]
         segments = tuple(part.segment for part in parts if part.segment)
         manifest = replace(next_manifest(known.manifest, new_id()), embedding=gallery.spec, segments=segments)
         try:
@@ -165,9 +165,7 @@ class Collections:
         """Join small segments, if there are many. Raises as `commit`."""
         if not needs_compaction(known.parts):
             return known
-        size = known.manifest.embedding.size
-        arrange = partial(compacted, size=size)
-        return self.commit(name, cohorts, lambda _: (Edit(), None), known, arrange=arrange)[0]
+        return self.commit(name, cohorts, lambda _: (Edit(), None), known, arrange=compacted)[0]
 
     def _files(self, name: str) -> CollectionFiles:
         return CollectionFiles(self._blobs, name, self._start)

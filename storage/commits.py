@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Callable, Generic, Iterable, List, Optional, Sequence, Tuple, TypeVar
 
-from model.gallery import Edit, Gallery
+from model.edit import Edit
+from model.gallery import Gallery
 from storage.collection_files import CollectionFiles, conflict, crop_file, files_of, new_id, next_manifest
 from storage.edits import Part, apply_edit
 from storage.errors import BlobConflict, BlobNotFound, StorageError, StorageUnreachable
@@ -79,23 +80,25 @@ class Commit(Generic[Result]):
         """Write the segments and crops of the change, but not the manifest."""
         if edit.embeddings is not None:
             edit = replace(edit, embeddings=rounded(edit.embeddings))
-        after = base.gallery.edited(edit)
         parts = [
             part if part.segment else self._files.write_segment(part, self._written, base.etag)
-            for part in arrange(apply_edit(base.parts, base.gallery, after, edit))
+            for part in arrange(apply_edit(base.parts, base.gallery, edit))
         ]
+        next_id = base.gallery.next_id_after(edit)
+        contents = [part.contents for part in parts]
+        after = Gallery(base.gallery.spec, base.gallery.cohort, contents, next_id, base.gallery)
         for face_id, data in edit.crops.items():
             self._files.write_crop(face_id, data, self._written, base.etag)
         has_crops = base.manifest.crops or bool(edit.crops)
         manifest = replace(
             next_manifest(base.manifest, self._id),
-            next_id=after.next_id,
-            people=len(after.people),
-            faces=len(after.faces),
+            next_id=next_id,
+            people=len(after.ids),
+            faces=len(after.owners),
             segments=tuple(part.segment for part in parts if part.segment),
             crops=has_crops,
         )
-        gone = edit.gone(base.gallery) if has_crops else set()
+        gone = base.gallery.removed_by(edit) if has_crops else set()
         revision = Revision(manifest, "", tuple(parts), after)
         return _Draft(revision, result, set(map(crop_file, gone)), set(map(crop_file, edit.crops)))
 

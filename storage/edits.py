@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import NamedTuple, Sequence
 
-from model.gallery import Edit, Gallery
-from storage.segments import Contents, Segment, encode, joined
+import numpy as np
+
+from model.contents import Contents, joined
+from model.edit import Edit
+from model.gallery import Gallery
+from storage.segments import SEGMENT_ROWS, Segment, encode
 
 TAIL_BYTES = 45_000  # of the last segment, to which rows are added: with a stored crop less than 64 KB for a face
 SMALL_SEGMENTS = 32  # of less than TAIL_BYTES, above which small segments are joined
@@ -28,17 +32,15 @@ class Part(NamedTuple):
         return self.segment.bytes if self.segment else len(self.data)
 
 
-def apply_edit(parts: Sequence[Part], before: Gallery, after: Gallery, edit: Edit) -> list[Part]:
-    """Return the parts of a collection after a change. before, after: the gallery of `parts`, and that after it."""
-    replaced = edit.removed_people | {person.id for person in edit.people if person.id in before.by_id}
-    added = _added(before, after, edit)
-    remaining = list(parts)
-    if replaced or edit.removed_faces:
-        kept = (_without(part, replaced, edit) for part in parts)
-        remaining = [part for part in kept if part.contents.people or part.contents.faces]
-    if added.people or added.faces:
-        remaining = _append(remaining, added, after.spec.size)
-    return remaining
+def apply_edit(parts: Sequence[Part], before: Gallery, edit: Edit) -> list[Part]:
+    """Return the parts of a collection after a change. before: the gallery of `parts`."""
+    kept, added = before.split(edit)
+    remaining = [
+        part if contents is part.contents else new_part(contents)
+        for part, contents in zip(parts, kept)
+        if contents.size
+    ]
+    return _append(remaining, added) if added.size else remaining
 
 
 def needs_compaction(parts: Sequence[Part]) -> bool:
@@ -46,53 +48,36 @@ def needs_compaction(parts: Sequence[Part]) -> bool:
     return sum(part.bytes < TAIL_BYTES for part in parts) > SMALL_SEGMENTS
 
 
-def compacted(parts: Sequence[Part], size: int) -> list[Part]:
-    """Join the small segments and drop the rows of people that a later row replaces. size: numbers in an embedding."""
-    last = {person.id: i for i, part in enumerate(parts) for person in part.contents.people}
-    full, small = [], []
-    for i, part in enumerate(parts):
+def compacted(parts: Sequence[Part]) -> list[Part]:
+    """Join the small segments and drop the rows of people that a later row replaces."""
+    ids = np.concatenate([part.contents.people.id for part in parts])
+    _, from_end = np.unique(ids[::-1], return_index=True)
+    is_last = np.zeros(len(ids), bool)
+    is_last[len(ids) - 1 - from_end] = True
+    full, small, start = [], [], 0
+    for part in parts:
         found = part.contents
-        if max(len(found.people), len(found.faces)) >= UNDERFULL:
+        rows = np.flatnonzero(is_last[start : start + len(found.people.id)])
+        start += len(found.people.id)
+        if found.size >= UNDERFULL:
             full.append(part)
-            continue
-        own = {person.id: row for row, person in enumerate(found.people) if last[person.id] == i}
-        small.append(found.rows(list(own.values()), range(len(found.faces))))
+        else:
+            small.append(found.take(rows, np.arange(len(found.faces.person))))
     # A row of these is the last one of its person, so these segments may follow all others.
-    return [*full, *map(_new, joined(small, size).pieces())]
+    return [*full, *map(new_part, joined(small).pieces(SEGMENT_ROWS))]
 
 
-def _without(part: Part, replaced: frozenset[int], edit: Edit) -> Part:
-    """Remove rows of people and faces from a part. replaced: people whose rows go."""
-    found = part.contents
-    people = [row for row, person in enumerate(found.people) if person.id not in replaced]
-    faces = [row for row, face in enumerate(found.faces) if not edit.removes(face)]
-    if len(people) == len(found.people) and len(faces) == len(found.faces):
-        return part
-    return _new(found.rows(people, faces))
+def new_part(contents: Contents) -> Part:
+    """Return a part whose segment is not written yet."""
+    return Part(contents, None, encode(contents))
 
 
-def _added(before: Gallery, after: Gallery, edit: Edit) -> Contents:
-    """Return the rows to write: new faces, new people, and people whose nearness changes with their faces."""
-    ids = sorted({person.id for person in edit.people} | edit.touched(before) & set(after.by_id))
-    row_of = {person.id: row for row, person in enumerate(after.people)}
-    rows = [row_of[key] for key in ids]
-    start = len(after.faces) - len(edit.faces)
-    return Contents(
-        [after.people[row] for row in rows], after.faces[start:], after.embeddings[start:], after.nearness[rows]
-    )
-
-
-def _append(parts: list[Part], added: Contents, size: int) -> list[Part]:
+def _append(parts: list[Part], added: Contents) -> list[Part]:
     """Add rows to the last part if that stays small, else as new parts."""
     if parts and parts[-1].bytes < TAIL_BYTES:
-        tail = parts[-1].contents
-        new = {person.id for person in added.people}
-        old = tail.rows([row for row, person in enumerate(tail.people) if person.id not in new], range(len(tail.faces)))
-        grown = _new(joined([old, added], size))
+        nobody = np.zeros(0, np.int64)
+        old = parts[-1].contents.without(added.people.id, nobody, frozenset())
+        grown = new_part(joined([old, added]))
         if grown.bytes <= TAIL_BYTES:
             return [*parts[:-1], grown]
-    return [*parts, *map(_new, added.pieces())]
-
-
-def _new(contents: Contents) -> Part:
-    return Part(contents, None, encode(contents))
+    return [*parts, *map(new_part, added.pieces(SEGMENT_ROWS))]

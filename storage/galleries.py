@@ -11,18 +11,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import Sequence
 
-import numpy as np
-
 from model.cohort import Cohort
+from model.contents import Contents
 from model.embedding import EmbeddingSpec
 from model.gallery import Gallery
 from storage.blobs import BlobStore
 from storage.cache import CachedStore, Item
 from storage.errors import CorruptData
 from storage.fields import describe, pick
-from storage.segments import Contents, Segment, decode, describe_segment, encode, joined
+from storage.segments import SEGMENT_ROWS, Segment, decode, describe_segment, encode
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 MANIFEST_BYTES = 1 << 20  # at most
 SEGMENTS = "segments/"
@@ -91,18 +90,13 @@ def today() -> str:
     return now()[:10]
 
 
-def contents_of(gallery: Gallery) -> Contents:
-    """Return all of a gallery, as segments hold it."""
-    return Contents(gallery.people, gallery.faces, gallery.embeddings.astype(np.float16), gallery.nearness)
-
-
 def write_gallery(blobs: BlobStore, prefix: str, collection: str, gallery: Gallery) -> bytes:
     """Write a new collection below `prefix`: segments first, then the manifest. -> the manifest's bytes.
 
     Raises StorageError; BlobConflict where the collection exists.
     """
     segments = []
-    for piece in contents_of(gallery).pieces():
+    for piece in gallery.whole().pieces(SEGMENT_ROWS):
         data = encode(piece)
         # Named by its content, so that the same people become the same version.
         nameless = describe_segment("", data, piece)
@@ -136,32 +130,19 @@ def read_gallery(store: CachedStore, prefix: str, manifest: Manifest, cohort: Co
     return assemble(manifest, parts, cohort)
 
 
-def assemble(manifest: Manifest, parts: Sequence[Contents], cohort: Cohort) -> Gallery:
-    """Build the gallery from the contents of its segments. Raises CorruptData where they do not fit together."""
-    whole = joined(parts, manifest.embedding.size)
-    row_of = {person.id: row for row, person in enumerate(whole.people)}  # of the last row of each person
-    ids = sorted(row_of)
-    rows = [row_of[key] for key in ids]
-    _check(manifest, ids, whole)
-    return Gallery(
-        manifest.embedding,
-        cohort,
-        [whole.people[row] for row in rows],
-        whole.faces,
-        whole.embeddings,
-        manifest.next_id,
-        whole.nearness[rows],
-    )
+def assemble(manifest: Manifest, parts: Sequence[Contents], cohort: Cohort, before: Gallery | None = None) -> Gallery:
+    """Build the gallery from the contents of its segments. before: as of Gallery.
 
-
-def _check(manifest: Manifest, ids: Sequence[int], whole: Contents) -> None:
-    """Raises CorruptData where segments do not fit together. ids: of all people, ascending."""
-    if (len(ids), len(whole.faces)) != (manifest.people, manifest.faces):
+    Raises CorruptData where they do not fit together.
+    """
+    gallery = Gallery(manifest.embedding, cohort, parts, manifest.next_id, before)
+    ids = gallery.ids
+    if (len(ids), len(gallery.owners)) != (manifest.people, manifest.faces):
         problem = "other people and faces than its segments hold"
-    elif ids and not 0 <= ids[0] <= ids[-1] < manifest.next_id:
+    elif len(ids) and not 0 <= ids[0] <= ids[-1] < manifest.next_id:
         problem = "people with IDs that were never assigned"
-    elif not {face.person for face in whole.faces} <= set(ids):
+    elif not gallery.has_owners():
         problem = "faces of people who are not there"
     else:
-        return
+        return gallery
     raise CorruptData(f"The manifest of {manifest.collection} lists {problem}.", "a manifest is wrong")

@@ -2,6 +2,9 @@
 
 The check is a conditional GET of the manifest in a thread beside the request. So a change that has been answered is
 seen by every later request of every runtime, and the check hardly costs time.
+
+A collection of which nothing is in memory is loaded once, however many requests ask for it. Loading goes on while they
+are told to come back: of a collection that is there in part, known people would be strangers.
 """
 
 from __future__ import annotations
@@ -18,12 +21,12 @@ from storage.background import Task, in_background
 from storage.blobs import BlobStore
 from storage.collections import Collections
 from storage.commits import Change
-from storage.errors import BlobNotFound, StorageError, StorageRefused
+from storage.errors import BlobNotFound, StorageError, StorageRefused, StorageUnreachable
 from storage.revisions import Cohorts, Revision
 
 PATIENCE = 0.3  # seconds that a request waits for the manifest, before it is answered from what is in memory
 LOADING = 3.0  # seconds that it waits for segments once it is known that the collection has changed
-FIRST = 12.0  # seconds to read a collection of which nothing is in memory
+FIRST = 12.0  # seconds that it waits for a collection of which nothing is in memory
 KEPT, KEPT_FACES = 16, 100_000  # collections in memory, and faces in all of them; the last one is always kept
 
 log = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class LiveCollections:
         self._lock = threading.Lock()
         self._stored: Collections | None = None
         self._known: OrderedDict[str, Revision] = OrderedDict()
+        self._loads: dict[str, threading.Event] = {}  # of collections that are being loaded; set at the end
 
     @property
     def stored(self) -> Collections:
@@ -81,6 +85,19 @@ class LiveCollections:
             self._known[revision.name] = known if known and newer else revision
             while len(self._known) > 1 and (len(self._known) > KEPT or self._faces() > KEPT_FACES):
                 self._known.popitem(last=False)
+
+    def begin_load(self, name: str) -> threading.Event | None:
+        """Return None if the caller has to load a collection, otherwise the event at the end of the running load."""
+        with self._lock:
+            running = self._loads.get(name)
+            if running is None:
+                self._loads[name] = threading.Event()
+            return running
+
+    def end_load(self, name: str) -> None:
+        """Let others know that a load has ended, with success or without."""
+        with self._lock:
+            self._loads.pop(name).set()
 
     def _faces(self) -> int:
         return sum(revision.manifest.faces for revision in self._known.values())
@@ -127,24 +144,55 @@ class Check:
     def run(self) -> None:
         """Read the current revision."""
         try:
-            deadline = self._started + self._live.first
-            read = self._live.stored.read
-            revision = read(self._name, self._cohorts, self._known, deadline, self._answered.set)
-            self._live.keep(revision)
+            revision = self._refreshed(self._known) if self._known else self._loaded()
             self._revision.set_result(revision)
+            revision.gallery.complete()
         except Exception as error:  # noqa: BLE001 it is raised in the thread that waits
             if isinstance(error, StorageRefused):
                 self._live.reopen()
-            self._revision.set_exception(error)
+            if not self._revision.done():
+                self._revision.set_exception(error)
         finally:
             self._answered.set()
 
-    def result(self) -> Current:
+    def _refreshed(self, known: Revision) -> Revision:
+        """Read what has changed since a revision."""
+        deadline = self._started + self._live.first
+        revision = self._live.stored.read(self._name, self._cohorts, known, deadline, self._answered.set)
+        self._live.keep(revision)
+        return revision
+
+    def _loaded(self) -> Revision:
+        """Load the collection, or wait until another request has loaded it."""
+        while True:
+            running = self._live.begin_load(self._name)
+            if running is None:
+                break
+            running.wait()
+            known = self._live.known(self._name)
+            if known:
+                return self._refreshed(known)
+        try:
+            revision = self._live.stored.read(self._name, self._cohorts)
+            revision.gallery.pack()
+            self._live.keep(revision)
+            return revision
+        finally:
+            self._live.end_load(self._name)
+
+    def result(self, seconds: float | None = None) -> Current:
         """Wait for the revision. Raises BlobNotFound where the collection does not exist, EmbeddingMismatch;
         StorageError where nothing is in memory.
+
+        seconds: to wait if nothing is in memory, None for `first` since the request.
         """
         if self._known is None:
-            return Current(self._revision.result(), stale=False)
+            left = self._started + self._live.first - time.monotonic() if seconds is None else seconds
+            try:
+                return Current(self._revision.result(max(0, left)), stale=False)
+            except TimeoutError as error:
+                message = "The collection is still being loaded."
+                raise StorageUnreachable(message, "it is still being loaded") from error
         try:
             if self._answered.wait(max(0, self._started + self._live.patience - time.monotonic())):
                 return Current(self._revision.result(LOADING), stale=False)

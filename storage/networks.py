@@ -151,7 +151,7 @@ class Snapshot(NamedTuple):
         """Return the same networks with an empty collection of that embedding."""
         spec = self.network.config.specs[embedding]
         nobody = np.zeros((0, spec.size), np.float32)
-        return self._replace(gallery=Gallery(spec, self.network.cohort(embedding), [], [], nobody))
+        return self._replace(gallery=Gallery.of(spec, self.network.cohort(embedding), [], [], nobody))
 
     def embed(self, crops: np.ndarray, landmark_crops: np.ndarray) -> np.ndarray:
         """Both crops of N faces -> the embedding that the gallery holds, float32 [N, size].

@@ -15,7 +15,7 @@ from storage.blobs import BlobStore
 from storage.edits import Part
 from storage.errors import BlobNotFound, CorruptData
 from storage.galleries import MANIFEST, MANIFEST_BYTES, Manifest, assemble
-from storage.segments import Segment, decode
+from storage.segments import Segment, decode, stored
 
 READS = 5  # of a manifest whose segments are gone, because a writer has just replaced them
 READERS = 8  # segments that are read at the same time
@@ -100,27 +100,29 @@ class RevisionReader:
             raise missing(name)
         return Stored(manifest, blob.etag)
 
-    def _load(self, stored: Stored, cohorts: Cohorts, known: Revision | None, deadline: float | None) -> Revision:
+    def _load(self, found: Stored, cohorts: Cohorts, known: Revision | None, deadline: float | None) -> Revision:
         """Read the segments that are not known. Raises StorageError, EmbeddingMismatch."""
-        manifest = stored.manifest
+        manifest = found.manifest
         cohort = cohorts(manifest.embedding)
         have = {part.segment: part for part in known.parts} if known else {}
         missing = [segment for segment in manifest.segments if segment not in have]
         read = partial(self._read_segment, manifest, deadline=deadline)
         if len(missing) > 1:
             with ThreadPoolExecutor(READERS) as pool:
-                found = dict(zip(missing, pool.map(read, missing)))
+                new = dict(zip(missing, pool.map(read, missing)))
         else:
-            found = {segment: read(segment) for segment in missing}
-        parts = tuple(found.get(segment) or have[segment] for segment in manifest.segments)
-        return Revision(manifest, stored.etag, parts, assemble(manifest, [part.contents for part in parts], cohort))
+            new = {segment: read(segment) for segment in missing}
+        parts = tuple(new.get(segment) or have[segment] for segment in manifest.segments)
+        before = known.gallery if known else None
+        gallery = assemble(manifest, [part.contents for part in parts], cohort, before)
+        return Revision(manifest, found.etag, parts, gallery)
 
     def _read_segment(self, manifest: Manifest, segment: Segment, deadline: float | None) -> Part:
         data = self._blobs.get(f"{manifest.collection}/{segment.file}", segment.bytes, deadline).data
         if hashlib.sha256(data).hexdigest() != segment.sha256:
             message = f"{segment.file} of {manifest.collection} is not the file that was written: its checksum differs."
             raise CorruptData(message, "a segment is not the one that was written: its checksum differs")
-        return Part(decode(data, segment, manifest.embedding.size), segment)
+        return Part(stored(decode(data, segment, manifest.embedding.size), data, segment), segment)
 
 
 def _parse(name: str, data: bytes) -> Manifest:
@@ -135,8 +137,7 @@ def _with_cohort(known: Revision, cohorts: Cohorts) -> Revision:
     old, cohort = known.gallery, cohorts(known.manifest.embedding)
     if old.cohort is cohort:
         return known
-    gallery = Gallery(old.spec, cohort, old.people, old.faces, old.embeddings, old.next_id, old.nearness)
-    return replace(known, gallery=gallery)
+    return replace(known, gallery=Gallery(old.spec, cohort, old.parts, old.next_id, old))
 
 
 def missing(name: str) -> BlobNotFound:

@@ -1,27 +1,34 @@
 """Segments: immutable files with people, faces and embeddings (docs/format.md).
 
-A segment is a safetensors file with the arrays `embeddings`, float16 [faces, size], `nearness`, float32 [people, 2],
-and `records`, uint8: JSON with people and faces, in columns.
+A segment is a safetensors file. A column of people or faces is an array, a column of texts is two: bytes, and lengths.
+So a large collection can stay in its files, and a row is read where it is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 from dataclasses import dataclass
-from typing import Any, Iterator, NamedTuple, Sequence
+from typing import Any, Mapping, Sequence, Union
 
 import numpy as np
 import safetensors.numpy
-from safetensors import SafetensorError
 
-from model.gallery import EnrolledFace, Person
+from model.contents import Contents
+from model.records import EMPTY, EnrolledFace, FaceTable, PeopleTable, Person
+from model.texts import Texts
 from storage.errors import CorruptData
 from storage.fields import describe
+from storage.mapped import MAPPED_BYTES, MappedRows, map_bytes
 
 SEGMENT_ROWS = 4096  # people, and faces, in a segment: about 7 MB
-# Columns that are left out where no row has a value.
-OPTIONAL = {"people": ("user_id",), "faces": ("box", "confidence", "photo_size", "external_id", "origin")}
+LENGTHS = ".lengths"
+RECORDS = "records"  # array of segments of format 1: people and faces as JSON
+KINDS = {"<f2": "F16", "<f4": "F32", "<f8": "F64", "<i4": "I32", "<i8": "I64", "|u1": "U8"}  # numpy: safetensors
+TEXTS = ("id", "name", "external_id", "user_id", "photos", "added", "origin")
+
+Buffer = Union[bytes, mmap.mmap]
 
 
 @dataclass(frozen=True)
@@ -35,101 +42,127 @@ class Segment:
     faces: int
 
 
-class Contents(NamedTuple):
-    """The content of a segment. embeddings: float16 [faces, size]; nearness: float32 [people, 2]."""
-
-    people: Sequence[Person]
-    faces: Sequence[EnrolledFace]
-    embeddings: np.ndarray
-    nearness: np.ndarray
-
-    def rows(self, people: Sequence[int], faces: Sequence[int]) -> Contents:
-        """Select rows of people and of faces."""
-        return Contents(
-            [self.people[row] for row in people],
-            [self.faces[row] for row in faces],
-            self.embeddings[list(faces)],
-            self.nearness[list(people)],
-        )
-
-    def pieces(self) -> Iterator[Contents]:
-        """Split into contents that fit into a segment each."""
-        for start in range(0, max(len(self.people), len(self.faces)), SEGMENT_ROWS):
-            rows = slice(start, start + SEGMENT_ROWS)
-            yield Contents(self.people[rows], self.faces[rows], self.embeddings[rows], self.nearness[rows])
-
-
 def rounded(embeddings: np.ndarray) -> np.ndarray:
-    """Round embeddings as segments hold them, so that a writer sees what others read. -> float32."""
-    return embeddings.astype(np.float16).astype(np.float32)
-
-
-def joined(parts: Sequence[Contents], size: int) -> Contents:
-    """Join contents one after the other. size: numbers in an embedding."""
-    return Contents(
-        [person for part in parts for person in part.people],
-        [face for part in parts for face in part.faces],
-        np.concatenate([np.zeros((0, size), np.float16), *(part.embeddings for part in parts)]),
-        np.concatenate([np.zeros((0, 2), np.float32), *(part.nearness for part in parts)]),
-    )
+    """Round embeddings as segments hold them, so that a writer sees what others read. -> float16."""
+    return embeddings.astype(np.float16)
 
 
 def encode(contents: Contents) -> bytes:
     """Return the bytes of a segment."""
-    records = {"people": _columns(Person, contents.people), "faces": _columns(EnrolledFace, contents.faces)}
-    for table, names in OPTIONAL.items():
-        for name in names:
-            if all(value is None for value in records[table][name]):
-                del records[table][name]
-    arrays: dict[str, np.ndarray] = {
-        "embeddings": contents.embeddings.astype(np.float16),
-        "nearness": contents.nearness.astype(np.float32),
-        "records": np.frombuffer(json.dumps(records, ensure_ascii=False).encode(), np.uint8),
-    }
-    data: bytes = safetensors.numpy.save(arrays)
+    arrays = {"embeddings": rounded(contents.embeddings[:]), "nearness": contents.nearness.astype(np.float32)}
+    for prefix, table in (("people", contents.people), ("faces", contents.faces)):
+        columns: Sequence[Any] = table
+        for name, column in zip(table._fields, columns):
+            if isinstance(column, Texts):
+                arrays[f"{prefix}.{name}"] = column.data
+                arrays[f"{prefix}.{name}{LENGTHS}"] = column.lengths
+            elif column is not None:
+                arrays[f"{prefix}.{name}"] = column
+    data: bytes = safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
     return data
+
+
+def stored(contents: Contents, data: bytes, segment: Segment) -> Contents:
+    """Return the contents of a segment from a temp file if it is large. data: its bytes."""
+    mapped = map_bytes(data) if len(data) >= MAPPED_BYTES else None
+    return decode(mapped, segment, contents.embeddings.shape[1]) if mapped else contents
 
 
 def describe_segment(file: str, data: bytes, contents: Contents) -> Segment:
     """Return the entry of a manifest for a segment with these bytes."""
-    return Segment(file, hashlib.sha256(data).hexdigest(), len(data), len(contents.people), len(contents.faces))
+    counts = len(contents.people.id), len(contents.faces.person)
+    return Segment(file, hashlib.sha256(data).hexdigest(), len(data), *counts)
 
 
-def decode(data: bytes, segment: Segment, size: int) -> Contents:
-    """Read verified bytes of a segment. size: numbers in an embedding. Raises CorruptData."""
+def decode(data: Buffer, segment: Segment, size: int) -> Contents:
+    """Read verified bytes of a segment, which stay where they are. Raises CorruptData.
+
+    data: in memory, or mapped from a file after they were decoded in memory, so that texts are not checked again; size:
+    numbers in an embedding.
+    """
     try:
-        found = _decode(data)
-        shapes = {"embeddings": found.embeddings.shape, "nearness": found.nearness.shape}
-        counted = {"embeddings": (len(found.faces), size), "nearness": (len(found.people), 2)}
-        if shapes != counted or (len(found.people), len(found.faces)) != (segment.people, segment.faces):
-            raise ValueError("arrays, records and manifest do not fit together")
-        return found
-    except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+        arrays = _arrays(memoryview(data))
+        found = _of_records(arrays) if RECORDS in arrays else _of_columns(arrays, checked=isinstance(data, bytes))
+        people, faces = len(found.people.id), len(found.faces.person)
+        if (people, faces) != (segment.people, segment.faces):
+            raise ValueError("its people and faces are not as many as the manifest says")
+        if found.embeddings.shape != (faces, size) or found.nearness.shape != (people, 2):
+            raise ValueError("its arrays have other sizes than the manifest says")
+        return _in_file(found, data) if isinstance(data, mmap.mmap) else found
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         message = f"The segment {segment.file} cannot be read: {describe(error)}."
         raise CorruptData(message, "a segment cannot be read") from error
 
 
-def _decode(data: bytes) -> Contents:
-    """Raises SafetensorError, ValueError, TypeError, KeyError, RecursionError."""
-    arrays = safetensors.numpy.load(data)
-    records = json.loads(arrays["records"].tobytes())
-    columns, people = records["faces"], records["people"]
-    if not {*map(type, people["id"]), *map(type, columns["person"])} <= {int}:
+def _in_file(found: Contents, mapped: mmap.mmap) -> Contents:
+    """Keep in memory what each search and each change reads, and leave texts and embeddings in the file."""
+    assert isinstance(found.embeddings, np.ndarray)
+    contents = Contents(
+        found.people._replace(id=found.people.id.copy()),
+        found.faces._replace(person=found.faces.person.copy()),
+        MappedRows(mapped, found.embeddings),
+        found.nearness.copy(),
+    )
+    mapped.madvise(mmap.MADV_DONTNEED)  # what decoding has read
+    return contents
+
+
+def _arrays(data: memoryview) -> dict[str, np.ndarray]:
+    """Read a safetensors file without copying it. Raises ValueError, TypeError, KeyError, RecursionError."""
+    # The library copies each array, and a large collection does not fit into memory twice.
+    begin = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(bytes(data[8:begin]))
+    kinds = {kind: np.dtype(name) for name, kind in KINDS.items()}
+    found = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            kind, shape, (start, end) = kinds[entry["dtype"]], entry["shape"], entry["data_offsets"]
+            if not 0 <= start <= end <= len(data) - begin:
+                raise ValueError("an array ends outside the file")
+            found[name] = np.frombuffer(data[begin + start : begin + end], kind).reshape(shape)
+    return found
+
+
+def _of_columns(arrays: Mapping[str, np.ndarray], checked: bool) -> Contents:
+    """Raises ValueError, TypeError, KeyError."""
+    people = PeopleTable(**{name: _column(arrays, "people", name) for name in PeopleTable._fields})
+    faces = FaceTable(**{name: _column(arrays, "faces", name) for name in FaceTable._fields})
+    for table in (people, faces):
+        columns: Sequence[Any] = table
+        for name, column in zip(table._fields, columns):
+            if column is not None and len(column) != len(columns[0]):
+                raise ValueError("its columns have different lengths")
+            if checked and isinstance(column, Texts):
+                column.check()
+                if name not in EMPTY and (column.lengths < 0).any():
+                    raise ValueError("a text is missing")
+    return Contents(people, faces, arrays["embeddings"], arrays["nearness"])
+
+
+def _column(arrays: Mapping[str, np.ndarray], table: str, name: str) -> Any:
+    key = f"{table}.{name}"
+    if name in EMPTY and key not in arrays:
+        return None
+    if key + LENGTHS in arrays:
+        return Texts(arrays[key], arrays[key + LENGTHS])
+    column = arrays[key]
+    if column.dtype.kind != ("f" if name in ("box", "confidence") else "i"):
+        raise TypeError("a column is of another type")
+    return column
+
+
+def _of_records(arrays: Mapping[str, np.ndarray]) -> Contents:
+    """Read a segment of format 1. Raises ValueError, TypeError, KeyError, RecursionError."""
+    records = json.loads(arrays[RECORDS].tobytes())
+    people, faces = records["people"], records["faces"]
+    if not {*map(type, people["id"]), *map(type, faces["person"])} <= {int}:
         raise TypeError("an ID is not an integer")
-    for table, names in OPTIONAL.items():
-        for name in names:
-            records[table].setdefault(name, [None] * len(records[table]["id"]))
-    columns["photos"] = map(tuple, columns["photos"])
-    for name in ("box", "photo_size"):
-        columns[name] = [value and tuple(value) for value in columns[name]]
-    return Contents(
+    for table in (people, faces):
+        for name in EMPTY:
+            table.setdefault(name, [None] * len(table["id"]))
+    return Contents.of(
         list(map(Person._make, zip(*(people[name] for name in Person._fields)))),
-        list(map(EnrolledFace._make, zip(*(columns[name] for name in EnrolledFace._fields)))),
+        list(map(EnrolledFace._make, zip(*(faces[name] for name in EnrolledFace._fields)))),
         arrays["embeddings"],
         arrays["nearness"],
     )
-
-
-def _columns(kind: type, rows: Sequence[Any]) -> dict[str, list[Any]]:
-    """Rows of a named tuple -> its columns by name."""
-    return {name: [getattr(row, name) for row in rows] for name in kind._fields}  # type: ignore[attr-defined]

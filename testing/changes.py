@@ -13,8 +13,10 @@ from typing import Callable
 import numpy as np
 
 from model.cohort import Cohort
+from model.edit import Edit
 from model.embedding import EmbeddingSpec, normalize
-from model.gallery import Edit, EnrolledFace, Gallery, Person
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
 from storage.blobs import open_blobs
 from storage.collections import Collections
 from storage.errors import BlobConflict

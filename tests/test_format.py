@@ -17,9 +17,9 @@ from model.cohort import ENTRY_WEIGHT, NEAREST, PROBE_WEIGHT
 from model.crop import CropSpec
 from model.embedding import MOBILE_WEIGHT, EmbeddingSpec
 from model.errors import NetworkFormatError
-from model.gallery import EnrolledFace, Person
 from model.index import LENGTH_EXPONENT
 from model.networks import COHORT, FORMAT, MOBILE_WEIGHTS, NetworkConfig, read_arrays, read_config
+from model.records import EnrolledFace, Person
 from storage import galleries
 from storage.galleries import MANIFEST, MANIFEST_BYTES, Manifest
 from storage.networks import BUNDLED, FILE, POINTER_BYTES, Pointer
@@ -62,7 +62,7 @@ def test_every_field_is_described(heading: str) -> None:
 
 def test_every_array_and_column_is_described() -> None:
     segment = section("Segments")
-    for name in ("embeddings", "nearness", "records", *Person._fields, *EnrolledFace._fields):
+    for name in ("embeddings", "nearness", *Person._fields, *EnrolledFace._fields):
         assert f"| `{name}` |" in segment
 
 

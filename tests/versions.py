@@ -18,9 +18,10 @@ from model.calibration import Calibration, Tail
 from model.cohort import Cohort
 from model.crop import CropSpec
 from model.embedding import GENERIC, MOBILE, TUNED, EmbeddingSpec, join, normalize
-from model.gallery import EnrolledFace, Gallery, Person
+from model.gallery import Gallery
 from model.mobilefacenet import EMBEDDING, STRIDES
 from model.networks import COHORT, CONFIG, MOBILE_WEIGHTS, NetworkConfig
+from model.records import EnrolledFace, Person
 from storage.folder import FolderBlobs
 from storage.galleries import MANIFEST
 from storage.networks import FILE, OWN_POINTER, POINTER, Pointer
@@ -108,7 +109,7 @@ def gallery(names: Sequence[str] = NAMES, faces: int = 2, seed: int = 0, spec: E
     ids = [person.id for person in people for _ in range(faces)]
     enrolled = [EnrolledFace(f"face-{i}", key, (f"{i:016x}",), "2026-01-01") for i, key in enumerate(ids)]
     embeddings = np.random.RandomState(seed).randn(len(ids), spec.size).astype(np.float16)
-    return Gallery(spec, cohort(spec.name), people, enrolled, embeddings, next_id=2 * len(people) + 5)
+    return Gallery.of(spec, cohort(spec.name), people, enrolled, embeddings, next_id=2 * len(people) + 5)
 
 
 def write(folder: Path, people: Gallery | None = None, model: bytes | None = None) -> Pointer:

@@ -28,8 +28,8 @@ from service.results import (
 )
 
 if TYPE_CHECKING:
-    from model.gallery import EnrolledFace, Person
     from model.quality import Quality
+    from model.records import EnrolledFace, Person
 
 # In the order of Face.landmarks, left as seen in the photo.
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from model.embedding import GENERIC
-from model.gallery import EnrolledFace, Gallery, Person
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
 from service.external_ids import LabelledPeople, label_of, label_of_face
 from service.names import EXTERNAL_ID
 from tests.versions import SPECS, cohort
@@ -50,7 +51,7 @@ def test_people_by_label() -> None:
     ]
     spec = SPECS[GENERIC]
     faces = [FACE._replace(id="face-0", person=6)]
-    found = Gallery(spec, cohort(GENERIC), people, faces, np.zeros((1, spec.size)))
+    found = Gallery.of(spec, cohort(GENERIC), people, faces, np.zeros((1, spec.size)))
     labelled = LabelledPeople(found)
     assert [labelled.find_or_make(label).id for label in ("staff-1", "Kofi")] == [1, 3]
     new = [labelled.find_or_make(label) for label in ("Jose", "Ada", "u1", "face-0", "Jose")]

@@ -135,7 +135,7 @@ def _bundled() -> Gallery:
     """The people that are published with the model. IDs of faces are UUIDs, as in a real version."""
     given = versions.gallery()
     faces = [face._replace(id=str(UUID(int=number))) for number, face in enumerate(given.faces)]
-    return Gallery(given.spec, given.cohort, given.people, faces, given.embeddings, next_id=given.next_id)
+    return Gallery.of(given.spec, given.cohort, given.people, faces, given.embeddings, next_id=given.next_id)
 
 
 def photo(random: Random) -> bytes:

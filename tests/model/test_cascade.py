@@ -9,7 +9,8 @@ from model.calibration import HOPELESS, STRICTNESS, SURE, Calibration, Tail
 from model.cascade import Cascade, Found
 from model.cohort import NO_COHORT
 from model.embedding import EmbeddingSpec, join, normalize
-from model.gallery import EnrolledFace, Gallery, Person
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
 
 IDS = (10, 20, 30)
 MOBILE = Calibration(Tail(0.5, 0.05, -0.1, 1e-5), slope=20.0, intercept=-9.0, lowest=0.4)
@@ -22,7 +23,7 @@ def cascade(people: int = 3) -> Cascade:
     spec = EmbeddingSpec("tuned", "0" * 16, 8, 4)
     axes = np.eye(4, dtype=np.float32)[:people]
     faces = [EnrolledFace(f"{key}", key, ("1",), "") for key in IDS[:people]]
-    found = Gallery(spec, NO_COHORT, [Person(key, "") for key in IDS[:people]], faces, join(axes, axes))
+    found = Gallery.of(spec, NO_COHORT, [Person(key, "") for key in IDS[:people]], faces, join(axes, axes))
     return Cascade(found, MOBILE, JOINED)
 
 

@@ -6,7 +6,8 @@ import pytest
 from model import cohort, index
 from model.cohort import NEAREST, NO_COHORT, Cohort
 from model.embedding import EmbeddingSpec, join, normalize
-from model.gallery import EnrolledFace, Gallery, Matches, Person
+from model.gallery import Gallery, Matches
+from model.records import EnrolledFace, Person
 
 
 def make_gallery(
@@ -16,7 +17,7 @@ def make_gallery(
     ids = list(range(len(means))) if ids is None else ids
     faces = [EnrolledFace(f"face-{i}", i, (f"{i}",), "2026-01-01") for i in ids]
     spec = EmbeddingSpec("tuned", "0" * 16, means.shape[1], mobile)
-    return Gallery(spec, cohort, [Person(i, f"Person {i}") for i in ids], faces, means)
+    return Gallery.of(spec, cohort, [Person(i, f"Person {i}") for i in ids], faces, means)
 
 
 def units(count: int, size: int, seed: int) -> np.ndarray:
@@ -50,13 +51,13 @@ def test_a_persons_mean_counts_photos() -> None:
     embeddings = random.randn(6, 4).astype(np.float32)
     faces = [EnrolledFace(f"{i}", owner, ("p",) * count, "") for i, (owner, count) in enumerate(zip(owners, photos))]
     people = [Person(i, "") for i in (2, 3, 5, 7)]
-    found = Gallery(EmbeddingSpec("tuned", "0" * 16, 4, 1), NO_COHORT, people, faces, embeddings).means
+    found = Gallery.of(EmbeddingSpec("tuned", "0" * 16, 4, 1), NO_COHORT, people, faces, embeddings).means
     weights = np.maximum(photos, 1)
     for row, person in zip(found, people):
         own = np.array(owners) == person.id
         expected = np.average(embeddings[own], axis=0, weights=weights[own]) if own.any() else np.zeros(4)
         assert np.abs(row - expected).max() < 1e-6
-    assert Gallery(EmbeddingSpec("tuned", "", 4, 1), NO_COHORT, people, [], embeddings[:0]).means.shape == (4, 4)
+    assert Gallery.of(EmbeddingSpec("tuned", "", 4, 1), NO_COHORT, people, [], embeddings[:0]).means.shape == (4, 4)
 
 
 def test_score_is_the_cosine_minus_the_nearness_of_probe_and_person() -> None:
@@ -99,7 +100,7 @@ def test_known_nearness_of_probes_is_not_computed_again() -> None:
 def test_known_nearness_of_people_is_not_computed_again() -> None:
     found = random_gallery()
     nearness = found.nearness + np.array([1, 2])
-    more = Gallery(found.spec, found.cohort, found.people, found.faces, found.means, nearness=nearness)
+    more = Gallery.of(found.spec, found.cohort, found.people, found.faces, found.means, nearness=nearness)
     for probes, added in ((units(8, 6, seed=4), 1), (units(8, 2, seed=4), 2)):
         assert np.abs(more.scores(probes) - (found.scores(probes) - 0.3 * added)).max() < 1e-5
 
@@ -255,7 +256,7 @@ def test_an_excluded_person_comes_last() -> None:
 def test_mean_is_weighted_by_photos() -> None:
     spec = EmbeddingSpec("tuned", "0" * 16, 2, 1)
     faces = [EnrolledFace("a", 7, ("1", "2", "3"), ""), EnrolledFace("b", 7, ("4",), "")]
-    found = Gallery(spec, NO_COHORT, [Person(7, "Seven")], faces, np.array([[1.0, 0], [0, 1]]))
+    found = Gallery.of(spec, NO_COHORT, [Person(7, "Seven")], faces, np.array([[1.0, 0], [0, 1]]))
     assert np.abs(found.means - [[0.75, 0.25]]).max() < 1e-6
 
 
@@ -270,7 +271,7 @@ def test_ids_are_never_reused() -> None:
     gone = more.remove(0)
     assert (gone.people, gone.faces, gone.embeddings.shape, gone.next_id) == ((), (), (0, 2), 1)
     assert one.cohort is more.cohort is gone.cohort is empty.cohort
-    assert (more.by_id[0].name, len(more), len(gone)) == ("Renamed", 1, 0)
+    assert (more.people[0].name, len(more), len(gone)) == ("Renamed", 1, 0)
 
 
 def test_nearness_of_a_changed_gallery_is_that_of_its_people() -> None:

@@ -67,7 +67,7 @@ def embedding(**fields: Any) -> Callable[[Files], None]:
 
 def records_with_a_name(found: Files) -> None:
     arrays = safetensors.numpy.load(found.segment.read_bytes())
-    arrays["records"][-1] = 0xFF  # no UTF-8
+    arrays["people.name"][-1] = 0xFF  # no UTF-8
     segment(safetensors.numpy.save(arrays))(found)
 
 
@@ -107,7 +107,7 @@ DAMAGES = {
     "network changed": Damage(lambda f: flip(f.model), rf"model\.pt {CHANGED}", "its checksum differs"),
     # By a publisher of another release, or another program
     "newer manifest": Damage(
-        lambda f: edit(f.manifest, format=2), "manifest has format 2 and this release reads up to 1", "update", True
+        lambda f: edit(f.manifest, format=3), "manifest has format 3 and this release reads up to 2", "update", True
     ),
     "manifest that is no JSON": Damage(
         lambda f: f.manifest.write_text("{"), "The manifest cannot be read", "a manifest cannot be read", True

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from model.edit import Edit
 from model.embedding import normalize
-from model.gallery import Edit, Gallery, Person
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
 from storage.blobs import BlobStore
 from storage.cache import CachedStore
 from storage.errors import BlobConflict, CorruptData
@@ -85,8 +87,7 @@ def test_segments_are_of_bounded_size(tmp_path: Path, people: int, faces: int, s
 def columns_of(folder: Path) -> set[str]:
     """Names of the columns of people and faces in the only segment of a folder."""
     (path,) = folder.rglob("*.safetensors")
-    records = json.loads(safetensors.numpy.load_file(path)["records"].tobytes())
-    return {*records["people"], *records["faces"]}
+    return {name.split(".")[1] for name in safetensors.numpy.load_file(path) if "." in name}
 
 
 def test_columns_for_clients_of_rekognition(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_nearness_is_kept(tmp_path: Path) -> None:
     """Computing it takes people x strangers, and the reader need not."""
     blobs = FolderBlobs(tmp_path / "blobs")
     made, kept = gallery(), np.array([[1.5, 0.5], [-2, 2], [0, 1]])
-    odd = Gallery(made.spec, made.cohort, made.people, made.faces, made.embeddings, nearness=kept)
+    odd = Gallery.of(made.spec, made.cohort, made.people, made.faces, made.embeddings, nearness=kept)
     found = read(blobs, written(blobs, odd))
     assert found.nearness.tolist() == kept.tolist()
     # So does a gallery that changes, for the people whose faces stay.
@@ -135,24 +136,44 @@ def test_a_segment_with_the_safetensors_library_alone(tmp_path: Path) -> None:
     path = tmp_path / "blobs" / PREFIX / segment.file
     assert path.stem == hashlib.sha256(path.read_bytes()).hexdigest()[:32]
     arrays = safetensors.numpy.load_file(str(path))
-    assert sorted(arrays) == ["embeddings", "nearness", "records"]
-    embeddings, nearness, records = (arrays[name] for name in ("embeddings", "nearness", "records"))
+    texts = {"people.name", "people.external_id", "faces.id", "faces.photos", "faces.added"}
+    numbers = {"embeddings", "nearness", "people.id", "faces.person"}
+    assert set(arrays) == numbers | texts | {f"{name}.lengths" for name in texts}
+    embeddings, nearness = arrays["embeddings"], arrays["nearness"]
     assert (embeddings.dtype, embeddings.shape) == (np.float16, (6, SIZE))
     assert (nearness.dtype, nearness.shape) == (np.float32, (3, 2))
-    assert records.dtype == np.uint8
-    assert json.loads(records.tobytes().decode()) == {
-        "people": {
-            "id": [0, 2, 4],
-            "name": ["Ada Lovelace", "Zo\u00eb M\u00fcller", "\u5c71\u7530 \u592a\u90ce"],
-            "external_id": [None, "external-1", None],
-        },
-        "faces": {
-            "id": [f"face-{i}" for i in range(6)],
-            "person": [0, 0, 2, 2, 4, 4],
-            "photos": [[f"{i:016x}"] for i in range(6)],
-            "added": ["2026-01-01"] * 6,
-        },
+    assert (arrays["people.id"].tolist(), arrays["faces.person"].tolist()) == ([0, 2, 4], [0, 0, 2, 2, 4, 4])
+    assert arrays["people.name"].tobytes().decode() == "Ada LovelaceZo\u00eb M\u00fcller\u5c71\u7530 \u592a\u90ce"
+    assert arrays["people.name.lengths"].tolist() == [12, 12, 13]
+    assert arrays["people.external_id"].tobytes() == b"external-1"
+    assert arrays["people.external_id.lengths"].tolist() == [-1, 10, -1]
+    assert arrays["faces.photos"].tobytes().decode() == "".join(f"{i:016x}" for i in range(6))
+
+
+def test_a_segment_of_format_1(tmp_path: Path) -> None:
+    """People and faces were JSON. A change writes the new format."""
+    made = gallery()
+    face = made.faces[0]._replace(box=(1.5, 2, 3, 4), confidence=0.75, photo_size=(640, 480), origin=3)
+    expected = made.edited(Edit((), (face,), made.embeddings[:1], frozenset(), frozenset([face.id])))
+    records = {
+        "people": {name: [getattr(row, name) for row in expected.people] for name in Person._fields},
+        "faces": {name: [getattr(row, name) for row in expected.faces] for name in EnrolledFace._fields},
     }
+    del records["people"]["user_id"]
+    arrays = {
+        "embeddings": expected.embeddings.astype(np.float16),
+        "nearness": expected.nearness,
+        "records": np.frombuffer(json.dumps(records).encode(), np.uint8),
+    }
+    data = safetensors.numpy.save(arrays)
+    blobs = FolderBlobs(tmp_path / "blobs")
+    manifest = written(blobs, expected)
+    (segment,) = manifest.segments
+    blobs.put(PREFIX + segment.file, data)
+    sealed = replace(segment, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    old = replace(manifest, format=1, segments=(sealed,))
+    assert Manifest.parse(old.to_json()) == old
+    assert_same(read(blobs, old), expected)
 
 
 def test_a_collection_is_written_once(tmp_path: Path) -> None:
@@ -185,8 +206,8 @@ def test_fields_of_a_later_release_are_ignored(manifest: dict[str, Any]) -> None
 
 
 def test_a_newer_format(manifest: dict[str, Any]) -> None:
-    with pytest.raises(CorruptData, match=r"The manifest has format 2 and this release reads up to 1: update it\."):
-        parse({"format": 2})
+    with pytest.raises(CorruptData, match=r"The manifest has format 3 and this release reads up to 2: update it\."):
+        parse({"format": 3})
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Manifest)])
@@ -228,23 +249,29 @@ def test_something_else(text: bytes) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda arrays, records: arrays.pop("records"),
-        lambda arrays, records: arrays.pop("nearness"),
-        lambda arrays, records: arrays.update(embeddings=arrays["embeddings"][1:]),
-        lambda arrays, records: arrays.update(embeddings=arrays["embeddings"].ravel()),
-        lambda arrays, records: arrays.update(embeddings=np.zeros((6, SIZE + 1), np.float16)),
-        lambda arrays, records: arrays.update(nearness=np.zeros((4, 2), np.float32)),
-        lambda arrays, records: arrays.update(nearness=np.zeros(3, np.float32)),
-        lambda arrays, records: records["people"].pop("name"),
-        lambda arrays, records: records["people"].update(id=[0, 2]),
-        lambda arrays, records: records["people"].update(id=["0", "2", "4"]),
-        lambda arrays, records: records["faces"].update(person=[0.5] * 6),
-        lambda arrays, records: records["faces"].update(photos=[1] * 6),
-        lambda arrays, records: records.update(people=[]),
-        lambda arrays, records: records.clear(),
+        lambda arrays: arrays.pop("embeddings"),
+        lambda arrays: arrays.pop("nearness"),
+        lambda arrays: arrays.update(embeddings=arrays["embeddings"][1:]),
+        lambda arrays: arrays.update(embeddings=arrays["embeddings"].ravel()),
+        lambda arrays: arrays.update(embeddings=np.zeros((6, SIZE + 1), np.float16)),
+        lambda arrays: arrays.update(nearness=np.zeros((4, 2), np.float32)),
+        lambda arrays: arrays.update(nearness=np.zeros(3, np.float32)),
+        lambda arrays: arrays.pop("people.name"),
+        lambda arrays: arrays.pop("people.name.lengths"),
+        lambda arrays: arrays.update({"people.id": np.array([0, 2])}),
+        lambda arrays: arrays.update({"people.id": np.array([0.0, 2, 4])}),
+        lambda arrays: arrays.update({"faces.person": np.full(6, 0.5)}),
+        lambda arrays: arrays.update({"faces.added": np.zeros(6, np.int64)}),
+        lambda arrays: arrays.update({"faces.box": np.zeros((5, 4))}),
+        lambda arrays: arrays.update({"people.name.lengths": np.array([12, 12, 12], np.int32)}),
+        lambda arrays: arrays.update({"people.name.lengths": np.array([12, 13, 12], np.int32)}),
+        lambda arrays: arrays.update({"people.name.lengths": np.array([24, 13, -1], np.int32)}),
+        lambda arrays: arrays.update({"people.name.lengths": np.array([37, -2, 0], np.int32)}),
+        lambda arrays: arrays["people.name"].__setitem__(0, 0xFF),
+        lambda arrays: arrays.clear(),
     ],
 )
-def test_a_segment_whose_content_does_not_fit(tmp_path: Path, damage: Callable[[Any, Any], object]) -> None:
+def test_a_segment_whose_content_does_not_fit(tmp_path: Path, damage: Callable[[Any], object]) -> None:
     with pytest.raises(CorruptData, match=r"The segment .* cannot be read: ") as caught:
         damaged(tmp_path, damage)
     assert caught.value.reason == "a segment cannot be read"
@@ -253,28 +280,32 @@ def test_a_segment_whose_content_does_not_fit(tmp_path: Path, damage: Callable[[
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (lambda _, records: records["people"].update(id=[0, 2, 2]), "other people and faces than its segments hold"),
-        (lambda _, records: records["people"].update(id=[0, 2, 11]), "people with IDs that were never assigned"),
-        (lambda _, records: records["people"].update(id=[-1, 2, 4]), "people with IDs that were never assigned"),
-        (lambda _, records: records["faces"].update(person=[0, 0, 2, 2, 4, 5]), "faces of people who are not there"),
+        (
+            lambda arrays: arrays.update({"people.id": np.array([0, 2, 2])}),
+            "other people and faces than its segments hold",
+        ),
+        (lambda arrays: arrays.update({"people.id": np.array([0, 2, 11])}), "people with IDs that were never assigned"),
+        (lambda arrays: arrays.update({"people.id": np.array([-1, 2, 4])}), "people with IDs that were never assigned"),
+        (
+            lambda arrays: arrays.update({"faces.person": np.array([0, 0, 2, 2, 4, 5])}),
+            "faces of people who are not there",
+        ),
     ],
 )
-def test_people_who_do_not_fit_together(tmp_path: Path, damage: Callable[[Any, Any], object], sentence: str) -> None:
+def test_people_who_do_not_fit_together(tmp_path: Path, damage: Callable[[Any], object], sentence: str) -> None:
     with pytest.raises(CorruptData, match=sentence) as caught:
         damaged(tmp_path, damage)
     assert caught.value.reason == "a manifest is wrong"
 
 
-def damaged(folder: Path, damage: Callable[[Any, Any], object]) -> Gallery:
-    """Read a gallery whose segment was damaged before its checksum was taken. damage: of its arrays and records."""
+def damaged(folder: Path, damage: Callable[[Any], object]) -> Gallery:
+    """Read a gallery whose segment was damaged before its checksum was taken. damage: of its arrays."""
     blobs = FolderBlobs(folder / "blobs")
     manifest = written(blobs, gallery())
     (segment,) = manifest.segments
     arrays = safetensors.numpy.load(blobs.get(PREFIX + segment.file).data)
-    records = json.loads(arrays["records"].tobytes())
-    damage(arrays, records)
-    if "records" in arrays:
-        arrays["records"] = np.frombuffer(json.dumps(records).encode(), np.uint8)
+    arrays = {name: array.copy() for name, array in arrays.items()}
+    damage(arrays)
     data = safetensors.numpy.save(arrays)
     blobs.put(PREFIX + segment.file, data)
     sealed = replace(segment, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))

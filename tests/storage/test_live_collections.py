@@ -9,9 +9,9 @@ from typing import Callable
 import pytest
 
 from model.cohort import Cohort
+from model.edit import Edit
 from model.embedding import EmbeddingSpec
 from model.errors import EmbeddingMismatch
-from model.gallery import Edit
 from storage import edits
 from storage.blobs import BlobStore
 from storage.collections import Collections
@@ -185,4 +185,34 @@ def test_a_store_that_refuses_is_opened_again(store: BlobStore, others: Collecti
     assert names(runtime) == (["Ada"], False)
     expired.before = refuse
     assert names(runtime) == (["Ada"], True)
+    assert names(runtime) == (["Ada"], False)
+
+
+def test_requests_wait_for_one_load(store: BlobStore, others: Collections) -> None:
+    """They give up after a time, and the load goes on."""
+    may_go_on = threading.Event()
+    slow = WrappedBlobs(store)
+    slow.before = lambda operation: operation.key.endswith(".safetensors") and may_go_on.wait(10)
+    runtime = LiveCollections(lambda: slow, first=0.05)
+    for _ in range(3):
+        with pytest.raises(StorageUnreachable) as caught:
+            names(runtime)
+        assert caught.value.reason == "it is still being loaded"
+    waiting = runtime.check(COLLECTION, cohorts)
+    may_go_on.set()
+    assert waiting.result(10).revision.manifest.people == 1
+    assert [each.key for each in slow.operations if each.key.endswith(".safetensors")] == [
+        each.key for each in store.list() if each.key.endswith(".safetensors")
+    ]
+    assert names(runtime) == (["Ada"], False)
+
+
+def test_a_load_that_fails_is_begun_again(store: BlobStore, others: Collections) -> None:
+    faulty = WrappedBlobs(store)
+    faulty.before = fail
+    runtime = live(faulty)
+    for _ in range(2):
+        with pytest.raises(StorageUnreachable):
+            names(runtime)
+    faulty.before = lambda _: None
     assert names(runtime) == (["Ada"], False)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.edit import Edit
 from model.errors import UnreadableImage
-from model.gallery import Edit, EnrolledFace, Gallery, Person
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
 from model.stored_crop import cut, pack, unpack
 from storage.blobs import BlobStore
 from storage.collections import Collections
@@ -68,7 +70,7 @@ def test_crops_of_killed_writers_are_swept(store: BlobStore, collections: Collec
 def test_a_collection_with_another_embedding(store: BlobStore, collections: Collections) -> None:
     before = collections.read(COLLECTION, cohorts)
     other, old = replace(SPEC, digest="1" * 16), before.gallery
-    new = Gallery(other, STRANGERS, old.people, old.faces, np.ones((3, SPEC.size)), old.next_id)
+    new = Gallery.of(other, STRANGERS, old.people, old.faces, np.ones((3, SPEC.size)), old.next_id)
     collections.replace(before, new)
     after = Collections(store).read(COLLECTION, cohorts)
     assert (after.manifest.embedding, after.gallery.people, after.gallery.next_id) == (other, old.people, old.next_id)

@@ -11,7 +11,8 @@ from typing import Callable
 
 import pytest
 
-from model.gallery import Edit, Gallery
+from model.edit import Edit
+from model.gallery import Gallery
 from storage.blobs import BlobStore
 from storage.collections import Collections
 from storage.errors import BlobConflict, BlobNotFound, StorageUnreachable
@@ -61,7 +62,7 @@ def test_a_killed_writer_leaves_a_whole_revision(uri: str, settings: S3Settings,
         assert set(done) <= {person.id for person in revision.gallery.people}
         assert len(revision.gallery.faces) == len(revision.gallery.people)
     collections.commit(COLLECTION, cohorts, lambda _: (Edit(removed_people=frozenset([0])), None), erase=True)
-    assert revision.gallery.by_id[0].name not in names(collections)
+    assert revision.gallery.people[0].name not in names(collections)
 
 
 # Without processes: another writer, or a fault, between two operations

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from model.embedding import GENERIC, EmbeddingSpec
-from model.gallery import Gallery, Person
+from model.gallery import Gallery
 from model.networks import CONFIG
+from model.records import Person
 from testing.paths import SAMPLES
 from tests import versions as tiny
 from training.__main__ import main
@@ -79,7 +80,7 @@ def test_one_person(access: Access, galleries: str, networks: Path, tmp_path: Pa
         assert (name.encode() in file.read_bytes()) == (name == "Zoë Müller")
     assert main(["people", "import", str(file), *options(galleries, networks, "one")]) == 0
     found = gallery(access, "one")
-    assert (found.people, found.next_id) == ((everybody.by_id[2],), everybody.next_id)
+    assert (found.people, found.next_id) == ((everybody.person(2),), everybody.next_id)
     assert found.faces == everybody.faces_of(2)
     rows = [row for row, face in enumerate(everybody.faces) if face.person == 2]
     assert (found.embeddings == everybody.embeddings[rows]).all()

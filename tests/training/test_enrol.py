@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from model.embedding import GENERIC
-from model.gallery import Gallery, Person
+from model.gallery import Gallery
+from model.records import Person
 from service.results import DUPLICATE, NO_FACE, UNREADABLE
 from testing.paths import SAMPLES
 from tests import versions as tiny

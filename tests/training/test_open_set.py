@@ -35,7 +35,9 @@ def photos_of(counts: list[int]) -> Photos:
     random, owners = np.random.RandomState(0), np.repeat(np.arange(len(counts)), counts)
     inception, mobile = (normalize(random.randn(len(owners), size)).astype(np.float32) for size in (512, 192))
     whole = join(inception, mobile)
-    return Photos(owners, np.ones(len(owners), bool), whole, mobile, whole, Gallery(SPEC, NO_COHORT, [], [], whole[:0]))
+    return Photos(
+        owners, np.ones(len(owners), bool), whole, mobile, whole, Gallery.of(SPEC, NO_COHORT, [], [], whole[:0])
+    )
 
 
 def test_open_set_decides_as_the_cascade() -> None:

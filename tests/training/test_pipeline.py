@@ -146,7 +146,7 @@ def test_exported_model_gives_the_evaluated_confidences(
     assert served.spec == embeddings[better_embedding(run)].spec
     tuned = join(snapshot.network.inception(crops, TUNED), mobile)
     matches = evaluated.search(tuned, 5)
-    again = Gallery(evaluated.spec, snapshot.network.cohort(TUNED), served.people, evaluated.faces, evaluated.means)
+    again = Gallery.of(evaluated.spec, snapshot.network.cohort(TUNED), served.people, evaluated.faces, evaluated.means)
     other = again.search(tuned, 5)
     assert (matches.ids[:, 0] == other.ids[:, 0]).all()
     calibration = load_calibrations(run)[TUNED]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from model.gallery import Gallery, Person
+from model.gallery import Gallery
+from model.records import Person
 from storage.collections import Collections
 from training.errors import TrainingError
 from training.publishing.collections import Access, service_errors

@@ -12,8 +12,9 @@ import numpy as np
 
 from model.cohort import Cohort
 from model.embedding import EmbeddingSpec
-from model.gallery import EnrolledFace, Gallery, Matches, Person
+from model.gallery import Gallery, Matches
 from model.index import best
+from model.records import EnrolledFace, Person
 from storage.galleries import today
 from training.evaluation.metrics import Probes
 
@@ -47,7 +48,7 @@ def mean_gallery(
     """
     faces = [_mean_face(i, name, photos[i] if photos else ()) for i, name in enumerate(names)]
     people = [Person(i, name) for i, name in enumerate(names)]
-    return Gallery(spec, cohort, people, faces, means)
+    return Gallery.of(spec, cohort, people, faces, means)
 
 
 class Drawn(NamedTuple):

@@ -15,11 +15,12 @@ import safetensors
 import safetensors.numpy
 from tqdm import tqdm
 
+from model.edit import Edit
 from model.embedding import EmbeddingSpec
-from model.gallery import Edit, Gallery
+from model.gallery import Gallery
 from service.people import find_person
 from storage.fields import describe, pick
-from storage.galleries import Manifest, assemble, contents_of
+from storage.galleries import Manifest, assemble
 from storage.revisions import Cohorts
 from storage.segments import Segment, decode, encode
 from training.atomic_files import atomic_write
@@ -39,12 +40,12 @@ def write_backup(access: Access, collection: str | None, path: Path, person_id: 
         gallery = opened.snapshot.gallery
         if person_id is not None:
             find_person(gallery, person_id)
-            others = frozenset(person.id for person in gallery.people if person.id != person_id)
+            others = frozenset(gallery.ids.tolist()) - {person_id}
             gallery = gallery.edited(Edit(removed_people=others))
         crops = [access.collections.stored.crop(opened.info.collection, face.id) or b"" for face in gallery.faces]
     facts: dict[str, Any] = {"embedding": asdict(gallery.spec), "next_id": gallery.next_id}
     facts["people"] = len(gallery.people)
-    arrays = safetensors.numpy.load(encode(contents_of(gallery)))
+    arrays = safetensors.numpy.load(encode(gallery.whole()))
     if any(crops):
         arrays[CROPS] = np.frombuffer(b"".join(crops), np.uint8)
         arrays[CROP_BYTES] = np.array([len(crop) for crop in crops], np.int64)
@@ -90,8 +91,8 @@ def _parse(name: str, data: bytes, cohorts: Cohorts) -> tuple[Gallery, dict[str,
     contents = decode(data, Segment(name, "", len(data), *counts), spec.size)
     ends = np.cumsum(arrays.get(CROP_BYTES, np.zeros(0, np.int64))).tolist()
     whole = arrays.get(CROPS, np.zeros(0, np.uint8)).tobytes()
-    pieces = zip(contents.faces, [0, *ends], ends)
-    crops = {face.id: whole[start:end] for face, start, end in pieces if end > start}
+    pieces = zip(contents.faces.id, [0, *ends], ends)
+    crops = {str(face_id): whole[start:end] for face_id, start, end in pieces if end > start}
     return assemble(manifest, [contents], cohorts(spec)), crops
 
 
