@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Iterable, NamedTuple, Sequence
 
 import numpy as np
 
+from model.clusters import Clusters
 from model.cohort import Cohort
 from model.contents import Contents, Rows, joined
 from model.edit import Edit
@@ -49,18 +50,19 @@ class Gallery:
         parts: Sequence[Contents],
         next_id: int | None = None,
         before: Gallery | None = None,
+        clusters: Clusters | None = None,
     ) -> None:
         """cohort: in the same embedding; next_id: of the next person, by default the highest ID plus 1; before: a
-        gallery whose index is used again, as far as its parts are the same.
+        gallery whose index is used again, as far as its parts are the same; clusters: of the people of a large gallery.
         """
-        self.spec, self.cohort, self.parts = spec, cohort, tuple(parts)
+        self.spec, self.cohort, self.parts, self.clusters = spec, cohort, tuple(parts), clusters
         people = np.concatenate([np.zeros(0, np.int64), *(part.people.id for part in parts)])
         self._people_starts = _starts([len(part.people.id) for part in parts])
         self._face_starts = _starts([len(part.faces.person) for part in parts])
         self.ids, self._people_at = _last(people)
         self.owners = np.concatenate([np.zeros(0, np.int64), *(part.faces.person for part in parts)])
         self.next_id = int(self.ids[-1] + 1 if len(self.ids) else 0) if next_id is None else next_id
-        if before is not None and "_packed" in before.__dict__:
+        if before is not None and "_packed" in before.__dict__ and before.clusters is clusters:
             self.__dict__["_packed"] = before._packed.updated(self, _changed_people(before.parts, self.parts))
 
     @classmethod
@@ -227,6 +229,10 @@ class Gallery:
             return _as_float32(self.parts[0].embeddings, rows, numbers)
         found = np.zeros((len(rows), self.spec.mobile if mobile else self.spec.size), np.float32)
         parts = np.searchsorted(self._face_starts, rows, side="right") - 1
+        if len(rows) < MANY_ROWS:  # they are in many parts
+            for i, (part, row) in enumerate(zip(parts.tolist(), (rows - self._face_starts[parts]).tolist())):
+                found[i] = self.parts[part].embeddings[row, numbers]
+            return found
         for part in np.unique(parts):
             chosen = np.flatnonzero(parts == part)
             own = rows[chosen] - self._face_starts[part]
@@ -330,6 +336,10 @@ class Gallery:
         nearness = np.where(self.face_counts[rows] > 0, self.nearness[rows, int(mobile)], np.inf)
         return FlatIndex(self.means_of(rows, mobile), self._mobile_cohort if mobile else self.cohort, nearness)
 
+    def cohort_of(self, probes: np.ndarray) -> Cohort:
+        """Return the cohort for probes, see `search`."""
+        return self.cohort if probes.shape[1] == self.spec.size else self._mobile_cohort
+
     @property
     def _is_large(self) -> bool:
         return len(self.ids) > FLAT_PEOPLE
@@ -350,6 +360,8 @@ class Gallery:
 
     def search(self, embeddings: np.ndarray, k: int, exclude: np.ndarray | None = None) -> Matches:
         """Find the k best people for each probe, or all people with a face if there are fewer.
+
+        In a large gallery with clusters, people in clusters that are not near a probe are not found.
 
         embeddings: float32 of length 1, [N, size], or [N, mobile] to search by MobileFaceNet's part alone; exclude:
         int64 [N], for each probe the id of a person to ignore, as if they were not in the gallery.
@@ -389,7 +401,7 @@ class Gallery:
         """Return the gallery after a change."""
         kept, added = self.split(edit)
         parts = [part for part in (*kept, added) if part.size]
-        return Gallery(self.spec, self.cohort, parts, self.next_id_after(edit), self)
+        return Gallery(self.spec, self.cohort, parts, self.next_id_after(edit), self, self.clusters)
 
     def next_id_after(self, edit: Edit) -> int:
         """Return the next ID after a change."""

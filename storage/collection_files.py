@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from contextlib import suppress
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Callable, Collection
 
 from storage.background import Task
 from storage.blobs import BlobStore
+from storage.cluster_files import IndexFile
 from storage.edits import Part
 from storage.errors import BlobConflict, BlobNotFound, StorageError, StorageRefused
 from storage.galleries import CROPS, FORMAT, MANIFEST, SEGMENTS, SUFFIX, Manifest
@@ -43,6 +45,12 @@ class CollectionFiles:
         written[segment.file] = etag
         self._blobs.put(f"{self.name}/{segment.file}", part.data)
         return Part(stored(part.contents, part.data, segment), segment)
+
+    def write_index(self, data: bytes) -> IndexFile:
+        """Write an index, which counts as a segment when files are listed or removed."""
+        index = IndexFile(f"{SEGMENTS}{uuid.uuid4().hex}{SUFFIX}", hashlib.sha256(data).hexdigest(), len(data))
+        self._blobs.put(f"{self.name}/{index.file}", data)
+        return index
 
     def write_crop(self, face_id: str, data: bytes, written: dict[str, str], etag: str) -> None:
         """Write the crop of a face, and add it to `written` with that ETag first."""
@@ -81,8 +89,8 @@ def crop_file(face_id: str) -> str:
 
 
 def files_of(manifest: Manifest) -> set[str]:
-    """Return the keys of all segments, below the collection."""
-    return {segment.file for segment in manifest.segments}
+    """Return the keys of all segments and of the index, below the collection."""
+    return {segment.file for segment in manifest.segments} | ({manifest.index.file} if manifest.index else set())
 
 
 def next_manifest(manifest: Manifest, commit: str) -> Manifest:

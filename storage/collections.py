@@ -14,11 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Callable, Iterator
 
+from model.clusters import Clusters
 from model.edit import Edit
 from model.embedding import EmbeddingSpec
 from model.gallery import Gallery
 from storage.background import Task, at_once
 from storage.blobs import BlobStore
+from storage.cluster_files import encode_clusters
 from storage.collection_files import CollectionFiles, conflict, crop_file, files_of, new_id, next_manifest
 from storage.collection_names import is_collection_name
 from storage.commits import Arrange, Change, Commit, Result
@@ -97,7 +99,7 @@ class Collections:
                     raise missing(name)
                 last, obsolete = stored.manifest, obsolete | listed
                 obsolete |= files.listed(CROPS) if last.crops else set()
-                empty = replace(last, people=0, faces=0, segments=(), deleted=True)
+                empty = replace(last, people=0, faces=0, segments=(), deleted=True, index=None)
                 with suppress(BlobConflict, StorageUnreachable):
                     files.write_manifest(next_manifest(empty, commit), stored.etag)
                     files.remove(obsolete)
@@ -152,7 +154,8 @@ class Collections:
         pieces = gallery.whole().pieces(SEGMENT_ROWS)
         parts = [files.write_segment(new_part(piece), written, known.etag) for piece in pieces]
         segments = tuple(part.segment for part in parts if part.segment)
-        manifest = replace(next_manifest(known.manifest, new_id()), embedding=gallery.spec, segments=segments)
+        manifest = next_manifest(known.manifest, new_id())
+        manifest = replace(manifest, embedding=gallery.spec, segments=segments, index=None)
         try:
             etag = files.write_manifest(manifest, known.etag)
         except BlobConflict:
@@ -160,6 +163,26 @@ class Collections:
             raise
         files.remove(files_of(known.manifest))
         return Revision(manifest, etag, tuple(parts), gallery)
+
+    def write_index(self, name: str, clusters: Clusters) -> None:
+        """Write the index of a collection, in place of the one that it has. Changes in the meantime do not matter.
+
+        Raises as `commit`.
+        """
+        files = self._files(name)
+        index = files.write_index(encode_clusters(clusters))
+        with self._attempts(name) as attempts:
+            for _ in attempts:
+                stored = self._reader.find(name)
+                if stored is None or stored.manifest.deleted:
+                    files.remove([index.file])
+                    raise missing(name)
+                with suppress(BlobConflict):
+                    files.write_manifest(replace(next_manifest(stored.manifest, new_id()), index=index), stored.etag)
+                    files.remove([stored.manifest.index.file] if stored.manifest.index else [], quietly=True)
+                    return
+        files.remove([index.file])
+        raise conflict(name)
 
     def compact(self, name: str, cohorts: Cohorts, known: Revision) -> Revision:
         """Join small segments, if there are many. Raises as `commit`."""

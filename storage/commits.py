@@ -86,7 +86,7 @@ class Commit(Generic[Result]):
         ]
         next_id = base.gallery.next_id_after(edit)
         contents = [part.contents for part in parts]
-        after = Gallery(base.gallery.spec, base.gallery.cohort, contents, next_id, base.gallery)
+        after = Gallery(base.gallery.spec, base.gallery.cohort, contents, next_id, base.gallery, base.gallery.clusters)
         for face_id, data in edit.crops.items():
             self._files.write_crop(face_id, data, self._written, base.etag)
         has_crops = base.manifest.crops or bool(edit.crops)

@@ -11,12 +11,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timezone
 from typing import Sequence
 
+from model.clusters import Clusters
 from model.cohort import Cohort
 from model.contents import Contents
 from model.embedding import EmbeddingSpec
 from model.gallery import Gallery
 from storage.blobs import BlobStore
 from storage.cache import CachedStore, Item
+from storage.cluster_files import IndexFile
 from storage.errors import CorruptData
 from storage.fields import describe, pick
 from storage.segments import SEGMENT_ROWS, Segment, decode, describe_segment, encode
@@ -36,7 +38,7 @@ class Manifest:
     created: day, ISO 8601, UTC; next_id: of the next person; people, faces: in all segments, each person once. In a
     collection that can change, also: changes: number of changes so far; commits: IDs of the last ones; deleted: the
     collection does not exist any more, and the manifest remains so that no ID is assigned again; crops: some faces have
-    stored crops.
+    stored crops; index: the clusters of its people, of a large collection.
     """
 
     collection: str
@@ -51,6 +53,7 @@ class Manifest:
     commits: tuple[str, ...] = ()
     deleted: bool = False
     crops: bool = False
+    index: IndexFile | None = None
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
@@ -66,6 +69,8 @@ class Manifest:
             found["embedding"] = EmbeddingSpec(**pick(EmbeddingSpec, found["embedding"]))
             found["segments"] = tuple(Segment(**pick(Segment, segment)) for segment in found["segments"])
             found["commits"] = tuple(map(str, found.get("commits", ())))
+            if "index" in found:
+                found["index"] = IndexFile(**pick(IndexFile, found["index"]))
             return cls(**found)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             message = f"The manifest cannot be read: {describe(error)}."
@@ -130,12 +135,18 @@ def read_gallery(store: CachedStore, prefix: str, manifest: Manifest, cohort: Co
     return assemble(manifest, parts, cohort)
 
 
-def assemble(manifest: Manifest, parts: Sequence[Contents], cohort: Cohort, before: Gallery | None = None) -> Gallery:
-    """Build the gallery from the contents of its segments. before: as of Gallery.
+def assemble(
+    manifest: Manifest,
+    parts: Sequence[Contents],
+    cohort: Cohort,
+    before: Gallery | None = None,
+    clusters: Clusters | None = None,
+) -> Gallery:
+    """Build the gallery from the contents of its segments. before, clusters: as of Gallery.
 
     Raises CorruptData where they do not fit together.
     """
-    gallery = Gallery(manifest.embedding, cohort, parts, manifest.next_id, before)
+    gallery = Gallery(manifest.embedding, cohort, parts, manifest.next_id, before, clusters)
     ids = gallery.ids
     if (len(ids), len(gallery.owners)) != (manifest.people, manifest.faces):
         problem = "other people and faces than its segments hold"

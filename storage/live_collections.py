@@ -159,6 +159,7 @@ class Check:
         """Read what has changed since a revision."""
         deadline = self._started + self._live.first
         revision = self._live.stored.read(self._name, self._cohorts, known, deadline, self._answered.set)
+        revision.gallery.pack()
         self._live.keep(revision)
         return revision
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Callable, NamedTuple
 
+from model.clusters import Clusters
 from model.cohort import Cohort
 from model.embedding import EmbeddingSpec
 from model.gallery import Gallery
 from storage.blobs import BlobStore
+from storage.cluster_files import IndexFile, decode_clusters
 from storage.edits import Part
 from storage.errors import BlobNotFound, CorruptData
 from storage.galleries import MANIFEST, MANIFEST_BYTES, Manifest, assemble
@@ -19,6 +22,8 @@ from storage.segments import Segment, decode, stored
 
 READS = 5  # of a manifest whose segments are gone, because a writer has just replaced them
 READERS = 8  # segments that are read at the same time
+
+log = logging.getLogger(__name__)
 
 Cohorts = Callable[[EmbeddingSpec], Cohort]  # raises EmbeddingMismatch for an embedding of another network
 
@@ -114,15 +119,31 @@ class RevisionReader:
             new = {segment: read(segment) for segment in missing}
         parts = tuple(new.get(segment) or have[segment] for segment in manifest.segments)
         before = known.gallery if known else None
-        gallery = assemble(manifest, [part.contents for part in parts], cohort, before)
+        clusters = self._clusters(manifest, known, deadline)
+        gallery = assemble(manifest, [part.contents for part in parts], cohort, before, clusters)
         return Revision(manifest, found.etag, parts, gallery)
 
+    def _clusters(self, manifest: Manifest, known: Revision | None, deadline: float | None) -> Clusters | None:
+        """Read the index that is not known. None if there is none that can be used. Raises StorageError."""
+        index = manifest.index
+        if index is None or (known and known.manifest.index == index):
+            return known.gallery.clusters if known and index else None
+        try:
+            return decode_clusters(self._read_file(manifest, index, deadline), manifest.embedding)
+        except (BlobNotFound, CorruptData) as error:
+            log.warning("A collection is searched without its index: %s.", error.reason)
+            return None
+
     def _read_segment(self, manifest: Manifest, segment: Segment, deadline: float | None) -> Part:
-        data = self._blobs.get(f"{manifest.collection}/{segment.file}", segment.bytes, deadline).data
-        if hashlib.sha256(data).hexdigest() != segment.sha256:
-            message = f"{segment.file} of {manifest.collection} is not the file that was written: its checksum differs."
-            raise CorruptData(message, "a segment is not the one that was written: its checksum differs")
+        data = self._read_file(manifest, segment, deadline)
         return Part(stored(decode(data, segment, manifest.embedding.size), data, segment), segment)
+
+    def _read_file(self, manifest: Manifest, entry: Segment | IndexFile, deadline: float | None) -> bytes:
+        data = self._blobs.get(f"{manifest.collection}/{entry.file}", entry.bytes, deadline).data
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            message = f"{entry.file} of {manifest.collection} is not the file that was written: its checksum differs."
+            raise CorruptData(message, "a segment is not the one that was written: its checksum differs")
+        return data
 
 
 def _parse(name: str, data: bytes) -> Manifest:
@@ -137,7 +158,7 @@ def _with_cohort(known: Revision, cohorts: Cohorts) -> Revision:
     old, cohort = known.gallery, cohorts(known.manifest.embedding)
     if old.cohort is cohort:
         return known
-    return replace(known, gallery=Gallery(old.spec, cohort, old.parts, old.next_id, old))
+    return replace(known, gallery=Gallery(old.spec, cohort, old.parts, old.next_id, old, old.clusters))
 
 
 def missing(name: str) -> BlobNotFound:

@@ -41,6 +41,7 @@ from training.publishing.base import make_base
 from training.publishing.collections import Access
 from training.publishing.enrol import enrol
 from training.publishing.export import export, require_serving_torch
+from training.publishing.index import build_index
 from training.publishing.people import People, StoredPeople, add_person
 from training.publishing.people import table as people_table
 from training.publishing.publish import publish
@@ -167,10 +168,10 @@ def _enrol(a: Arguments) -> None:
 
 
 def _people(a: Arguments) -> str | None:
-    if a.action in ("export", "import", "reembed"):
+    if a.action in ("export", "import", "reembed", "index"):
         if a.url:
             raise TrainingError("An endpoint neither gives embeddings away nor takes them: use --galleries instead.")
-        _backup(a)
+        _whole_collection(a)
         return None
     # Imported here because training elsewhere, as in Colab, needs no requests-toolbelt.
     from training.publishing.remote import RemotePeople
@@ -191,13 +192,15 @@ def _people(a: Arguments) -> str | None:
     return None
 
 
-def _backup(a: Arguments) -> None:
+def _whole_collection(a: Arguments) -> None:
     access = Access(a.galleries, a.model)
     if a.action == "export":
         count = write_backup(access, a.collection, a.file, a.person)
         log(f"{a.file} holds {count} people: names and biometric data")
     elif a.action == "reembed":
         log(f"{reembed_collection(access, a.collection)} faces have new embeddings")
+    elif a.action == "index":
+        build_index(access, a.collection)
     else:
         log(f"{read_backup(access, a.collection, a.file)} people imported")
 

@@ -76,6 +76,7 @@ ACTIONS = {
     "reembed": Command(
         "compute the embeddings anew, for the networks of the model, from stored crops (KEEP_CROPS)", ()
     ),
+    "index": Command("cluster the people of a large collection, so that it is searched faster", ()),
     "export": Command("write the collection, or one person of it, to a file", ("file",), ("--person",)),
     "import": Command("begin a collection with the content of such a file", ("file",)),
 }

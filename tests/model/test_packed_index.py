@@ -110,9 +110,9 @@ def test_changes(monkeypatch: pytest.MonkeyPatch, complete: bool) -> None:
     gallery.prepare()
     if complete:
         gallery.complete()
-    before = {id(block) for block in gallery._packed.blocks}
+    before = {id(held.block) for held in gallery._packed.held}
     changed = gallery.remove(int(gallery.ids[1]))
-    kept = before & {id(block) for block in changed._packed.blocks}
+    kept = before & {id(held.block) for held in changed._packed.held}
     assert len(kept) == len(before) - (not complete)
     for step in range(40):
         kind, person = step % 4, int(gallery.ids[random.randint(len(gallery.ids))])
@@ -130,7 +130,7 @@ def test_changes(monkeypatch: pytest.MonkeyPatch, complete: bool) -> None:
         assert "_packed" in gallery.__dict__
         if step % 10 == 9:
             check(gallery, monkeypatch)
-    assert len(gallery._packed.blocks) < 20  # small ones are joined
+    assert len(gallery._packed.held) < 20  # small ones are joined
     again = Gallery(SPEC, gallery.cohort, gallery.parts, gallery.next_id)
     assert again.people == gallery.people and again.faces == gallery.faces
     check(again, monkeypatch)
