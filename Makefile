@@ -1,6 +1,6 @@
 # Each target first sets up what it needs, also in a fresh clone. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup lfw people run test test-web test-clients lighthouse train enrol evaluate check audit soak bench bench-check bench-served bench-peers \
+.PHONY: help setup lfw people run test test-web test-clients lighthouse train enrol evaluate check audit soak bench bench-check bench-served bench-peers bench-scale \
 	open-set thresholds fuzz image deploy deploy-local deploy-web publish smoke ship
 
 PYTHON := .venv/bin/python
@@ -75,6 +75,9 @@ bench-served: lfw setup-dev ## check that faces found and accuracy on LFW are un
 
 bench-peers: lfw setup-peers ## compare with face_recognition and facenet-pytorch on LFW (DATA=archive or folder) in an hour
 	@exec $(PYTHON) -m benchmarks.peers --data "$(DATA)" $(ARGS)
+
+bench-scale: setup-dev ## measure search, memory, start and changes with up to a million people; writes docs/scale.md in 25 minutes
+	@exec $(PYTHON) -m benchmarks.scale $(ARGS)
 
 open-set: lfw setup-dev ## measure open-set accuracy by the size of the gallery on LFW (DATA=archive or folder) in 10 minutes
 	@exec $(PYTHON) -m benchmarks.open_set --data "$(DATA)" $(ARGS)

@@ -6,10 +6,12 @@ served    accuracy of the served path, end to end                               
 soak      memory and speed over many requests                                   docs/reliability.md
 cost      monthly cost on AWS                                                   docs/costs.md
 peers     comparison with other face recognition systems                        docs/comparison.md
+scale     large collections: search, memory, start, changes (scale_engines)     docs/scale.md
 open_set  open-set accuracy by size of the gallery                              docs/training.md
 transfer  training for people who are enrolled later                            docs/training.md
 groups    accuracy by group of people                                           docs/limits.md
 pairs     draws pairs of photos for LFW's verification protocol                 docs/training.md
 
-Shared: functions (Lambda functions in AWS's emulator) and bundled (the bundled model's split and scores).
+Shared: functions (Lambda functions in AWS's emulator), bundled (the bundled model's split and scores) and synthetic
+(large collections of people who do not exist).
 """

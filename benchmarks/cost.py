@@ -92,11 +92,16 @@ def month(requests: int, memory: int, ms: Milliseconds, endpoint: str = "rest") 
     }
 
 
+def warm_month(memory: int) -> float:
+    """Monthly price in dollars of one provisioned runtime. memory: MB."""
+    return MONTH * memory / 1024 * PROVISIONED_GB_SECOND
+
+
 def provisioned(memory: int, requests: int, ms: Milliseconds) -> tuple[float, float]:
     """Monthly price of one provisioned runtime, and the saving if it serves all requests, both in dollars."""
     used = requests * ms.warm / 1000 * memory / 1024
     saved = used * (LAMBDA_GB_SECOND - PROVISIONED_USED_GB_SECOND)
-    return MONTH * memory / 1024 * PROVISIONED_GB_SECOND, saved
+    return warm_month(memory), saved
 
 
 def collections(requests: int, changes: int) -> float:

@@ -11,6 +11,7 @@ module.exports = async ({ resolveVariable }) => {
   const concurrency = async (name) => Number(await param(name)) || undefined;
   const classify = {
     image,
+    ephemeralStorageSize: Number(await param("storage")),
     reservedConcurrency: await concurrency("reserved"),
     provisionedConcurrency: await concurrency("warm"),
     ...(await resolveVariable(`self:custom.routes.${await param("front")}-${await param("keys")}, null`)),

@@ -18,8 +18,8 @@ from service.results import DUPLICATE, Enrolment, Match, PersonDetails, Skipped
 from storage.galleries import now
 from storage.networks import Snapshot
 
-MAX_PEOPLE = 100_000  # in a collection
-MAX_FACES = 100_000  # in a collection; docs/limits.md has the memory that they take
+MAX_PEOPLE = 1_000_000  # in a collection; docs/scale.md has the memory that they take
+MAX_FACES = 2_000_000  # in a collection
 MAX_FACES_OF_ONE = 1_000  # person
 LOOK_ALIKES = 5  # in one result
 # Figures: docs/training.md, "Open set by size".

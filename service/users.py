@@ -12,7 +12,7 @@ import numpy as np
 from model.edit import Edit
 from model.gallery import Gallery
 from model.records import EnrolledFace, Person
-from service.addition import MAX_PEOPLE, check_room
+from service.addition import check_room
 from service.errors import CollectionFull, Exists
 from service.external_ids import LabelledPeople, is_labelled, is_unnamed, label_of_face
 from service.face_results import (
@@ -32,6 +32,7 @@ from service.similarity import confidence_of_rows, similar_people
 from storage.networks import Snapshot
 
 MAX_FACES_OF_USER = 100
+RANKED = 100_000  # people, users or not, among whom users are looked for
 # Reasons why a face is not associated or disassociated.
 MISSING, OTHER_USER, NOT_SIMILAR = "missing", "other_user", "not_similar"
 
@@ -115,7 +116,7 @@ class UserService:
 
         limit: number of users; threshold: the least confidence, in [0, 1].
         """
-        options = IdentifyOptions(MAX_PEOPLE, threshold, collection=collection)
+        options = IdentifyOptions(RANKED, threshold, collection=collection)
         identified, gallery = self._faces.identify_in(image, options)
         found = [match for match in identified.faces[0].candidates if match.confidence >= threshold]
         people = gallery.found(np.array([match.id for match in found], np.int64))
@@ -144,7 +145,7 @@ class UserService:
 def _users_like(
     snapshot: Snapshot, embedding: np.ndarray, limit: int, threshold: float, exclude: int | None = None
 ) -> tuple[UserMatch, ...]:
-    people = similar_people(snapshot, embedding, MAX_PEOPLE, threshold, exclude)
+    people = similar_people(snapshot, embedding, RANKED, threshold, exclude)
     users = snapshot.gallery.found(np.array([key for key, _ in people], np.int64))
     pairs = zip(users, people)
     return tuple([UserMatch(user.user_id, confidence) for user, (_, confidence) in pairs if user.user_id][:limit])
