@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import ctypes
 import math
-import threading
 from typing import TYPE_CHECKING, Iterator, NamedTuple, Sequence
 
 import numpy as np
-import torch
 
 from model.clusters import NOWHERE
-from model.cohort import ENTRY_WEIGHT, PROBE_WEIGHT
-from model.embedding import MOBILE_WEIGHT
-from model.index import LENGTH_EXPONENT, Hits, best
+from model.cohort import PROBE_WEIGHT
+from model.index import Hits, best
+from model.packed import Block, Probe
 
 if TYPE_CHECKING:
     from model.gallery import Gallery
@@ -30,96 +28,7 @@ FIRST = 24  # candidates that are scored exactly before the others are looked at
 MANY = 20  # times as many people as are wanted must be in the clusters that are looked at
 RELEASE_BLOCKS = 16  # that are packed until freed memory is returned to the system
 SMALL_PEOPLE, SMALL_BLOCKS = 1024, 8  # blocks with fewer people are joined when there are more of them
-# Entries are rounded to 7 bits: FBGEMM adds two products of 8 bits in 16 bits on processors without VNNI.
-LEVELS = 63
-ROW = 512
-PROBE_LEVELS = 255  # to which FBGEMM rounds a probe
 FAR = -1e30  # below all scores, but not below that of nobody, which is -inf
-FLOAT_ERROR = 1e-5  # relative: of adding up float32 in another order
-
-
-class Probe:
-    """A part of a probe, which FBGEMM rounds to 8 bits."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        """values: float32 [1, numbers]."""
-        self.rows = torch.from_numpy(np.kron(np.eye(_folds(values.shape[1]), dtype=np.float32), values))
-        step = (max(float(values.max(initial=0)), 0) - min(float(values.min(initial=0)), 0)) / PROBE_LEVELS
-        self.error = step / 2 * math.sqrt(values.shape[1])  # distance from what it is rounded to, at most
-        self.length = float(_lengths(values)[0])
-
-
-class Packed:
-    """Entries that are rounded to 8 bits."""
-
-    def __init__(self, entries: np.ndarray) -> None:
-        """entries: float32 [people, numbers]."""
-        self._people, numbers = entries.shape
-        folds = _folds(numbers)
-        step = max(float(entries.max(initial=0)), -float(entries.min(initial=0)), 1e-12) / LEVELS
-        padded = np.pad(entries, ((0, -len(entries) % folds), (0, 0))).reshape(folds, -1, numbers)
-        exact = torch.from_numpy(np.ascontiguousarray(padded.transpose(1, 0, 2)).reshape(-1, folds * numbers))
-        rounded = torch.quantize_per_tensor(exact, step, 0, torch.qint8)
-        self._weights = torch.ops.quantized.linear_prepack(rounded, None)
-        difference = (rounded.dequantize() - exact).numpy().reshape(-1, numbers)
-        self._error = float(_lengths(difference).max())  # largest distance
-        self._longest = float(_lengths(entries).max())
-
-    def products(self, probe: Probe) -> np.ndarray:
-        """Multiply a probe with the entries. -> float32 [people]."""
-        found: np.ndarray = torch.ops.quantized.linear_dynamic(probe.rows, self._weights).numpy()
-        return found.reshape(-1)[: self._people]
-
-    def error(self, probe: Probe) -> float:
-        """Return the bound of the difference between products and exact ones."""
-        rounded = self._error * probe.length + (self._longest + self._error) * probe.error
-        return rounded + FLOAT_ERROR * self._longest * probe.length
-
-
-class Block:
-    """People whose means are packed. They do not change.
-
-    ids: int64 [people], ascending. InceptionResnetV1's part is packed when it is first needed.
-    """
-
-    def __init__(self, gallery: Gallery, rows: np.ndarray) -> None:
-        """Pack some people, who have faces."""
-        self.ids = gallery.ids[rows]
-        self.penalties = ENTRY_WEIGHT * gallery.nearness[rows]
-        means = gallery.means_of(rows, mobile=True)
-        self._mobile_scale = 1 / _lengths(means) ** LENGTH_EXPONENT
-        self._mobile = Packed(means * self._mobile_scale[:, None])
-        self._completing = threading.Lock()  # requests, and the thread that has loaded the gallery
-        self._inception: Packed | None = None
-        self._share = np.zeros(0, np.float32)  # of MobileFaceNet's score in the whole one
-
-    @property
-    def is_complete(self) -> bool:
-        return self._inception is not None
-
-    def complete(self, gallery: Gallery) -> Packed:
-        """Return InceptionResnetV1's part. gallery: one in which these people are the same."""
-        with self._completing:
-            if self._inception is None:
-                means = gallery.means_of(np.searchsorted(gallery.ids, self.ids))
-                scale = 1 / _lengths(means) ** LENGTH_EXPONENT
-                self._share = np.float32(math.sqrt(MOBILE_WEIGHT)) * scale / self._mobile_scale
-                self._inception = Packed(means[:, : -gallery.spec.mobile] * scale[:, None])
-            return self._inception
-
-    def scores(self, gallery: Gallery, mobile: Probe, inception: Probe | None) -> tuple[np.ndarray, float]:
-        """Score a probe, without its own penalty. -> float32 [people], and the bound of their errors.
-
-        inception: None to score by MobileFaceNet's part alone.
-        """
-        found, error = self._mobile.products(mobile), self._mobile.error(mobile)
-        if inception is None:
-            return found - self.penalties[:, 1], error
-        packed = self.complete(gallery)
-        found *= self._share
-        found += packed.products(inception)
-        found -= self.penalties[:, 0]
-        return found, float(self._share.max()) * error + packed.error(inception)
 
 
 class Held(NamedTuple):
@@ -261,11 +170,6 @@ class PackedIndex:
         return chosen if enough else self.held
 
 
-def _folds(numbers: int) -> int:
-    """Number of people in a row of weights. FBGEMM pads rows to a multiple of ROW numbers."""
-    return max(1, ROW // numbers)
-
-
 def _packed(gallery: Gallery, rows: np.ndarray, cluster: int) -> Iterator[Held]:
     for i, start in enumerate(range(0, len(rows), BLOCK_PEOPLE), 1):
         some = rows[start : start + BLOCK_PEOPLE]
@@ -288,8 +192,3 @@ def _kth(scores: Sequence[np.ndarray], k: int) -> float:
     else:
         best = np.concatenate([found if len(found) <= k else np.partition(found, -k)[-k:] for found in scores])
     return float(np.partition(best, -k)[-k]) if len(best) >= k else -math.inf
-
-
-def _lengths(entries: np.ndarray) -> np.ndarray:
-    lengths: np.ndarray = np.maximum(np.sqrt(np.einsum("ij,ij->i", entries, entries)), np.float32(1e-12))
-    return lengths

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Callable, Generic, Iterable, List, Optional, Sequence, Tuple, TypeVar
 
-from model.edit import Edit
+from model.edit import Edit, next_id_after, removed_by
 from model.gallery import Gallery
 from storage.collection_files import CollectionFiles, conflict, crop_file, files_of, new_id, next_manifest
 from storage.edits import Part, apply_edit
@@ -84,7 +84,7 @@ class Commit(Generic[Result]):
             part if part.segment else self._files.write_segment(part, self._written, base.etag)
             for part in arrange(apply_edit(base.parts, base.gallery, edit))
         ]
-        next_id = base.gallery.next_id_after(edit)
+        next_id = next_id_after(base.gallery, edit)
         contents = [part.contents for part in parts]
         after = Gallery(base.gallery.spec, base.gallery.cohort, contents, next_id, base.gallery, base.gallery.clusters)
         for face_id, data in edit.crops.items():
@@ -98,7 +98,7 @@ class Commit(Generic[Result]):
             segments=tuple(part.segment for part in parts if part.segment),
             crops=has_crops,
         )
-        gone = base.gallery.removed_by(edit) if has_crops else set()
+        gone = removed_by(base.gallery, edit) if has_crops else set()
         revision = Revision(manifest, "", tuple(parts), after)
         return _Draft(revision, result, set(map(crop_file, gone)), set(map(crop_file, edit.crops)))
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from model.contents import Contents, joined
-from model.edit import Edit
+from model.edit import Edit, split
 from model.gallery import Gallery
 from storage.segments import SEGMENT_ROWS, Segment, encode
 
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 def apply_edit(parts: Sequence[Part], before: Gallery, edit: Edit) -> list[Part]:
     """Return the parts of a collection after a change. before: the gallery of `parts`."""
-    kept, added = before.split(edit)
+    kept, added = split(before, edit)
     remaining = [
         part if contents is part.contents else new_part(contents)
         for part, contents in zip(parts, kept)
