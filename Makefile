@@ -1,7 +1,8 @@
 # Each target first sets up what it needs, also in a fresh clone. `make help` lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup lfw people run test test-web test-clients lighthouse train enrol evaluate check audit soak bench bench-check bench-served bench-peers bench-scale \
-	open-set thresholds fuzz image deploy deploy-local deploy-web publish smoke ship
+.PHONY: help setup lfw people run test test-web test-clients lighthouse train enrol evaluate check audit soak bench bench-bulk bench-check bench-served bench-peers \
+	bench-scale open-set thresholds fuzz image deploy deploy-local deploy-web publish smoke ship \
+	bulk bulk-enrol
 
 PYTHON := .venv/bin/python
 OUT ?= runs/lfw
@@ -67,6 +68,9 @@ soak: setup-dev ## measure memory and speed of one runtime over ARGS="--requests
 bench: setup-dev ## measure the service and the baseline (facenet-pytorch); writes benchmarks/results.md in 15 minutes
 	@exec $(PYTHON) -m benchmarks.bench $(ARGS)
 
+bench-bulk: setup-dev ## measure photos a second of one and of two runtimes that process batches, in 3 minutes
+	@exec $(PYTHON) -m benchmarks.bulk $(ARGS)
+
 bench-check: setup-dev ## fail if the service, relative to the baseline, is slower than in benchmarks/results.json
 	@exec $(PYTHON) -m benchmarks.bench --check $(ARGS)
 
@@ -110,3 +114,9 @@ smoke: setup ## test the deployed endpoint, or URL=https://...
 
 ship: setup ## enrol PEOPLE=folder or train with DATA, publish to MODEL_URI=s3://... and run the smoke test
 	@exec scripts/ship.sh
+
+bulk: setup ## identify the photos below PREFIX in PHOTOS_BUCKET with the deployed service; ARGS="--dry-run" only counts and prices
+	@exec $(PYTHON) -m scripts.bulk classify --bucket="$(BUCKET)" --prefix="$(PREFIX)" --collection="$(COLLECTION)" $(ARGS)
+
+bulk-enrol: setup ## enrol people from folders below PREFIX in PHOTOS_BUCKET, one for each person, in COLLECTION
+	@exec $(PYTHON) -m scripts.bulk enrol --bucket="$(BUCKET)" --prefix="$(PREFIX)" --collection="$(COLLECTION)" $(ARGS)

@@ -9,6 +9,8 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from api.batches import Batches
+from api.bucket_photos import PhotoIdentifier
 from api.bulk import BulkRecognition, OpenBucket
 from api.cors import Cors
 from api.dialect import Dialect, OtherDialect, is_compreface, is_rekognition
@@ -39,12 +41,15 @@ MAX_OBJECT_BYTES = 15 << 20  # of a photo in a bucket that a client of Rekogniti
 
 @dataclass(frozen=True)
 class App:
-    """The Lambda functions: `handle` for requests, `on_upload` for photos that are uploaded to a bucket."""
+    """The Lambda functions: `handle` for requests, `on_upload` for photos that are uploaded to a bucket, `on_batch` for
+    batches of photos or people that are in a bucket already.
+    """
 
     services: Services
     router: Router
     responder: Responder
     bulk: BulkRecognition
+    batches: Batches
     telemetry: Telemetry
 
     def handle(self, event: Any, context: Any) -> dict[str, Any]:
@@ -66,6 +71,10 @@ class App:
     def on_upload(self, event: Any, context: Any) -> dict[str, int]:
         """Process the photos of an S3 notification. -> number of photos by outcome, see api/bulk.py."""
         return self.bulk.process_event(event, context.aws_request_id)
+
+    def on_batch(self, event: Any, context: Any) -> dict[str, int]:
+        """Process a batch of a state machine. -> number of items by outcome, see api/batches.py."""
+        return self.batches.process_event(event, context.aws_request_id, context.get_remaining_time_in_millis)
 
 
 def create_app(settings: Settings, live: LiveModel | None = None) -> App:
@@ -144,6 +153,7 @@ def compose(
             (OtherDialect(is_compreface, compreface), OtherDialect(is_rekognition, rekognition)),
         ),
         bulk=BulkRecognition(services.faces, telemetry, open_bucket),
+        batches=Batches(PhotoIdentifier(services.faces, telemetry), services.people, open_bucket),
         telemetry=telemetry,
     )
 

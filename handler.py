@@ -1,4 +1,6 @@
-"""AWS Lambda entry points: `handle` for HTTP requests, `on_upload` for photos that are dropped in an S3 bucket."""
+"""AWS Lambda entry points: `handle` for HTTP requests, `on_upload` for photos that are dropped in an S3 bucket, and
+`on_batch` for batches of a bucket's photos or people, which state machines send.
+"""
 
 from __future__ import annotations
 
@@ -8,3 +10,4 @@ from settings import Settings
 app = create_app(Settings.from_env())
 handle = app.handle
 on_upload = app.on_upload
+on_batch = app.on_batch

@@ -6,32 +6,29 @@ and Lambda retries an event that ended in an error: a photo that the same model 
 
 from __future__ import annotations
 
-import functools
 import json
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
 
-from api.dialects import native
-from api.dialects.native import Json
-from api.errors import TooLarge
-from api.forms import base_name
+from api.bucket_photos import MAX_BYTES, Outcome, PhotoIdentifier, read_photo, result
 from api.lambda_events import S3Photo, s3_photos
-from api.problems import Problem, attempt, describe_error
+from api.problems import Problem
 from api.telemetry import Telemetry
-from service.errors import ModelUnavailable
-from service.results import Identification, IdentifyOptions
 from storage.blobs import BlobStore
-from storage.errors import BlobNotFound, CorruptData, StorageError, StorageUnreachable
+from storage.errors import BlobNotFound, CorruptData, StorageError
 
 if TYPE_CHECKING:  # the service imports torch
     from service.faces import FaceService
 
 PHOTOS, RESULTS, FAILURES = "photos/", "results/", "failures/"
-MAX_BYTES = 25_000_000  # of a photo, which does not have to fit into a request here
-TRANSIENT = (ModelUnavailable, StorageUnreachable)  # say nothing about the photo
 
 OpenBucket = Callable[[str], BlobStore]
+
+
+def without_names(error: StorageError) -> StorageError:
+    """Return the error without names: Lambda logs the message, and a key may contain a person's name."""
+    return type(error)(f"The bucket cannot be used: {error.reason}.", error.reason)
 
 
 class BulkRecognition:
@@ -41,7 +38,7 @@ class BulkRecognition:
         self, service: FaceService, telemetry: Telemetry, open_bucket: OpenBucket, max_bytes: int = MAX_BYTES
     ) -> None:
         """open_bucket: opens a bucket by name; max_bytes: of a photo."""
-        self._service, self._telemetry = service, telemetry
+        self._photos = PhotoIdentifier(service, telemetry)
         self._open_bucket, self._max_bytes = open_bucket, max_bytes
 
     def process_event(self, event: Mapping[str, Any], request_id: str) -> dict[str, int]:
@@ -51,13 +48,13 @@ class BulkRecognition:
         Other keys are ignored, so that results are not processed as photos. Raises ModelUnavailable or StorageError:
         Lambda then retries the event.
         """
-        version = self._service.model().version
+        version = self._photos.version()
         counts: dict[str, int] = {}
         for photo in s3_photos(event):
             if photo.key.startswith(PHOTOS) and not photo.key.endswith("/"):
                 kind = self._process(photo, version, request_id)
                 counts[kind] = counts.get(kind, 0) + 1
-        self._telemetry.photos(request_id, counts)
+        self._photos.telemetry.photos(request_id, counts)
         return counts
 
     def _process(self, photo: S3Photo, version: str, request_id: str) -> str:
@@ -66,35 +63,24 @@ class BulkRecognition:
             with closing(self._open_bucket(photo.bucket)) as bucket:
                 kind, outcome = self._answer(_Job(photo, bucket, version, request_id))
         except StorageError as error:
-            # Lambda logs the message, and a key may contain a person's name.
-            raise type(error)(f"The bucket cannot be used: {error.reason}.", error.reason) from None
+            raise without_names(error) from None
         if outcome is not None:
-            self._telemetry.photo(outcome, (time.perf_counter() - started) * 1000)
+            self._photos.record(outcome, started)
         return kind
 
-    def _answer(self, job: _Job) -> tuple[str, Identification | Problem | None]:
+    def _answer(self, job: _Job) -> tuple[str, Outcome | None]:
         """Return the kind of result, and of a photo that was read what came of it."""
         if job.is_done():
             return "done_before", None
-        outcome: Identification | Problem
-        etag = job.photo.etag
-        try:
-            image, etag = job.bucket.get(job.photo.key, self._max_bytes)
-        except BlobNotFound:
-            job.check_bucket()
+        read = read_photo(job.bucket, job.photo.key, self._max_bytes)
+        if read is None:
             return "gone", None
-        except CorruptData:
-            outcome = describe_error(TooLarge(f"The photo has more than {self._max_bytes / 1e6:.0f} MB."))
-        else:
-            outcome = self._identify(image, job.request_id)
-        job.leave(outcome, etag)
+        if isinstance(read, Problem):
+            job.leave(read, job.photo.etag)
+            return "failed", read
+        outcome = self._photos.identify(read.data, job.request_id)
+        job.leave(outcome, read.etag)
         return "failed" if isinstance(outcome, Problem) else "answered", outcome
-
-    def _identify(self, image: bytes, request_id: str) -> Identification | Problem:
-        """A bug is one photo's failure, as it is one request's. Raises TRANSIENT errors."""
-        options = IdentifyOptions(all_faces=True)
-        log_bug = functools.partial(self._telemetry.bug, request_id)
-        return attempt(lambda: self._service.identify(image, options), log_bug, let_through=TRANSIENT)
 
 
 class _Job(NamedTuple):
@@ -113,19 +99,10 @@ class _Job(NamedTuple):
         except (BlobNotFound, CorruptData, ValueError, TypeError, KeyError, RecursionError):
             return False
 
-    def check_bucket(self) -> None:
-        """Raise BlobNotFound if the bucket is missing, not only the photo."""
-        next(self.bucket.list(self.photo.key), None)
-
-    def leave(self, outcome: Identification | Problem, etag: str) -> None:
+    def leave(self, outcome: Outcome, etag: str) -> None:
         """Write the result or failure and remove what an earlier attempt left. etag: of the bytes that were read."""
-        if isinstance(outcome, Problem):
-            body, prefix, other = native.error(outcome, self.request_id), FAILURES, RESULTS
-        else:
-            name = base_name(self.photo.key)
-            body = native.identification(name, outcome, self.request_id, all_faces=True)
-            prefix, other = RESULTS, FAILURES
-        answer: Json = {**body, "source": self.photo._replace(etag=etag)._asdict()}
+        prefix, other = (FAILURES, RESULTS) if isinstance(outcome, Problem) else (RESULTS, FAILURES)
+        answer = result(self.photo._replace(etag=etag), outcome, self.request_id)
         self.bucket.put(self._beside(prefix), json.dumps(answer, ensure_ascii=False).encode())
         self.bucket.delete(self._beside(other))
 

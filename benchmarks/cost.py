@@ -10,6 +10,7 @@ thread for 1,769 MB, which is one virtual CPU, and two threads for 3,538 MB, whi
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -25,18 +26,17 @@ from benchmarks.functions import jpeg
 from storage.live import REFRESH
 from testing.emulator import Emulator
 from testing.events import upload
-from testing.paths import SAMPLES
+from testing.paths import ROOT, SAMPLES
 
-# US dollars in us-east-1 (N. Virginia), x86, first pricing tier, without free tiers; as published in November 2026 at
-# aws.amazon.com/lambda/pricing, /api-gateway/pricing, /s3/pricing, /ecr/pricing and /cloudwatch/pricing.
-PRICES_OF = "November 2026, us-east-1"
-LAMBDA_GB_SECOND = 0.0000166667
-LAMBDA_REQUEST = 0.20e-6
-PROVISIONED_GB_SECOND = 0.0000041667  # provisioned concurrency, used or not
-PROVISIONED_USED_GB_SECOND = 0.0000097222  # in place of LAMBDA_GB_SECOND while it is used
-GATEWAY_REQUEST = {"rest": 3.50e-6, "http": 1.00e-6, "url": 0.0}
-ECR_GB_MONTH, S3_GB_MONTH, S3_GET, S3_PUT = 0.10, 0.023, 0.0004e-3, 0.005e-3
-LOG_GB, METRIC_MONTH, ALARM_MONTH = 0.50, 0.30, 0.10
+PRICES = json.loads((ROOT / "deploy/prices.json").read_text(encoding="utf-8"))
+PRICES_OF: str = PRICES["as_of"]
+LAMBDA_GB_SECOND, LAMBDA_REQUEST = PRICES["lambda_gb_second"], PRICES["lambda_request"]
+PROVISIONED_GB_SECOND = PRICES["provisioned_gb_second"]  # provisioned concurrency, used or not
+PROVISIONED_USED_GB_SECOND = PRICES["provisioned_used_gb_second"]  # in place of LAMBDA_GB_SECOND while it is used
+GATEWAY_REQUEST: dict[str, float] = PRICES["gateway_request"]
+ECR_GB_MONTH, S3_GB_MONTH = PRICES["ecr_gb_month"], PRICES["s3_gb_month"]
+S3_GET, S3_PUT = PRICES["s3_get"], PRICES["s3_put"]
+LOG_GB, METRIC_MONTH, ALARM_MONTH = PRICES["log_gb"], PRICES["metric_month"], PRICES["alarm_month"]
 
 MONTH = 30 * 24 * 3600  # seconds
 MEMORY = {1769: 1, 3538: 2}  # MB -> threads

@@ -1,8 +1,8 @@
 // S3 permissions of the functions' role, for serverless.yml.
 //
 // Model in S3: read objects under its prefix. Collections in S3: read, write and delete objects under theirs, which
-// checks.js keeps apart from the model's. `--param bulk=on`: read photos and write results in PHOTOS_BUCKET. Buckets in
-// REKOGNITION_BUCKETS: read all objects, and their earlier versions, which clients may name.
+// checks.js keeps apart from the model's. `--param bulk=on`: read PHOTOS_BUCKET, and write results and files of runs in it.
+// Buckets in REKOGNITION_BUCKETS: read all objects, and their earlier versions, which clients may name.
 const { rekognitionBuckets } = require("./buckets");
 const { resolveGalleryUri } = require("./galleries");
 const { isS3, parseS3Uri, resolveModelUri } = require("./model");
@@ -22,11 +22,12 @@ function prefixStatements(uri, objectActions) {
 }
 
 const bulkStatements = (bucket) => [
-  { Effect: "Allow", Action: "s3:GetObject", Resource: [arn(`${bucket}/photos/*`), arn(`${bucket}/results/*`)] },
+  // All keys, because `make bulk` names any prefix.
+  { Effect: "Allow", Action: "s3:GetObject", Resource: arn(`${bucket}/*`) },
   {
     Effect: "Allow",
     Action: ["s3:PutObject", "s3:DeleteObject"],
-    Resource: [arn(`${bucket}/results/*`), arn(`${bucket}/failures/*`)],
+    Resource: ["results", "failures", "runs"].map((prefix) => arn(`${bucket}/${prefix}/*`)),
   },
   { Effect: "Allow", Action: "s3:ListBucket", Resource: arn(bucket) },
 ];

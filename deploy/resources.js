@@ -6,5 +6,6 @@ module.exports = async ({ resolveVariable }) => {
   const parts = front === "url" ? [] : [`front-${front}`];
   if (await param("bucket")) parts.push("bucket");
   if (await param("alarms")) parts.push("alarms");
+  if ((await param("bulk")) === "on") parts.push("bulk");
   return Promise.all(parts.map((part) => resolveVariable(`file(deploy/${part}.yml), null`)));
 };

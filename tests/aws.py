@@ -17,10 +17,12 @@ CloudFormation cannot be imported in Python 3.8. Additions:
     CloudFront Distribution, OriginAccessControl         `make deploy-web`
     ValidateTemplate: no errors from cfn-lint's warnings tests/test_deploy.py runs cfn-lint itself
     S3 BucketPolicy                                      only CloudFront may read the page's bucket
+    StepFunctions StateMachine: Definition               --param bulk=on
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any, Callable
 
@@ -32,6 +34,8 @@ from moto.core.common_models import CloudFormationModel
 from moto.iam.models import Role
 from moto.s3.models import FakeBucket
 from moto.server import main
+from moto.stepfunctions.models import StateMachine
+from moto.stepfunctions.responses import get_backend
 
 from tests.aws_resources import ATTRIBUTES, RESOURCE_TYPES, Create, Properties, lifecycle, lower_camel
 
@@ -137,6 +141,24 @@ def update_role(cls: Any, original_resource: Any, cloudformation_json: Any, **_:
     return original_resource
 
 
+def create_state_machine(
+    cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
+) -> Any:
+    """Create a state machine from `Definition`, of which moto knows only the text."""
+    properties = cloudformation_json["Properties"]
+    definition = json.dumps(properties["Definition"])
+    for name, value in properties.get("DefinitionSubstitutions", {}).items():
+        definition = definition.replace(f"${{{name}}}", value)
+    backend = get_backend(account_id, region_name)
+    return backend.create_state_machine(properties["StateMachineName"], definition, properties["RoleArn"], tags=[])
+
+
+def delete_state_machine(
+    cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+) -> None:
+    get_backend(account_id, region_name).delete_state_machine(resource_name)
+
+
 def delete_rest_api(self: Any, account_id: str, region_name: str) -> None:
     apigateway_backends[account_id][region_name].delete_rest_api(self.id)
 
@@ -148,6 +170,8 @@ after_creation(RestAPI, configure_rest_api)
 after_creation(LambdaFunction, configure_function)
 Role.update_from_cloudformation_json = classmethod(update_role)
 RestAPI.delete = delete_rest_api
+StateMachine.create_from_cloudformation_json = classmethod(create_state_machine)
+StateMachine.delete_from_cloudformation_json = classmethod(delete_state_machine)
 LambdaVersion.get_cfn_attribute = lambda self, name: str(self.version)
 moto.cloudformation.models.validate_template_cfn_lint = lambda _: []
 

@@ -28,6 +28,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 GROUPS = {
     "test_pipeline.py": "test_uploads.py",
     "test_deploy.py": "test_router.py",
+    "test_bulk_deploy.py": "test_router.py",
     "test_run.py": "test_router.py",
     "web": "test_router.py",
     "test_notebook.py": "test_lambda_events.py",
