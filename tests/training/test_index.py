@@ -13,6 +13,7 @@ from model import gallery as galleries
 from model.gallery import Gallery
 from storage.folder import FolderBlobs
 from storage.networks import BUNDLED
+from tests.commands import documented
 from training.__main__ import main
 from training.publishing import index
 from training.publishing.collections import Access
@@ -35,7 +36,9 @@ def gallery_of(place: str) -> Gallery:
 
 
 def test_people_are_clustered(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["people", "index", *places]) == 0
+    command = documented("python -m training people index --galleries s3://my-bucket/galleries")
+    arguments = command.replace("s3://my-bucket/galleries", places[1]).split()
+    assert main(arguments[arguments.index("training") + 1 :]) == 0
     found = gallery_of(places[1])
     assert found.clusters is not None and f"{PEOPLE} people in {len(found.clusters.centroids)} clusters" in (
         capsys.readouterr().err
