@@ -180,21 +180,22 @@ class Gallery(Roster):
         return self.cohort if probes.shape[1] == self.spec.size else self._mobile_cohort
 
     @property
-    def _is_large(self) -> bool:
+    def is_large(self) -> bool:
+        """True for a gallery that is packed."""
         return len(self.ids) > FLAT_PEOPLE
 
     def prepare(self) -> None:
         """Build what the first search by MobileFaceNet's part would build."""
-        _ = self._packed if self._is_large else self._mobile_index
+        _ = self._packed if self.is_large else self._mobile_index
 
     def pack(self) -> None:
         """Build what `prepare` builds, if that takes long."""
-        if self._is_large:
+        if self.is_large:
             self.prepare()
 
     def complete(self) -> None:
         """Build what the first search by both networks would build, if that takes long."""
-        if self._is_large:
+        if self.is_large:
             self._packed.complete(self)
 
     def search(self, embeddings: np.ndarray, k: int, exclude: np.ndarray | None = None) -> Matches:
@@ -207,7 +208,7 @@ class Gallery(Roster):
         """
         rows = None if exclude is None else np.searchsorted(self.ids, exclude)
         k = min(k, len(self))
-        if self._is_large:
+        if self.is_large:
             hits = self._packed.search(self, embeddings, k, rows)
         else:
             hits = self._index(embeddings).search(embeddings, k, rows)

@@ -27,7 +27,9 @@ from storage.revisions import Cohorts, Revision
 PATIENCE = 0.3  # seconds that a request waits for the manifest, before it is answered from what is in memory
 LOADING = 3.0  # seconds that it waits for segments once it is known that the collection has changed
 FIRST = 12.0  # seconds that it waits for a collection of which nothing is in memory
-KEPT, KEPT_FACES = 16, 100_000  # collections in memory, and faces in all of them; the last one is always kept
+# Collections in memory, and faces in all of them, of about 1 KB each. The last one is always kept. In a collection that is
+# not packed, a face takes more.
+KEPT, KEPT_FACES, UNPACKED = 16, 1_200_000, 6
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +102,8 @@ class LiveCollections:
             self._loads.pop(name).set()
 
     def _faces(self) -> int:
-        return sum(revision.manifest.faces for revision in self._known.values())
+        pairs = ((known.manifest.faces, known.gallery.is_large) for known in self._known.values())
+        return sum(faces * (1 if is_large else UNPACKED) for faces, is_large in pairs)
 
     def reopen(self) -> None:
         """Open the store anew at the next use: the credentials may have been renewed since it was opened."""

@@ -163,7 +163,7 @@ def test_collections_in_memory_are_limited(store: BlobStore, monkeypatch: pytest
 
 
 def test_faces_in_memory_are_limited(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storage.live_collections.KEPT_FACES", 3)
+    monkeypatch.setattr("storage.live_collections.KEPT_FACES", 18)
     runtime = live(store)
     for name, faces in (("a", 1), ("b", 2), ("c", 2), ("d", 4)):
         runtime.stored.create(name, SPEC)
