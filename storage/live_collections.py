@@ -27,8 +27,8 @@ from storage.revisions import Cohorts, Revision
 PATIENCE = 0.3  # seconds that a request waits for the manifest, before it is answered from what is in memory
 LOADING = 3.0  # seconds that it waits for segments once it is known that the collection has changed
 FIRST = 12.0  # seconds that it waits for a collection of which nothing is in memory
-# Collections in memory, and faces in all of them, of about 1 KB each. The last one is always kept. In collections that are
-# not packed, a face counts as several.
+# Collections in memory, and faces of about 1 KB each in all of them. The last collection is always kept. A face of one
+# that is not packed counts as several.
 KEPT, KEPT_FACES, UNPACKED = 16, 1_200_000, 6
 
 log = logging.getLogger(__name__)
