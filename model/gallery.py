@@ -143,6 +143,10 @@ class Gallery(Roster):
         whole = np.concatenate([np.zeros((0, 2), np.float32), *(part.nearness for part in self.parts)])
         return whole if len(whole) == len(self.ids) and is_range(self._people_at) else whole[self._people_at]
 
+    def mean_of(self, person_id: int) -> np.ndarray:
+        """Return the mean embedding of a person who has a face, float32 [1, size]."""
+        return self.means_of(np.searchsorted(self.ids, [person_id]))
+
     # Search
 
     @cached_property

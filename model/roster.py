@@ -29,6 +29,14 @@ class Roster:
         self.ids, self._people_at = _last(people)
         self.owners = np.concatenate([np.zeros(0, np.int64), *(part.faces.person for part in parts)])
 
+    @property
+    def people_count(self) -> int:
+        return len(self.ids)
+
+    @property
+    def face_count(self) -> int:
+        return len(self.owners)
+
     def __len__(self) -> int:
         """Return the number of people who can be found: those with a face."""
         return int(np.count_nonzero(self.face_counts))
@@ -80,8 +88,14 @@ class Roster:
 
     def user(self, user_id: str) -> Person | None:
         """Return the person with this user ID, None if there is none."""
-        columns = [part.people.user_id or Texts.none(0) for part in self.parts]
-        return next(iter(self._found([column.find(user_id) for column in columns])), None)
+        return next(iter(self._found([column.find(user_id) for column in self._user_ids()])), None)
+
+    def users(self) -> tuple[Person, ...]:
+        """Return the people with a user ID, by ID."""
+        return self._found([np.flatnonzero(column.lengths >= 0) for column in self._user_ids()])
+
+    def _user_ids(self) -> list[Texts]:
+        return [part.people.user_id or Texts.none(0) for part in self.parts]
 
     def _found(self, rows: Sequence[np.ndarray]) -> tuple[Person, ...]:
         """Return the people in some rows of each part, unless a later part replaces them."""

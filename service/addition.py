@@ -114,9 +114,9 @@ class Addition:
 
 def check_room(gallery: Gallery, people: int, faces: int) -> None:
     """Check that a gallery can have so many more people and faces. Raises CollectionFull."""
-    if people and len(gallery.ids) + people > MAX_PEOPLE:
+    if people and gallery.people_count + people > MAX_PEOPLE:
         raise CollectionFull(f"The collection has {MAX_PEOPLE:,} people, which is the limit.")
-    if len(gallery.owners) + faces > MAX_FACES:
+    if gallery.face_count + faces > MAX_FACES:
         raise CollectionFull(f"The collection would have more than {MAX_FACES:,} faces, which is the limit.")
 
 

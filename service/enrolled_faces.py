@@ -31,7 +31,7 @@ class EnrolledFaces:
     def counts(self, collection: str | None) -> FaceCounts:
         """Count faces and users. Raises UnknownCollection, ModelUnavailable."""
         gallery = self._galleries.open(collection)().snapshot.gallery
-        return FaceCounts(len(gallery.owners), sum(person.user_id is not None for person in gallery.people))
+        return FaceCounts(gallery.face_count, len(gallery.users()))
 
     def verify(self, face_id: str, target: bytes, options: IdentifyOptions) -> Verification:
         """Compare a face of the collection with all faces of `target`.

@@ -110,7 +110,7 @@ class Galleries:
             self._check_creatable(snapshot, key)
 
         def change(empty: Gallery) -> tuple[Edit, None]:
-            if len(empty.ids) or empty.spec != gallery.spec:
+            if empty.people_count or empty.spec != gallery.spec:
                 raise ReadOnly(f"The collection {key} exists already: begin a new one.")
             everything = gallery.people, gallery.faces, gallery.embeddings
             return Edit(*everything, next_id=gallery.next_id, crops=crops or {}), None
@@ -276,7 +276,7 @@ class Galleries:
         pointer, gallery = snapshot.pointer, snapshot.gallery
         if name not in (None, pointer.collection):
             raise UnknownCollection(f"There is no collection {name}.")
-        info = GalleryInfo(pointer.collection, pointer.manifest_sha256[:32], len(gallery.ids), len(gallery.owners))
+        info = GalleryInfo(pointer.collection, pointer.manifest_sha256[:32], gallery.people_count, gallery.face_count)
         return Opened(snapshot, info)
 
 
@@ -310,6 +310,6 @@ def _described(manifest: Manifest, default: str) -> CollectionInfo:
 
 def _published_info(snapshot: Snapshot, default: str) -> CollectionInfo:
     pointer, gallery = snapshot.pointer, snapshot.gallery
-    counts = len(gallery.ids), len(gallery.owners)
+    counts = gallery.people_count, gallery.face_count
     name, created = pointer.collection, pointer.created[:10]
     return CollectionInfo(name, *counts, gallery.spec.name, created, True, name == default)

@@ -43,5 +43,5 @@ def owner(gallery: Gallery, face: EnrolledFace) -> Person:
 
 def left_empty(gallery: Gallery, face_ids: frozenset[str]) -> frozenset[int]:
     """Return the IDs of the people whose last faces these are."""
-    owners = {int(gallery.owners[row]) for row in gallery.face_rows(face_ids)}
+    owners = {gallery.face(row).person for row in gallery.face_rows(face_ids)}
     return frozenset(key for key in owners if face_ids.issuperset(face.id for face in gallery.faces_of(key)))

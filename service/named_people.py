@@ -91,7 +91,7 @@ class NamedPeople:
 
         def change(gallery: Gallery) -> tuple[Edit | None, tuple[int, int]]:
             ids = frozenset(gallery.ids.tolist())
-            return Edit(removed_people=ids) if ids else None, (len(ids), len(gallery.owners))
+            return Edit(removed_people=ids) if ids else None, (len(ids), gallery.face_count)
 
         return self._galleries.erase(collection, change)
 

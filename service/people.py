@@ -35,7 +35,7 @@ class PeopleService:
         found = gallery.people_after(after, limit)
         listed = tuple(PersonSummary(*person[:3], faces) for person, faces in found)
         more = bool(listed) and listed[-1].id != gallery.ids[-1]
-        return PeopleList(listed, len(gallery.ids), opened.info, listed[-1].id if more else None)
+        return PeopleList(listed, gallery.people_count, opened.info, listed[-1].id if more else None)
 
     def person(self, collection: str | None, person_id: int) -> PersonDetails:
         """Return a person with their faces. Raises UnknownPerson, UnknownCollection, ModelUnavailable."""

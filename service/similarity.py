@@ -36,7 +36,7 @@ def similar_to_face(snapshot: Snapshot, row: int, limit: int, threshold: float) 
     The person whose face it is is compared by the other faces: the face itself is the same in any case.
     """
     gallery = snapshot.gallery
-    owner, embedding = int(gallery.owners[row]), gallery.embeddings_of([row])
+    owner, embedding = gallery.face(row).person, gallery.embeddings_of([row])
     found = similar_people(snapshot, embedding, limit, threshold, exclude=owner)
     others = [other for other in gallery.face_rows_of(owner) if other != row]
     if others:

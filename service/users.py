@@ -46,8 +46,8 @@ class UserService:
     def list(self, collection: str | None) -> tuple[UserSummary, ...]:
         """List the users. Raises UnknownCollection, ModelUnavailable."""
         gallery = self._galleries.open(collection)().snapshot.gallery
-        counts = zip(gallery.people, gallery.face_counts.tolist())
-        return tuple(UserSummary(person.user_id, faces) for person, faces in counts if person.user_id)
+        users = ((user.user_id, len(gallery.face_rows_of(user.id))) for user in gallery.users())
+        return tuple(UserSummary(user_id, faces) for user_id, faces in users if user_id)
 
     def create(self, collection: str | None, user_id: str) -> None:
         """Add a user without faces. Raises Exists, CollectionFull; errors of `Galleries.commit`."""
@@ -130,8 +130,7 @@ class UserService:
         user = find_user(gallery, user_id)
         if not gallery.face_rows_of(user.id):
             return UserSearch((), user_id)
-        mean = gallery.means_of(np.searchsorted(gallery.ids, [user.id]))
-        return UserSearch(_users_like(snapshot, mean, limit, threshold, user.id), user_id)
+        return UserSearch(_users_like(snapshot, gallery.mean_of(user.id), limit, threshold, user.id), user_id)
 
     def search_face(self, collection: str | None, face_id: str, limit: int, threshold: float) -> UserSearch:
         """Find the users who resemble a face. Raises UnknownFace, UnknownCollection, ModelUnavailable."""

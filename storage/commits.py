@@ -93,8 +93,8 @@ class Commit(Generic[Result]):
         manifest = replace(
             next_manifest(base.manifest, self._id),
             next_id=next_id,
-            people=len(after.ids),
-            faces=len(after.owners),
+            people=after.people_count,
+            faces=after.face_count,
             segments=tuple(part.segment for part in parts if part.segment),
             crops=has_crops,
         )

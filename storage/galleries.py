@@ -148,7 +148,7 @@ def assemble(
     """
     gallery = Gallery(manifest.embedding, cohort, parts, manifest.next_id, before, clusters)
     ids = gallery.ids
-    if (len(ids), len(gallery.owners)) != (manifest.people, manifest.faces):
+    if (gallery.people_count, gallery.face_count) != (manifest.people, manifest.faces):
         problem = "other people and faces than its segments hold"
     elif len(ids) and not 0 <= ids[0] <= ids[-1] < manifest.next_id:
         problem = "people with IDs that were never assigned"
