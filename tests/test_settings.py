@@ -48,3 +48,10 @@ def test_buckets_of_clients_of_rekognition() -> None:
         "another",
     )
     assert Settings.from_env({"REKOGNITION_BUCKETS": ""}).rekognition_buckets == ()
+
+
+def test_time_of_the_start() -> None:
+    """Lambda limits a start to 10 s, unless concurrency is provisioned."""
+    kinds = ("on-demand", "provisioned-concurrency")
+    on_demand, provisioned = (Settings.from_env({"AWS_LAMBDA_INITIALIZATION_TYPE": kind}) for kind in kinds)
+    assert on_demand.start_seconds < 10 < provisioned.start_seconds == Settings.from_env({}).start_seconds < 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable
@@ -22,6 +23,7 @@ from storage.folder import FolderBlobs
 from storage.galleries import MANIFEST
 from storage.live import LiveModel
 from storage.live_collections import LiveCollections
+from testing.wrapped_blobs import WrappedBlobs
 from tests.api.client import ADMIN_KEY, KOFI, Client, person
 
 CHANGES: tuple[tuple[str, str, Any], ...] = (
@@ -122,3 +124,25 @@ def test_other_writers_are_always_first(new_client: Callable[[], Client], blobs:
     assert PATIENCE <= time.monotonic() - started < PATIENCE + 1
     blobs.on_write = None
     assert client.ok("GET", "/people/0")["name"] == "Kofi Annan"
+
+
+def test_while_a_collection_is_being_loaded(live: LiveModel, blobs: Faulty, new_client: Callable[[], Client]) -> None:
+    """Requests are told to come back, and the start of the app does not wait longer than it may."""
+    new_client().enrol("Kofi Annan", KOFI)
+    may_go_on = threading.Event()
+    slow = WrappedBlobs(blobs)
+    slow.before = lambda operation: operation.key.endswith(".safetensors") and may_go_on.wait(30)
+    galleries, detector = Galleries(live, LiveCollections(lambda: slow, first=0.1)), Detector()
+    started = time.monotonic()
+    galleries.prefetch()(0.2)
+    assert time.monotonic() - started < 5
+    services = Services(FaceService(galleries, detector), PeopleService(galleries, detector), galleries)
+    client = Client(compose(Settings(admin_key=ADMIN_KEY, metrics=False), services))
+    for method, path, content in (("GET", "/people", None), ("POST", "/classify", KOFI)):
+        assert refused(client, method, path, content) == (503, "model_unavailable", "5")
+    may_go_on.set()
+    while client("GET", "/people")[0] == 503:
+        assert time.monotonic() - started < 30
+    assert client.ok("POST", "/classify", KOFI)["predicted_name"] == "Kofi Annan"
+    reads = [operation for operation in slow.operations if operation.key.endswith(".safetensors")]
+    assert len(reads) == 1
