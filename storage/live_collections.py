@@ -31,6 +31,9 @@ FIRST = 12.0  # seconds that it waits for a collection of which nothing is in me
 # that is not packed counts as several.
 KEPT, KEPT_FACES, UNPACKED = 16, 1_200_000, 6
 
+ENDED = threading.Event()
+ENDED.set()
+
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -89,8 +92,10 @@ class LiveCollections:
                 self._known.popitem(last=False)
 
     def begin_load(self, name: str) -> threading.Event | None:
-        """Return None if the caller has to load a collection, otherwise the event at the end of the running load."""
+        """Return None if the caller has to load a collection, otherwise the event at the end of the other load."""
         with self._lock:
+            if name in self._known:  # it has ended since the caller looked
+                return ENDED
             running = self._loads.get(name)
             if running is None:
                 self._loads[name] = threading.Event()

@@ -216,3 +216,13 @@ def test_a_load_that_fails_is_begun_again(store: BlobStore, others: Collections)
             names(runtime)
     faulty.before = lambda _: None
     assert names(runtime) == (["Ada"], False)
+
+
+def test_a_request_that_began_before_a_load_ended_does_not_load_again(store: BlobStore, others: Collections) -> None:
+    counted, tasks = WrappedBlobs(store), []
+    runtime = LiveCollections(lambda: counted, start=tasks.append)
+    checks = [runtime.check(COLLECTION, cohorts) for _ in range(2)]
+    for task in tasks:
+        task()
+    assert [check.result().revision.manifest.people for check in checks] == [1, 1]
+    assert len([each for each in counted.operations if each.key.endswith(".safetensors")]) == 1
