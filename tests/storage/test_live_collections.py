@@ -13,6 +13,7 @@ from model.edit import Edit
 from model.embedding import EmbeddingSpec
 from model.errors import EmbeddingMismatch
 from storage import edits
+from storage.background import Task
 from storage.blobs import BlobStore
 from storage.collections import Collections
 from storage.errors import BlobNotFound, StorageRefused, StorageUnreachable
@@ -219,7 +220,8 @@ def test_a_load_that_fails_is_begun_again(store: BlobStore, others: Collections)
 
 
 def test_a_request_that_began_before_a_load_ended_does_not_load_again(store: BlobStore, others: Collections) -> None:
-    counted, tasks = WrappedBlobs(store), []
+    counted = WrappedBlobs(store)
+    tasks: list[Task] = []
     runtime = LiveCollections(lambda: counted, start=tasks.append)
     checks = [runtime.check(COLLECTION, cohorts) for _ in range(2)]
     for task in tasks:
