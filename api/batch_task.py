@@ -20,7 +20,7 @@ HasTime = Callable[[], bool]
 
 
 class Task(ABC):
-    """What is done with the items of a batch."""
+    """Work on the items of a batch."""
 
     @abstractmethod
     def answer(self, items: Sequence[Item], has_time: HasTime) -> Iterable[Answer]:

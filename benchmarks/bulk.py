@@ -64,7 +64,7 @@ def batches(run: str, runtime: int, photos: int) -> list[dict[str, Any]]:
 
 
 class Seconds(NamedTuple):
-    """Of a round. wall: until the last runtime is done; cpu: of one runtime, mean."""
+    """Durations of a round. wall: until the last runtime is done; cpu: of one runtime, mean."""
 
     wall: float
     cpu: float

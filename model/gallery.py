@@ -74,9 +74,9 @@ class Gallery(Roster):
         unknown = np.zeros((len(people), 2), np.float32)
         part = Contents.of(people, faces, embeddings, unknown if nearness is None else np.asarray(nearness, np.float32))
         made = cls(spec, cohort, [part], next_id)
-        if nearness is None:
-            part = part._replace(nearness=made.nearness_of(np.arange(len(people))))
-        return cls(spec, cohort, [part], next_id)
+        if nearness is not None:
+            return made
+        return cls(spec, cohort, [part._replace(nearness=made.nearness_of(np.arange(len(people))))], next_id)
 
     def whole(self) -> Contents:
         """Return everything as one part, each person once."""

@@ -80,9 +80,9 @@ class PackedIndex:
             return cls(list(_packed(gallery, rows, NOWHERE)))
         numbers = gallery.clusters.of(gallery.ids[rows])
         order = np.argsort(numbers, kind="stable")
-        groups = np.split(rows[order], np.flatnonzero(np.diff(numbers[order])) + 1) if len(rows) else []
-        first = [int(gallery.clusters.of(gallery.ids[group[:1]])[0]) for group in groups]
-        return cls([held for group, number in zip(groups, first) for held in _packed(gallery, group, number)])
+        found, starts = np.unique(numbers[order], return_index=True)
+        groups = np.split(rows[order], starts[1:])
+        return cls([held for group, number in zip(groups, found.tolist()) for held in _packed(gallery, group, number)])
 
     def updated(self, gallery: Gallery, changed: np.ndarray) -> PackedIndex:
         """Return the index of a later gallery. changed: IDs of people who may differ, int64, ascending."""

@@ -26,7 +26,7 @@ class Roster:
         people = np.concatenate([np.zeros(0, np.int64), *(part.people.id for part in parts)])
         self._people_starts = _starts([len(part.people.id) for part in parts])
         self._face_starts = _starts([len(part.faces.person) for part in parts])
-        self.ids, self._people_at = _last(people)
+        self.ids, self._people_at = last_rows(people)
         self.owners = np.concatenate([np.zeros(0, np.int64), *(part.faces.person for part in parts)])
 
     @property
@@ -74,21 +74,19 @@ class Roster:
 
     def named(self, name: str) -> tuple[Person, ...]:
         """Return the people of this name, by ID."""
-        return self._found([part.people.name.find(name) for part in self.parts])
+        return self._with([part.people.name for part in self.parts], name)
 
     def named_alike(self, name: str) -> tuple[Person, ...]:
         """Return the people of this name, by ID; upper and lower case are the same."""
-        folded = name.casefold()
-        return self._found([part.people.name.folded.find(folded) for part in self.parts])
+        return self._with([part.people.name.folded for part in self.parts], name.casefold())
 
     def with_external_id(self, external_id: str) -> tuple[Person, ...]:
         """Return the people with this external ID, by ID."""
-        columns = [part.people.external_id or Texts.none(0) for part in self.parts]
-        return self._found([column.find(external_id) for column in columns])
+        return self._with([part.people.external_id or Texts.none(0) for part in self.parts], external_id)
 
     def user(self, user_id: str) -> Person | None:
         """Return the person with this user ID, None if there is none."""
-        return next(iter(self._found([column.find(user_id) for column in self._user_ids()])), None)
+        return next(iter(self._with(self._user_ids(), user_id)), None)
 
     def users(self) -> tuple[Person, ...]:
         """Return the people with a user ID, by ID."""
@@ -96,6 +94,10 @@ class Roster:
 
     def _user_ids(self) -> list[Texts]:
         return [part.people.user_id or Texts.none(0) for part in self.parts]
+
+    def _with(self, columns: Sequence[Texts], value: str) -> tuple[Person, ...]:
+        """Return the people with a value in a column, by ID. columns: of each part."""
+        return self._found([column.find(value) for column in columns])
 
     def _found(self, rows: Sequence[np.ndarray]) -> tuple[Person, ...]:
         """Return the people in some rows of each part, unless a later part replaces them."""
@@ -194,7 +196,10 @@ class Roster:
 
     def has_owners(self) -> bool:
         """Tell whether the people of all faces are there."""
-        return bool(np.isin(self.owners, self.ids).all())
+        if not len(self.ids):
+            return not len(self.owners)
+        rows = np.minimum(self._rows, len(self.ids) - 1)
+        return bool((self.ids[rows] == self.owners).all())
 
 
 def _starts(counts: Sequence[int]) -> np.ndarray:
@@ -208,7 +213,7 @@ def _locate(starts: np.ndarray, row: int) -> tuple[int, int]:
     return part, row - int(starts[part])
 
 
-def _last(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def last_rows(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the different IDs, ascending, and the last row of each."""
     if (ids[1:] > ids[:-1]).all():
         return ids, np.arange(len(ids))

@@ -27,7 +27,7 @@ MAX_CONCURRENCY = 10_000  # of a Distributed Map
 
 
 class Stack(NamedTuple):
-    """What the stack has for bulk work. machine: ARN of the state machine; memory: MB of the function."""
+    """Parts of the stack for bulk work. machine: ARN of the state machine; memory: MB of the function."""
 
     bucket: str
     machine: str

@@ -138,7 +138,7 @@ def _close(total: People, folder: str, photos: int, *, begun: bool) -> None:
 
 
 class Work(NamedTuple):
-    """What a run does. items: of the map; batch: items of a batch; listed: objects that are listed."""
+    """The size of a run. items: of the map; batch: items of a batch; listed: objects that are listed."""
 
     photos: int
     items: int

@@ -13,6 +13,7 @@ import numpy as np
 from model.contents import Contents, joined
 from model.edit import Edit, split
 from model.gallery import Gallery
+from model.roster import last_rows
 from storage.segments import SEGMENT_ROWS, Segment, encode
 
 TAIL_BYTES = 45_000  # of the last segment, to which rows are added: with a stored crop less than 64 KB for a face
@@ -51,9 +52,8 @@ def needs_compaction(parts: Sequence[Part]) -> bool:
 def compacted(parts: Sequence[Part]) -> list[Part]:
     """Join the small segments and drop the rows of people that a later row replaces."""
     ids = np.concatenate([part.contents.people.id for part in parts])
-    _, from_end = np.unique(ids[::-1], return_index=True)
     is_last = np.zeros(len(ids), bool)
-    is_last[len(ids) - 1 - from_end] = True
+    is_last[last_rows(ids)[1]] = True
     full, small, start = [], [], 0
     for part in parts:
         found = part.contents

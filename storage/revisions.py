@@ -126,8 +126,10 @@ class RevisionReader:
     def _clusters(self, manifest: Manifest, known: Revision | None, deadline: float | None) -> Clusters | None:
         """Read the index that is not known. None if there is none that can be used. Raises StorageError."""
         index = manifest.index
-        if index is None or (known and known.manifest.index == index):
-            return known.gallery.clusters if known and index else None
+        if index is None:
+            return None
+        if known and known.manifest.index == index:
+            return known.gallery.clusters
         try:
             return decode_clusters(self._read_file(manifest, index, deadline), manifest.embedding)
         except (BlobNotFound, CorruptData) as error:

@@ -25,8 +25,7 @@ from storage.mapped import MAPPED_BYTES, MappedRows, map_bytes
 SEGMENT_ROWS = 4096  # people, and faces, in a segment: about 7 MB
 LENGTHS = ".lengths"
 RECORDS = "records"  # array of segments of format 1: people and faces as JSON
-KINDS = {"<f2": "F16", "<f4": "F32", "<f8": "F64", "<i4": "I32", "<i8": "I64", "|u1": "U8"}  # numpy: safetensors
-TEXTS = ("id", "name", "external_id", "user_id", "photos", "added", "origin")
+KINDS = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I32": "<i4", "I64": "<i8", "U8": "|u1"}  # safetensors: numpy
 
 Buffer = Union[bytes, mmap.mmap]
 
@@ -112,11 +111,10 @@ def _arrays(data: memoryview) -> dict[str, np.ndarray]:
     # The library copies each array, and a large collection does not fit into memory twice.
     begin = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(bytes(data[8:begin]))
-    kinds = {kind: np.dtype(name) for name, kind in KINDS.items()}
     found = {}
     for name, entry in header.items():
         if name != "__metadata__":
-            kind, shape, (start, end) = kinds[entry["dtype"]], entry["shape"], entry["data_offsets"]
+            kind, shape, (start, end) = KINDS[entry["dtype"]], entry["shape"], entry["data_offsets"]
             if not 0 <= start <= end <= len(data) - begin:
                 raise ValueError("an array ends outside the file")
             found[name] = np.frombuffer(data[begin + start : begin + end], kind).reshape(shape)

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Iterator
 
-import boto3
 import pytest
 
 import handler
@@ -28,6 +27,7 @@ from testing.emulator import Emulator
 from testing.paths import SAMPLES
 from testing.servers import free_port
 from testing.wrapped_blobs import WrappedBlobs
+from tests.api.buckets import S3Bucket, new_bucket
 from tests.services import FixedFaces, around, fixed
 
 KOFI, SERENA, TONY = (
@@ -38,25 +38,15 @@ NUMBERS = itertools.count()
 ENOUGH = 10 * RESERVE_MS
 
 
-class Bucket:
-    def __init__(self, s3: Any, name: str) -> None:
-        self.s3, self.name = s3, name
-
+class Bucket(S3Bucket):
     def put(self, key: str, data: bytes) -> dict[str, Any]:
         """Upload an object. -> its entry in a listing, as Step Functions passes it on."""
-        etag = self.s3.put_object(Bucket=self.name, Key=key, Body=data)["ETag"]
+        etag = self.upload(key, data)
         return {"Etag": etag, "Key": key, "LastModified": 1796071222, "Size": len(data), "StorageClass": "STANDARD"}
-
-    def keys(self, prefix: str = "") -> list[str]:
-        found = self.s3.list_objects_v2(Bucket=self.name, Prefix=prefix)
-        return [entry["Key"] for entry in found.get("Contents", [])]
-
-    def read(self, key: str) -> bytes:
-        return self.s3.get_object(Bucket=self.name, Key=key)["Body"].read()
 
     def lines(self, run: str = "r") -> list[dict[str, Any]]:
         """Read the lines of a run."""
-        texts = [self.read(key) for key in self.keys(f"results/{run}/")]
+        texts = [self.content(key) for key in self.keys(f"results/{run}/")]
         return [json.loads(line) for text in texts for line in text.splitlines()]
 
     def batch(self, *items: dict[str, Any], task: str = "classify", run: str = "r", attempt: int = 0) -> dict[str, Any]:
@@ -72,11 +62,8 @@ def context(*milliseconds: int) -> Any:
 
 @pytest.fixture()
 def bucket(s3_environment: dict[str, str]) -> Iterator[Bucket]:
-    s3 = boto3.client("s3")
-    found = Bucket(s3, f"batches-{next(NUMBERS)}")
-    s3.create_bucket(Bucket=found.name)
-    yield found
-    s3.close()
+    with new_bucket(Bucket) as found:
+        yield found
 
 
 def test_results_of_a_batch(bucket: Bucket) -> None:
@@ -105,9 +92,9 @@ def test_repeated_batch_is_processed_once(bucket: Bucket) -> None:
     batch = bucket.batch(bucket.put("a.jpg", KOFI), bucket.put("b.jpg", b"no photo"))
     handler.on_batch(batch, context())
     (key,) = bucket.keys("results/")
-    before = bucket.read(key)
+    before = bucket.content(key)
     assert handler.on_batch({**batch, "Attempt": 2}, context()) == {"done_before": 2}
-    assert bucket.read(key) == before
+    assert bucket.content(key) == before
     # Another run, another photo and another collection are other batches.
     assert handler.on_batch(bucket.batch(*batch["Items"], run="second"), context()) == {"answered": 1, "failed": 1}
     changed = bucket.batch(bucket.put("a.jpg", STRANGER), batch["Items"][1])
@@ -148,8 +135,8 @@ def test_keys_of_any_characters(key: str, bucket: Bucket) -> None:
     item = bucket.put(key, KOFI)
     assert handler.on_batch(bucket.batch(item), context()) == {"answered": 1}
     (result,) = bucket.keys("results/")
-    assert bucket.read(result).count(b"\n") == 1
-    assert bucket.read(result).isascii()
+    assert bucket.content(result).count(b"\n") == 1
+    assert bucket.content(result).isascii()
     (line,) = bucket.lines()
     assert (line["predicted_name"], line["source"]["key"]) == ("Kofi Annan", key)
 
@@ -227,7 +214,7 @@ def test_time_that_is_up(bucket: Bucket) -> None:
     with pytest.raises(BatchUnfinished):
         handler.on_batch(batch, context(ENOUGH, RESERVE_MS))
     assert bucket.keys("results/") == []
-    assert len(json.loads(bucket.read(*bucket.keys("runs/")))["answers"]) == 2
+    assert len(json.loads(bucket.content(*bucket.keys("runs/")))["answers"]) == 2
     # Each attempt processes one photo at least.
     with pytest.raises(BatchUnfinished):
         handler.on_batch(batch, context(0))

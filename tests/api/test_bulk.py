@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any, Iterator
 from urllib.parse import quote_plus
 
-import boto3
 import pytest
 
 import handler
@@ -24,6 +23,7 @@ from storage.errors import BlobNotFound, StorageUnreachable
 from testing.emulator import Emulator
 from testing.paths import SAMPLES
 from testing.servers import free_port
+from tests.api.buckets import S3Bucket, new_bucket
 from tests.services import FixedFaces, around, fixed
 
 KNOWN = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
@@ -31,20 +31,13 @@ STRANGER = (SAMPLES / "astronaut.jpg").read_bytes()
 NUMBERS = itertools.count()
 
 
-class Bucket:
-    def __init__(self, s3: Any, name: str) -> None:
-        self.s3, self.name = s3, name
-
+class Bucket(S3Bucket):
     def put(self, key: str, data: bytes) -> dict[str, Any]:
         """Upload an object. -> its notification, as S3 sends it."""
-        etag = self.s3.put_object(Bucket=self.name, Key=key, Body=data)["ETag"].strip('"')
-        return notification(self.name, key, etag, len(data))
-
-    def keys(self) -> list[str]:
-        return [entry["Key"] for entry in self.s3.list_objects_v2(Bucket=self.name).get("Contents", [])]
+        return notification(self.name, key, self.upload(key, data).strip('"'), len(data))
 
     def read(self, key: str) -> dict[str, Any]:
-        return json.loads(self.s3.get_object(Bucket=self.name, Key=key)["Body"].read())
+        return json.loads(self.content(key))
 
     def written(self, key: str) -> Any:
         return self.s3.head_object(Bucket=self.name, Key=key)["LastModified"], self.read(key)["request_id"]
@@ -72,11 +65,8 @@ def context() -> Any:
 
 @pytest.fixture()
 def bucket(s3_environment: dict[str, str]) -> Iterator[Bucket]:
-    s3 = boto3.client("s3")
-    found = Bucket(s3, f"bulk-{next(NUMBERS)}")
-    s3.create_bucket(Bucket=found.name)
-    yield found
-    s3.close()
+    with new_bucket(Bucket) as found:
+        yield found
 
 
 def test_result_of_a_photo(bucket: Bucket) -> None:
