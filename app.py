@@ -31,6 +31,7 @@ from service.people import PeopleService
 from service.services import Services
 from settings import Settings, limit_convolution_cache, s3_settings_from_env
 from storage.blobs import BlobStore, open_blobs
+from storage.engine import Engine, is_database
 from storage.live import LiveModel
 from storage.live_collections import LiveCollections
 from storage.networks import BUNDLED
@@ -86,7 +87,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
     limit_convolution_cache()
     if settings.memory_mb and not settings.threads_set:
         use_threads(settings.memory_mb)
-    galleries = Galleries(live or _live_model(settings), _live_collections(settings), settings.collection)
+    galleries = Galleries(live or _live_model(settings), _collections(settings), settings.collection)
     wait_for_people = galleries.prefetch()
     detector = Detector()
     faces = FaceService(galleries, detector, settings.strictness)
@@ -164,6 +165,11 @@ def _live_model(settings: Settings) -> LiveModel:
     return LiveModel(lambda: open_blobs(uri, s3_settings_from_env(), SERVING_POLICY), refresh=uri != BUNDLED)
 
 
-def _live_collections(settings: Settings) -> LiveCollections | None:
+def _collections(settings: Settings) -> Engine | None:
     uri = settings.gallery_uri
+    if is_database(uri):
+        from storage.postgres.collections import PostgresCollections
+        from storage.postgres.database import Database
+
+        return PostgresCollections(Database(uri))
     return LiveCollections(lambda: open_blobs(uri, s3_settings_from_env(), SERVING_POLICY)) if uri else None

@@ -29,8 +29,10 @@ from service.errors import (
     UnknownCollection,
     UnknownFace,
     UnknownPerson,
+    of_storage,
 )
 from service.results import UNREADABLE, Skipped
+from storage.errors import StorageError
 
 INTERNAL = "internal"
 
@@ -106,7 +108,11 @@ def attempt(
         return work()
     except let_through:
         raise
-    except Exception as error:  # noqa: BLE001 the one place where a bug becomes a response
+    except Exception as caught:
+        # A lookup of a use case fails where the collection is in a database.
+        error = of_storage(caught) if isinstance(caught, StorageError) else caught
+        if isinstance(error, let_through):
+            raise error from caught
         problem = describe_error(error)
         if problem.code == INTERNAL:
             log_bug(error)

@@ -38,7 +38,7 @@ def bundled() -> Snapshot:
 def cascade(people: int) -> Cascade:
     """Make the cascade of the first `people` people of the bundled model, each of whom has one face: their mean."""
     whole = bundled().cascade
-    gallery = whole.gallery
+    gallery = whole.gallery.loaded()
     part = Gallery.of(
         gallery.spec, gallery.cohort, gallery.people[:people], gallery.faces[:people], gallery.embeddings[:people]
     )

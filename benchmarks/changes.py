@@ -120,7 +120,7 @@ def times(place: Place, repeats: int) -> list[list[str]]:
     photo = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
     plain = create_app(Settings(metrics=False))
     ours = create_app(Settings(metrics=False, gallery_uri=place.uri, admin_key=ADMIN, collection="lfw-copy"))
-    ours.services.galleries.restore(ours.services.galleries.snapshot().gallery, None)
+    ours.services.galleries.restore(ours.services.galleries.snapshot().gallery.loaded(), None)
     found: dict[str, list[float]] = {"bundled": [], "S3": [], "enrol": []}
     for _ in range(repeats):
         found["bundled"].append(timed(plain, upload(photo)))

@@ -106,7 +106,7 @@ def people(folder: Path) -> Growth:
     request = event(photos()["250 px"])
     snapshot = bundled()
     for count in PEOPLE:
-        gallery = _random_gallery(snapshot.gallery, count)
+        gallery = _random_gallery(snapshot.gallery.loaded(), count)
         with tempfile.TemporaryDirectory() as models:
             write_version(Path(models), lambda path: shutil.copyfile(snapshot.path, path), gallery, "people", None)
             size = sum(path.stat().st_size for path in Path(models).rglob("galleries/**/*") if path.is_file())

@@ -59,7 +59,7 @@ def in_process(people: int) -> Figures:
 
 def served(people: int, folder: Path) -> Figures:
     """Measure the function with a collection of so many people in a local S3. -> times in ms, sizes in MB."""
-    real, uri = bundled().gallery, f"s3://{BUCKET}/{people}"
+    real, uri = bundled().gallery.loaded(), f"s3://{BUCKET}/{people}"
     size = synthetic.write(open_blobs(uri, s3_settings_from_env()), "people", real, people)
     request = event(photos()["250 px"])
     environment: Any = {"GALLERY_URI": uri, "MODEL_URI": "", "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}

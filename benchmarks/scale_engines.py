@@ -34,28 +34,24 @@ def measure(people: int) -> Mapping[str, Any]:
     """Measure all engines. -> for each its times in ms and memory in MB, and the recall with clusters."""
     use_threads(1769)
     parts = []
-    for piece in synthetic.pieces(bundled().gallery, people):
+    for piece in synthetic.pieces(bundled().gallery.loaded(), people):
         data = encode(piece)
         segment = describe_segment("", data, piece)
         parts.append(stored(decode(data, segment, piece.embeddings.shape[1]), data, segment))
-    spec, cohort = bundled().gallery.spec, bundled().gallery.cohort
-    gallery, random = Gallery(spec, cohort, parts), np.random.RandomState(1)
-    rows = random.choice(people, min(people, PROBES), replace=False)
-    known = synthetic.photographed(gallery.embeddings_of(np.sort(rows)), spec.mobile, random)
-    strangers = synthetic.drawn(bundled().gallery, PROBES, random)
-    faces = dict(zip(PROBES_OF, (known, strangers)))
+    real = bundled().gallery.loaded()
+    spec, cohort = real.spec, real.cohort
+    faces = probes_of(Gallery(spec, cohort, parts))
     ms: dict[str, float] = {}
     memory: dict[str, float] = {}
     best: dict[str, np.ndarray] = {}
     for engine in ENGINES:
         if engine == CLUSTERED and people < CLUSTERED_PEOPLE:
             continue
-        clusters = cluster(gallery) if engine == CLUSTERED else None
+        clusters = cluster(Gallery(spec, cohort, parts)) if engine == CLUSTERED else None
         before = _resident()
         search = _prepared(engine, Gallery(spec, cohort, parts, clusters=clusters))
-        for part, numbers in zip(PARTS, (slice(-spec.mobile, None), slice(None))):
-            for name, probes in faces.items():
-                cut = normalize(probes[:, numbers]).astype(np.float32)
+        for part, probes in faces.items():
+            for name, cut in probes.items():
                 count = len(cut) if engine in (PACKED, CLUSTERED) else min(len(cut), TIMED)
                 times, ids = zip(*(_timed(search, cut[[i]]) for i in range(count)))
                 best[f"{engine}, {part}, {name}"] = np.array([each[0] for each in ids])
@@ -67,6 +63,18 @@ def measure(people: int) -> Mapping[str, Any]:
     clustered = [kind for kind in kinds if f"{CLUSTERED}, {kind}" in best]
     recall = {kind: float(np.mean(best[f"{CLUSTERED}, {kind}"] == best[f"{PACKED}, {kind}"])) for kind in clustered}
     return {"ms": ms, "memory": memory, "recall": recall}
+
+
+def probes_of(gallery: Gallery) -> Mapping[str, Mapping[str, np.ndarray]]:
+    """Return faces to search: by part of the embedding and by whom they show, float32 [faces, numbers] of length 1."""
+    spec, random = gallery.spec, np.random.RandomState(1)
+    rows = random.choice(len(gallery.ids), min(len(gallery.ids), PROBES), replace=False)
+    known = synthetic.photographed(gallery.embeddings_of(np.sort(rows)), spec.mobile, random)
+    faces = dict(zip(PROBES_OF, (known, synthetic.drawn(bundled().gallery.loaded(), PROBES, random))))
+    return {
+        part: {name: normalize(probes[:, numbers]).astype(np.float32) for name, probes in faces.items()}
+        for part, numbers in zip(PARTS, (slice(-spec.mobile, None), slice(None)))
+    }
 
 
 def _prepared(engine: str, gallery: Gallery) -> Search:

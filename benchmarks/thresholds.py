@@ -92,7 +92,7 @@ def load(data: Path, snapshot: Snapshot) -> tuple[Photos, list[Example]]:
 
     run.step("thresholds", {"prepare": run.identity("prepare"), "model": snapshot.version}, [FILE], work)
     with np.load(run.out / FILE) as file:
-        photos = Photos(**file, empty=snapshot.gallery)
+        photos = Photos(**file, empty=snapshot.gallery.loaded())
     kept = [rows[i] for i in photos.owners]
     return photos._replace(owners=owners(kept, known)), kept
 
@@ -124,7 +124,7 @@ def search_bundled(data: Photos, rows: Sequence[Example], snapshot: Snapshot) ->
         raise SystemExit("The bundled collection holds another embedding.")
     chosen = np.array([row.split != TRAIN for row in rows])
     labels = np.array([row.person for row in rows])[chosen]
-    scores = (snapshot.gallery.scores(part[chosen]) for part in (data.whole, data.mobile))
+    scores = (snapshot.gallery.loaded().scores(part[chosen]) for part in (data.whole, data.mobile))
     compared = Compared(data.owners[chosen], labels, data.reliable[chosen], *scores)
     return search(compared, *calibrations(snapshot))
 

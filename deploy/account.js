@@ -5,7 +5,7 @@ const { S3Client, GetObjectCommand, HeadBucketCommand } = require("@aws-sdk/clie
 const { STSClient, GetCallerIdentityCommand } = require("@aws-sdk/client-sts");
 const { SettingsError, requireThat } = require("./errors");
 const { galleryUri } = require("./galleries");
-const { modelUri, parseS3Uri } = require("./model");
+const { isS3, modelUri, parseS3Uri } = require("./model");
 
 module.exports = class Account {
   constructor(provider) {
@@ -57,7 +57,10 @@ module.exports = class Account {
     const taken = `A bucket named ${name} belongs to somebody else`;
     requireThat(status === 200, `${taken}: choose another name for --param bucket.`);
     const exists = `The bucket ${name} exists already and is not part of this stack`;
-    const how = `use it with MODEL_URI=${modelUri(name)} and GALLERY_URI=${galleryUri(name)} instead of --param bucket`;
+    const galleries = galleryUri(name);
+    // The URI of a database may contain a password, and does not change.
+    const locations = [`MODEL_URI=${modelUri(name)}`, ...(isS3(galleries) ? [`GALLERY_URI=${galleries}`] : [])];
+    const how = `use it with ${locations.join(" and ")} instead of --param bucket`;
     requireThat((await this.physicalId("Models")) === name, `${exists}: ${how}.`);
     return false;
   }

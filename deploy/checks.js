@@ -5,6 +5,7 @@ const fs = require("fs");
 const { checkAdminKey, checkComprefaceKeys } = require("./access");
 const Account = require("./account");
 const { checkRekognitionBuckets, rekognitionBuckets } = require("./buckets");
+const { checkDatabaseUri, isDatabase, parseDatabaseUri } = require("./database");
 const { SettingsError, requireThat } = require("./errors");
 const { galleryUri, overlap } = require("./galleries");
 const { isS3, modelFolder, modelUri, parseS3Uri } = require("./model");
@@ -86,7 +87,8 @@ module.exports = class Checks {
     if (!["deploy", "package"].includes(command)) return;
     requireThat(this.values.where === "aws", "--param where=local is for `make run` and cannot be deployed.");
     if (!isS3(this.modelUri)) checkModelFolder(this.modelUri);
-    checkLocations(this.galleryUri, this.modelUri);
+    if (isDatabase(this.galleryUri)) checkDatabaseUri(this.galleryUri);
+    else checkLocations(this.galleryUri, this.modelUri);
     checkAdminKey(this.values.keys);
     checkComprefaceKeys(this.values.keys);
     checkRekognitionBuckets(this.values.keys, this.galleryUri);
@@ -106,6 +108,16 @@ module.exports = class Checks {
       this.log.warning("Without API_KEY, anyone can use the service on the photos in REKOGNITION_BUCKETS.");
     if (API_KEY && this.values.keys === "on")
       this.log.warning("With keys=on, readers need a key of API Gateway, and API_KEY is not used.");
+    if (isDatabase(this.galleryUri)) this.warnAboutDatabase();
+  }
+
+  warnAboutDatabase() {
+    if (!this.values.subnets)
+      this.log.warning("Without --param subnets, the function only reaches a database that is reachable from the internet.");
+    if (!parseDatabaseUri(this.galleryUri).password) return;
+    const who = "everyone who may read the function's configuration can see";
+    const how = "without a password, the function logs in with IAM, which RDS and Aurora offer";
+    this.log.warning(`GALLERY_URI contains a password, which ${who}: ${how}.`);
   }
 
   async checkAccount() {
@@ -127,7 +139,7 @@ module.exports = class Checks {
   }
 
   async checkGalleryBucket() {
-    if (!this.galleryUri) return;
+    if (!isS3(this.galleryUri)) return;
     const { bucket } = parseS3Uri(this.galleryUri);
     if (this.isNewBucket && bucket === this.values.bucket) return;
     const status = await this.account.bucketStatus(bucket);

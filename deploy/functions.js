@@ -9,10 +9,13 @@ module.exports = async ({ resolveVariable }) => {
   const uri = process.env.IMAGE_URI || (process.argv.includes("package") ? PLACEHOLDER_IMAGE : "");
   const image = uri ? { uri } : { name: "service" };
   const concurrency = async (name) => Number(await param(name)) || undefined;
-  const ephemeralStorageSize = Number(await param("storage")); // all of them load collections
+  const subnets = await param("subnets");
+  const vpc = { subnetIds: subnets.split(","), securityGroupIds: (await param("securityGroups")).split(",") };
+  // All of them load collections. With any `vpc`, even an empty one, osls gives the role permissions for a network.
+  const shared = { ephemeralStorageSize: Number(await param("storage")), ...(subnets && { vpc }) };
   const classify = {
     image,
-    ephemeralStorageSize,
+    ...shared,
     reservedConcurrency: await concurrency("reserved"),
     provisionedConcurrency: await concurrency("warm"),
     ...(await resolveVariable(`self:custom.routes.${await param("front")}-${await param("keys")}, null`)),
@@ -21,13 +24,13 @@ module.exports = async ({ resolveVariable }) => {
   const photos = { bucket: process.env.PHOTOS_BUCKET || "", event: "s3:ObjectCreated:*", rules: [{ prefix: "photos/" }] };
   const bulk = {
     image: { ...image, command: ["handler.on_upload"] },
-    ephemeralStorageSize,
+    ...shared,
     timeout: 120, // seconds: a photo of 50 megapixels with many faces takes some, and S3 may be slow
     events: [{ s3: { ...photos, existing: true } }],
   };
   const batch = {
     image: { ...image, command: ["handler.on_batch"] },
-    ephemeralStorageSize,
+    ...shared,
     timeout: 120, // seconds: 20 photos; the workflow that calls it has 300
   };
   return { classify, bulk, batch };

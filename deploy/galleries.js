@@ -1,7 +1,8 @@
 // Location of the collections that change at runtime, for serverless.yml.
 //
-// GALLERY_URI is an S3 URI. With `--param bucket=NAME` and no S3 URI, the collections are at s3://NAME/galleries. Without
-// both, the function serves only the collection that was published with the model.
+// GALLERY_URI is an S3 URI or that of a database. With `--param bucket=NAME` and neither of them, the collections are at
+// s3://NAME/galleries. Without all of these, the function serves only the collection that was published with the model.
+const { isDatabase } = require("./database");
 const { isS3, parseS3Uri } = require("./model");
 
 /** @returns {string} where the collections are kept in a bucket that the stack creates */
@@ -10,7 +11,7 @@ const defaultUri = (bucket) => `s3://${bucket}/galleries`;
 /** @param {?string} bucket value of the parameter */
 const galleryUri = (bucket) => {
   const uri = process.env.GALLERY_URI || "";
-  if (isS3(uri)) return uri;
+  if (isS3(uri) || isDatabase(uri)) return uri;
   return bucket ? defaultUri(bucket) : "";
 };
 
@@ -37,7 +38,8 @@ module.exports = {
   // For the lifecycle of the bucket that the stack creates.
   prefix: async ({ resolveVariable }) => {
     const name = await resolveVariable("param:bucket");
-    const { bucket, prefix } = parseS3Uri(galleryUri(name) || defaultUri(name));
+    const uri = galleryUri(name);
+    const { bucket, prefix } = parseS3Uri(isS3(uri) ? uri : defaultUri(name));
     return bucket === name ? prefix : parseS3Uri(defaultUri(name)).prefix;
   },
 

@@ -65,13 +65,15 @@ function describeError({ keyword, instancePath, params }, values) {
   return `--param ${name}=${values[name]}: must be ${allowedValues(properties[name])}.`;
 }
 
-function checkCombinations({ front, keys, reserved, warm, bulk }) {
+function checkCombinations({ front, keys, reserved, warm, bulk, subnets, securityGroups }) {
   if (keys === "on")
     requireThat(front === "rest", "Only a REST API has keys: use front=rest, or set API_KEY instead of keys=on.");
   if (reserved && warm)
     requireThat(warm <= reserved, `--param warm=${warm}: must not be more than --param reserved=${reserved}.`);
   if (bulk === "on")
     requireThat(process.env.PHOTOS_BUCKET, "--param bulk=on needs PHOTOS_BUCKET, the bucket with the photos.");
+  const isWhole = !subnets === !securityGroups;
+  requireThat(isWhole, "--param subnets and --param securityGroups belong together: set both or neither.");
 }
 
 /**

@@ -16,7 +16,7 @@ import numpy as np
 
 from model.calibration import Calibration
 from model.embedding import join
-from model.gallery import Gallery
+from model.searchable import SearchableGallery
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Found:
 class Cascade:
     """A gallery, and the calibrations of MobileFaceNet's part and of the gallery's whole embedding."""
 
-    gallery: Gallery
+    gallery: SearchableGallery
     mobile: Calibration
     joined: Calibration
 

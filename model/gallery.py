@@ -228,6 +228,10 @@ class Gallery(Roster):
     def _index(self, embeddings: np.ndarray) -> FlatIndex:
         return self._whole_index if embeddings.shape[1] == self.spec.size else self._mobile_index
 
+    def loaded(self) -> Gallery:
+        """Return this gallery: it is in memory."""
+        return self
+
     # Changes
 
     def add(self, person: Person, faces: Sequence[EnrolledFace], embeddings: np.ndarray) -> Gallery:

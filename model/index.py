@@ -32,6 +32,14 @@ class FlatIndex:
         self._entries, self._cohort = (means / lengths**LENGTH_EXPONENT).astype(np.float32, copy=False), cohort
         self._penalties = (ENTRY_WEIGHT * nearness).astype(np.float32)
 
+    @property
+    def vectors(self) -> np.ndarray:
+        """Vectors whose inner products with those of `extended` are the scores, but for the probes' nearness.
+
+        float32 [entries, size + 1].
+        """
+        return np.concatenate([self._entries, self._penalties[:, None]], axis=1)
+
     def search(self, probes: np.ndarray, k: int, exclude: np.ndarray | None = None) -> Hits:
         """Find the k best entries for each probe. Of equal scores the lower row comes first.
 
@@ -59,6 +67,11 @@ class FlatIndex:
         scores -= self._penalties
         scores -= PROBE_WEIGHT * nearness[:, None]
         return scores
+
+
+def extended(probes: np.ndarray) -> np.ndarray:
+    """Return vectors of probes, float32 [N, size] of length 1, to multiply with `FlatIndex.vectors`. [N, size + 1]."""
+    return np.concatenate([probes, np.full((len(probes), 1), -1, np.float32)], axis=1).astype(np.float32, copy=False)
 
 
 def best(scores: np.ndarray, k: int) -> Hits:

@@ -9,9 +9,9 @@ import numpy as np
 
 from model.calibration import DEFAULT_STRICTNESS
 from model.edit import Edit
-from model.embedding import normalize
-from model.gallery import Gallery
+from model.embedding import EmbeddingSpec, normalize
 from model.records import Person
+from model.searchable import SearchableGallery
 from service.enrolment import FaceEmbeddings, PreparedFace
 from service.errors import CollectionFull, NothingEnrolled
 from service.results import DUPLICATE, Enrolment, Match, PersonDetails, Skipped
@@ -32,7 +32,7 @@ class Addition:
     def __init__(
         self,
         snapshot: Snapshot,
-        person_of: Callable[[Gallery], Person],
+        person_of: Callable[[SearchableGallery], Person],
         photos: Sequence[PreparedFace | Skipped],
         keep_crops: bool,
     ) -> None:
@@ -52,7 +52,11 @@ class Addition:
         self._embeddings = FaceEmbeddings(list(self._faces.values()), snapshot)
         self._added = now()
 
-    def __call__(self, gallery: Gallery) -> tuple[Edit | None, Enrolment]:
+    def prepare(self, spec: EmbeddingSpec) -> None:
+        """Compute the embeddings, see storage/engine.py."""
+        self._embeddings.of(spec)
+
+    def __call__(self, gallery: SearchableGallery) -> tuple[Edit | None, Enrolment]:
         person = self._person_of(gallery)
         new = [digest for digest in self._faces if not gallery.has_photo(digest)]
         skipped = tuple(self._skipped(new))
@@ -63,7 +67,7 @@ class Addition:
         check_faces_of_one(gallery, person, len(new))
         faces = tuple(self._faces[digest].enrolled(self._ids[digest], person.id, self._added) for digest in new)
         rows = {digest: row for row, digest in enumerate(self._faces)}
-        embeddings = self._embeddings.of(gallery)[[rows[digest] for digest in new]]
+        embeddings = self._embeddings.of(gallery.spec)[[rows[digest] for digest in new]]
         own = gallery.faces_of(person.id)
         return Edit(added, faces, embeddings, crops=self._crops(new)), Enrolment(
             PersonDetails(person, "", faces),
@@ -88,14 +92,14 @@ class Addition:
             return {}
         return {self._ids[digest]: self._faces[digest].packed() for digest in digests}
 
-    def _known(self, gallery: Gallery, person: Person, skipped: tuple[Skipped, ...]) -> Enrolment:
+    def _known(self, gallery: SearchableGallery, person: Person, skipped: tuple[Skipped, ...]) -> Enrolment:
         """Return the person's faces from these photos. Raises NothingEnrolled if the photos are other people's."""
         faces = tuple(face for face in gallery.faces_of(person.id) if set(face.photos) & set(self._faces))
         if not faces:
             raise NothingEnrolled(skipped)
         return Enrolment(PersonDetails(person, "", faces), False, skipped)
 
-    def _look_alikes(self, gallery: Gallery, person: Person, embeddings: np.ndarray) -> tuple[Match, ...]:
+    def _look_alikes(self, gallery: SearchableGallery, person: Person, embeddings: np.ndarray) -> tuple[Match, ...]:
         """Find the people as whom the person would be identified."""
         own = gallery.face_rows_of(person.id)
         if not len(embeddings) or not len(gallery):
@@ -112,7 +116,7 @@ class Addition:
         )
 
 
-def check_room(gallery: Gallery, people: int, faces: int) -> None:
+def check_room(gallery: SearchableGallery, people: int, faces: int) -> None:
     """Check that a gallery can have so many more people and faces. Raises CollectionFull."""
     if people and gallery.people_count + people > MAX_PEOPLE:
         raise CollectionFull(f"The collection has {MAX_PEOPLE:,} people, which is the limit.")
@@ -120,7 +124,7 @@ def check_room(gallery: Gallery, people: int, faces: int) -> None:
         raise CollectionFull(f"The collection would have more than {MAX_FACES:,} faces, which is the limit.")
 
 
-def check_faces_of_one(gallery: Gallery, person: Person, faces: int) -> None:
+def check_faces_of_one(gallery: SearchableGallery, person: Person, faces: int) -> None:
     """Check that a person can have so many more faces. Raises CollectionFull."""
     if len(gallery.face_rows_of(person.id)) + faces > MAX_FACES_OF_ONE:
         raise CollectionFull(f"The person would have more than {MAX_FACES_OF_ONE:,} faces, which is the limit.")

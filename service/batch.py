@@ -7,8 +7,9 @@ from typing import Sequence
 import numpy as np
 
 from model.edit import Edit
-from model.gallery import Gallery
+from model.embedding import EmbeddingSpec
 from model.records import Person
+from model.searchable import EditableGallery, SearchableGallery
 from service.addition import Addition
 from service.errors import NothingEnrolled
 from service.results import Enrolment
@@ -20,7 +21,12 @@ class Batch:
     def __init__(self, additions: Sequence[Addition]) -> None:
         self._additions = additions
 
-    def __call__(self, gallery: Gallery) -> tuple[Edit | None, list[Enrolment | NothingEnrolled]]:
+    def prepare(self, spec: EmbeddingSpec) -> None:
+        """Compute all embeddings, see storage/engine.py."""
+        for addition in self._additions:
+            addition.prepare(spec)
+
+    def __call__(self, gallery: EditableGallery) -> tuple[Edit | None, list[Enrolment | NothingEnrolled]]:
         """Raises CollectionFull."""
         current = gallery
         results: list[Enrolment | NothingEnrolled] = []
@@ -38,7 +44,7 @@ class Batch:
         return (_joined(made) if made else None), results
 
 
-def named(name: str, gallery: Gallery) -> Person:
+def named(name: str, gallery: SearchableGallery) -> Person:
     """Return the first person with a name, or a new one."""
     return next(iter(gallery.named(name)), Person(gallery.next_id, name))
 

@@ -7,7 +7,7 @@ from typing import Sequence
 
 from model.edit import Edit
 from model.errors import UnreadableImage
-from model.gallery import Gallery
+from model.searchable import SearchableGallery
 from model.stored_crop import cut
 from service.face_results import FaceCounts, FaceDeletion, ListedFace
 from service.faces import FaceService, Stopwatch
@@ -56,7 +56,7 @@ class EnrolledFaces:
     def delete(self, collection: str | None, face_ids: Sequence[str]) -> FaceDeletion:
         """Delete faces, and no people. Raises errors of `Galleries.commit`."""
 
-        def change(gallery: Gallery) -> tuple[Edit | None, FaceDeletion]:
+        def change(gallery: SearchableGallery) -> tuple[Edit | None, FaceDeletion]:
             found, missing = find_faces(gallery, face_ids)
             removed = frozenset(listed.face.id for listed in found)
             return Edit(removed_faces=removed) if removed else None, FaceDeletion(found, (), missing)
@@ -69,7 +69,7 @@ class EnrolledFaces:
         Raises errors of `Galleries.commit`.
         """
 
-        def change(gallery: Gallery) -> tuple[Edit | None, FaceDeletion]:
+        def change(gallery: SearchableGallery) -> tuple[Edit | None, FaceDeletion]:
             found, missing = find_faces(gallery, face_ids)
             kept = tuple(listed for listed in found if listed.person.user_id)
             deleted = tuple(listed for listed in found if not listed.person.user_id)

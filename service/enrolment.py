@@ -8,9 +8,9 @@ import numpy as np
 
 from model.crop import CropSpec, crop
 from model.detection.detector import Detector
+from model.embedding import EmbeddingSpec
 from model.errors import RecognitionError
 from model.face import Face
-from model.gallery import Gallery
 from model.landmarks import landmark_crop
 from model.photo import Photo, decode
 from model.records import EnrolledFace
@@ -101,12 +101,11 @@ class FaceEmbeddings:
         self._faces, self._snapshot = faces, snapshot
         self._computed: dict[str, np.ndarray] = {}  # by the embedding's name
 
-    def of(self, gallery: Gallery) -> np.ndarray:
-        """Return them as the gallery keeps them, float32 [faces, size]."""
-        name = gallery.spec.name
-        if name not in self._computed:
-            self._computed[name] = _embed(self._faces, self._snapshot._replace(gallery=gallery))
-        return self._computed[name]
+    def of(self, spec: EmbeddingSpec) -> np.ndarray:
+        """Return them as a gallery with that embedding keeps them, float32 [faces, size]."""
+        if spec.name not in self._computed:
+            self._computed[spec.name] = _embed(self._faces, self._snapshot.emptied(spec.name))
+        return self._computed[spec.name]
 
 
 def _embed(faces: Sequence[PreparedFace], snapshot: Snapshot) -> np.ndarray:

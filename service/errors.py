@@ -18,6 +18,7 @@ ServiceError
 from __future__ import annotations
 
 from service.results import DUPLICATE, NO_FACE, SEVERAL_FACES, TOO_SMALL, UNREADABLE, Skipped
+from storage.errors import BlobConflict, BlobNotFound, StorageError
 
 
 class ServiceError(Exception):
@@ -66,6 +67,15 @@ class CollectionFull(ServiceError):
 
 class InvalidRequest(ServiceError):
     pass
+
+
+def of_storage(error: StorageError) -> ServiceError:
+    """Return the error that a caller gets for one of the storage."""
+    if isinstance(error, BlobNotFound):
+        return UnknownCollection("The collection was deleted at the same time.")
+    if isinstance(error, BlobConflict):
+        return Conflict("Others change this collection at the same time: try again.")
+    return ModelUnavailable(f"The collection cannot be used: {error.reason}.")
 
 
 class NothingEnrolled(ServiceError):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from model.gallery import Gallery
 from model.records import EnrolledFace, Person
+from model.searchable import SearchableGallery
 from service.names import EXTERNAL_ID, LONGEST_EXTERNAL_ID
 
 
@@ -48,7 +48,7 @@ class LabelledPeople:
     Labels that only resemble a name do not count: faces of different people would become one person.
     """
 
-    def __init__(self, gallery: Gallery) -> None:
+    def __init__(self, gallery: SearchableGallery) -> None:
         self.new: list[Person] = []  # made by `find_or_make` and `make_unnamed`
         self._gallery, self._next_id = gallery, gallery.next_id
         self._made_by_label: dict[str, Person] = {}

@@ -22,6 +22,7 @@ from model.landmarks import is_reliable, landmark_crop
 from model.photo import Photo, decode
 from model.quality import measure
 from model.records import EnrolledFace, Person
+from model.searchable import SearchableGallery
 from service.errors import InvalidRequest, NoFace
 from service.galleries import Galleries
 from service.results import (
@@ -57,7 +58,7 @@ class FaceService:
         """
         return self.identify_in(image, options)[0]
 
-    def identify_in(self, image: bytes, options: IdentifyOptions) -> tuple[Identification, Gallery]:
+    def identify_in(self, image: bytes, options: IdentifyOptions) -> tuple[Identification, SearchableGallery]:
         """Identify the faces in an image file. -> the result, and the searched gallery. Raises as `identify`."""
         opening, clock = self._galleries.open(options.collection), Stopwatch()
         photo, faces = self._detect(image, clock)
@@ -97,7 +98,8 @@ class FaceService:
         """
         photo, faces = self._detect(target, clock)
         with clock("classify"):
-            one = empty.gallery.add(Person(0, ""), [EnrolledFace("", 0, ("",), "")], embedding)
+            spec, cohort = empty.gallery.spec, empty.gallery.cohort
+            one = Gallery.of(spec, cohort, [Person(0, "")], [EnrolledFace("", 0, ("",), "")], embedding)
             found = _search(photo, faces, empty._replace(gallery=one), 1, options.strictness or self._strictness)
             recognized = _recognize(faces, found, one, options.threshold)
         compared = (ComparedFace(each.face, each.known, each.candidates[0].confidence) for each in recognized)
@@ -173,7 +175,7 @@ def _search(photo: Photo, faces: Sequence[Face], snapshot: Snapshot, top: int, s
 
 
 def _recognize(
-    faces: Sequence[Face], found: Found, gallery: Gallery, threshold: float | None
+    faces: Sequence[Face], found: Found, gallery: SearchableGallery, threshold: float | None
 ) -> tuple[RecognizedFace, ...]:
     """Combine faces and candidates. threshold: confidence in [0, 1], None for the one of the chosen strictness."""
     return tuple(
@@ -183,7 +185,7 @@ def _recognize(
     )
 
 
-def _matches(gallery: Gallery, ids: np.ndarray, confidences: Sequence[float]) -> tuple[Match, ...]:
+def _matches(gallery: SearchableGallery, ids: np.ndarray, confidences: Sequence[float]) -> tuple[Match, ...]:
     people = gallery.found(ids)
     return tuple(Match(person.id, person.name, min(value, HIGHEST)) for person, value in zip(people, confidences))
 

@@ -10,6 +10,7 @@ from model.edit import Edit
 from model.embedding import GENERIC
 from model.errors import EmbeddingMismatch, FormatError
 from model.gallery import Gallery
+from model.searchable import EditableGallery, SearchableGallery
 from service.errors import (
     Conflict,
     ModelUnavailable,
@@ -18,16 +19,15 @@ from service.errors import (
     UnknownCollection,
     UnknownFace,
     UnknownPerson,
+    of_storage,
 )
 from service.reembedding import Progress, reembed
 from service.results import CollectionInfo, GalleryInfo
-from storage.commits import Change
-from storage.errors import BlobConflict, BlobNotFound, NothingLoaded, StorageError
+from storage.engine import Change, Check, Engine, Revision
+from storage.errors import BlobNotFound, NothingLoaded, StorageError
 from storage.galleries import Manifest
 from storage.live import LiveModel
-from storage.live_collections import Check, LiveCollections
 from storage.networks import Snapshot
-from storage.revisions import Revision
 
 DEFAULT = "people"  # the collection of requests that name none, once it exists
 
@@ -44,7 +44,7 @@ class Opened(NamedTuple):
 class Galleries:
     """The collections of a deployment."""
 
-    def __init__(self, live: LiveModel, collections: LiveCollections | None = None, default: str = "") -> None:
+    def __init__(self, live: LiveModel, collections: Engine | None = None, default: str = "") -> None:
         """collections: None if nothing can change; default: the collection of requests that name none, if it exists."""
         self._live, self._collections = live, collections
         self.default = default or DEFAULT
@@ -109,14 +109,14 @@ class Galleries:
         if gallery is not snapshot.gallery:
             self._check_creatable(snapshot, key)
 
-        def change(empty: Gallery) -> tuple[Edit, None]:
+        def change(empty: SearchableGallery) -> tuple[Edit, None]:
             if empty.people_count or empty.spec != gallery.spec:
                 raise ReadOnly(f"The collection {key} exists already: begin a new one.")
             everything = gallery.people, gallery.faces, gallery.embeddings
             return Edit(*everything, next_id=gallery.next_id, crops=crops or {}), None
 
         with storage_errors():
-            collections.stored.create(key, gallery.spec)
+            collections.create(key, gallery.spec)
             revision, _ = collections.commit(key, snapshot.cohort, change)
         return _opened(snapshot, revision)
 
@@ -129,7 +129,7 @@ class Galleries:
         key, collections = name or self.default, self._changeable()
         with storage_errors():
             try:
-                return reembed(collections.stored, key, self.snapshot(), progress)
+                return reembed(collections, key, self.snapshot(), progress)
             except BlobNotFound:
                 raise UnknownCollection(f"There is no collection {key} that can change.") from None
 
@@ -158,7 +158,7 @@ class Galleries:
                     self._check_creatable(snapshot, key if name or create else snapshot.pointer.collection)
                     if not (create and key == self.default):
                         raise UnknownCollection(f"There is no collection {key}.") from None
-                    collections.stored.create(key, snapshot.network.config.specs[GENERIC])
+                    collections.create(key, snapshot.network.config.specs[GENERIC])
         raise Conflict("The collection was deleted at the same time: try again.")
 
     def erase(self, name: str | None, change: Change[Result]) -> Result:
@@ -169,7 +169,7 @@ class Galleries:
         """
         snapshot, edits = self.snapshot(), []
 
-        def watched(gallery: Gallery) -> tuple[Edit | None, Result]:
+        def watched(gallery: EditableGallery) -> tuple[Edit | None, Result]:
             edit, result = change(gallery)
             edits.append(edit)
             return edit, result
@@ -188,15 +188,15 @@ class Galleries:
         if self._collections is None:
             return None
         with storage_errors():
-            return self._collections.stored.crop(name or self.default, face_id)
+            return self._collections.crop(name or self.default, face_id)
 
     def _sweep(self, snapshot: Snapshot, name: str | None) -> None:
         """Remove what killed writers have left. Raises as `commit`."""
         try:
             with storage_errors():
                 self._changeable().sweep(name or self.default, snapshot.cohort)
-        except BlobNotFound:
-            raise UnknownCollection("The collection was deleted at the same time.") from None
+        except BlobNotFound as error:
+            raise of_storage(error) from None
 
     def list(self) -> tuple[CollectionInfo, ...]:
         """List all collections, by name. Raises ModelUnavailable."""
@@ -204,7 +204,7 @@ class Galleries:
         found = []
         if self._collections:
             with storage_errors():
-                found = self._collections.stored.manifests()
+                found = self._collections.manifests()
         names = [manifest.collection for manifest in found]
         default = self.default if self.default in names else snapshot.pointer.collection
         infos = [_described(manifest, default) for manifest in found]
@@ -229,7 +229,7 @@ class Galleries:
             return False
         self._check_creatable(snapshot, name)
         with storage_errors():
-            return collections.stored.create(name, snapshot.network.config.specs[GENERIC])
+            return collections.create(name, snapshot.network.config.specs[GENERIC])
 
     def delete(self, name: str) -> Manifest:
         """Delete a collection with everything in it. -> its last manifest.
@@ -239,11 +239,10 @@ class Galleries:
         snapshot, collections = self.snapshot(), self._changeable()
         with storage_errors():
             try:
-                last = collections.stored.delete(name)
+                last = collections.delete(name)
             except BlobNotFound:
                 self._check_creatable(snapshot, name)
                 raise UnknownCollection(f"There is no collection {name}.") from None
-        collections.forget(name)
         return last
 
     def _manifest(self, name: str) -> Manifest | None:
@@ -251,10 +250,10 @@ class Galleries:
         if self._collections is None:
             return None
         with storage_errors(), suppress(BlobNotFound):
-            return self._collections.stored.manifest(name)
+            return self._collections.manifest(name)
         return None
 
-    def _changeable(self) -> LiveCollections:
+    def _changeable(self) -> Engine:
         if self._collections is None:
             raise ReadOnly("This deployment has no place for changes: set GALLERY_URI to a folder or an S3 prefix.")
         return self._collections
@@ -287,10 +286,8 @@ def storage_errors() -> Iterator[None]:
         yield
     except BlobNotFound:
         raise
-    except BlobConflict as error:
-        raise Conflict("Others change this collection at the same time: try again.") from error
     except StorageError as error:
-        raise ModelUnavailable(f"The collection cannot be used: {error.reason}.") from error
+        raise of_storage(error) from error
     except EmbeddingMismatch as error:
         raise ModelUnavailable(str(error)) from error
 

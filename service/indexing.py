@@ -10,10 +10,11 @@ from typing import Any, Sequence
 from uuid import uuid4
 
 from model.edit import Edit
+from model.embedding import EmbeddingSpec
 from model.face import Face
-from model.gallery import Gallery
 from model.photo import Photo
 from model.quality import measure
+from model.searchable import SearchableGallery
 from service.addition import check_faces_of_one, check_room
 from service.enrolment import FaceEmbeddings, PreparedFace
 from service.external_ids import LabelledPeople
@@ -90,7 +91,7 @@ class IndexService:
         return FaceSearch(listed, tuple(matches[:limit]))
 
 
-def faces_of(gallery: Gallery, people: Sequence[tuple[int, float]]) -> tuple[FaceMatch, ...]:
+def faces_of(gallery: SearchableGallery, people: Sequence[tuple[int, float]]) -> tuple[FaceMatch, ...]:
     """List the faces of people, each with the person's confidence."""
     return tuple(
         FaceMatch(ListedFace(face, owner(gallery, face)), confidence)
@@ -133,7 +134,11 @@ class _Index:
         self._embeddings = FaceEmbeddings(prepared, snapshot)
         self._ids, self._added = [str(uuid4()) for _ in prepared], now()
 
-    def __call__(self, gallery: Gallery) -> tuple[Edit | None, tuple[ListedFace, ...]]:
+    def prepare(self, spec: EmbeddingSpec) -> None:
+        """Compute the embeddings, see storage/engine.py."""
+        self._embeddings.of(spec)
+
+    def __call__(self, gallery: SearchableGallery) -> tuple[Edit | None, tuple[ListedFace, ...]]:
         """Raises CollectionFull."""
         seen = self._seen(gallery)
         people = LabelledPeople(gallery)
@@ -145,7 +150,7 @@ class _Index:
         check_room(gallery, len(people.new), len(rows))
         for each in added.values():
             check_faces_of_one(gallery, each.person, 1)
-        faces, embeddings = tuple(added[row].face for row in rows), self._embeddings.of(gallery)[rows]
+        faces, embeddings = tuple(added[row].face for row in rows), self._embeddings.of(gallery.spec)[rows]
         crops = {self._ids[row]: self._prepared[row].packed() for row in rows} if self._keep_crops else {}
         return Edit(tuple(people.new), faces, embeddings, crops=crops), listed
 
@@ -156,7 +161,7 @@ class _Index:
             person, own_label = people.make_unnamed(self._ids[row]), self._external_id
         return ListedFace(self._prepared[row].enrolled(self._ids[row], person.id, self._added, own_label), person)
 
-    def _seen(self, gallery: Gallery) -> dict[Any, ListedFace]:
+    def _seen(self, gallery: SearchableGallery) -> dict[Any, ListedFace]:
         """Return the faces that were indexed from this photo with this external ID, by their boxes."""
         digest = self._prepared[0].digest
         faces = map(gallery.face, gallery.photo_faces(digest))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Sequence
 
-from model.gallery import Gallery
 from model.records import EnrolledFace, Person
+from model.searchable import SearchableGallery
 from service.errors import UnknownFace, UnknownUser
 from service.face_results import ListedFace
 
 
-def find_user(gallery: Gallery, user_id: str) -> Person:
+def find_user(gallery: SearchableGallery, user_id: str) -> Person:
     """Return the person with a user ID. Raises UnknownUser."""
     found = gallery.user(user_id)
     if found is None:
@@ -18,7 +18,7 @@ def find_user(gallery: Gallery, user_id: str) -> Person:
     return found
 
 
-def find_face(gallery: Gallery, face_id: str) -> ListedFace:
+def find_face(gallery: SearchableGallery, face_id: str) -> ListedFace:
     """Return a face. Raises UnknownFace."""
     found, _ = find_faces(gallery, [face_id])
     if not found:
@@ -26,7 +26,7 @@ def find_face(gallery: Gallery, face_id: str) -> ListedFace:
     return found[0]
 
 
-def find_faces(gallery: Gallery, face_ids: Sequence[str]) -> tuple[tuple[ListedFace, ...], tuple[str, ...]]:
+def find_faces(gallery: SearchableGallery, face_ids: Sequence[str]) -> tuple[tuple[ListedFace, ...], tuple[str, ...]]:
     """Look up faces. -> those that are there, each once, and the other IDs."""
     rows = {face_id: gallery.find_face(face_id) for face_id in face_ids}
     faces = [gallery.face(row) for row in rows.values() if row is not None]
@@ -34,14 +34,14 @@ def find_faces(gallery: Gallery, face_ids: Sequence[str]) -> tuple[tuple[ListedF
     return found, tuple(face_id for face_id, row in rows.items() if row is None)
 
 
-def owner(gallery: Gallery, face: EnrolledFace) -> Person:
+def owner(gallery: SearchableGallery, face: EnrolledFace) -> Person:
     """Return the person of a face of the gallery."""
     person = gallery.person(face.person)
     assert person is not None, "galleries have the people of all faces"
     return person
 
 
-def left_empty(gallery: Gallery, face_ids: frozenset[str]) -> frozenset[int]:
+def left_empty(gallery: SearchableGallery, face_ids: frozenset[str]) -> frozenset[int]:
     """Return the IDs of the people whose last faces these are."""
     owners = {gallery.face(row).person for row in gallery.face_rows(face_ids)}
     return frozenset(key for key in owners if face_ids.issuperset(face.id for face in gallery.faces_of(key)))

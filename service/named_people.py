@@ -6,8 +6,8 @@ Names are compared without case. A name stands for all people who have it, and a
 from __future__ import annotations
 
 from model.edit import Edit
-from model.gallery import Gallery
 from model.records import Person
+from model.searchable import SearchableGallery
 from service.addition import check_room
 from service.errors import Exists, UnknownPerson
 from service.face_results import ListedFace
@@ -29,7 +29,7 @@ class NamedPeople:
     def create(self, collection: str | None, name: str) -> Person:
         """Add a person without faces. Raises Exists, CollectionFull; errors of `Galleries.commit`."""
 
-        def change(gallery: Gallery) -> tuple[Edit, Person]:
+        def change(gallery: SearchableGallery) -> tuple[Edit, Person]:
             if named(gallery, name):
                 raise Exists("The collection has a person of this name already.")
             check_room(gallery, 1, 0)
@@ -44,7 +44,7 @@ class NamedPeople:
         min_confidence: of the detector, in [0, 1]; other faces do not count.
         """
 
-        def person_of(gallery: Gallery) -> Person:
+        def person_of(gallery: SearchableGallery) -> Person:
             return next(iter(named(gallery, name)), Person(gallery.next_id, name))
 
         return self._people.enrol(collection, person_of, [photo], create=True, min_confidence=min_confidence)
@@ -55,7 +55,7 @@ class NamedPeople:
         Raises UnknownPerson, CollectionFull; errors of `Galleries.commit`.
         """
 
-        def change(gallery: Gallery) -> tuple[Edit | None, bool]:
+        def change(gallery: SearchableGallery) -> tuple[Edit | None, bool]:
             people = find_named(gallery, name)
             if all(person.name == new for person in people):
                 return None, False
@@ -79,7 +79,7 @@ class NamedPeople:
         Raises UnknownPerson; errors of `Galleries.commit`.
         """
 
-        def change(gallery: Gallery) -> tuple[Edit, tuple[str, int]]:
+        def change(gallery: SearchableGallery) -> tuple[Edit, tuple[str, int]]:
             people = find_named(gallery, name)
             faces = sum(len(gallery.face_rows_of(person.id)) for person in people)
             return Edit(removed_people=frozenset(person.id for person in people)), (people[0].name, faces)
@@ -89,14 +89,14 @@ class NamedPeople:
     def delete_all(self, collection: str | None) -> tuple[int, int]:
         """Delete all people. -> how many people and faces there were. Raises errors of `Galleries.commit`."""
 
-        def change(gallery: Gallery) -> tuple[Edit | None, tuple[int, int]]:
+        def change(gallery: SearchableGallery) -> tuple[Edit | None, tuple[int, int]]:
             ids = frozenset(gallery.ids.tolist())
             return Edit(removed_people=ids) if ids else None, (len(ids), gallery.face_count)
 
         return self._galleries.erase(collection, change)
 
 
-def find_named(gallery: Gallery, name: str) -> tuple[Person, ...]:
+def find_named(gallery: SearchableGallery, name: str) -> tuple[Person, ...]:
     """Return the people of a name, those who are written like it first. Raises UnknownPerson."""
     found = named(gallery, name)
     if not found:
@@ -104,6 +104,6 @@ def find_named(gallery: Gallery, name: str) -> tuple[Person, ...]:
     return found
 
 
-def named(gallery: Gallery, name: str) -> tuple[Person, ...]:
+def named(gallery: SearchableGallery, name: str) -> tuple[Person, ...]:
     """Return the people of a name, those who are written like it first."""
     return tuple(sorted(gallery.named_alike(name), key=lambda person: person.name != name))

@@ -8,15 +8,15 @@ from typing import Callable, Iterable, Mapping, Sequence, TypeVar
 
 from model.detection.detector import Detector
 from model.edit import Edit
-from model.gallery import Gallery
 from model.records import Person
+from model.searchable import SearchableGallery
 from service.addition import Addition, check_faces_of_one
 from service.batch import Batch, named
 from service.enrolment import prepare
 from service.errors import InvalidRequest, NothingEnrolled, UnknownFace, UnknownPerson
 from service.galleries import Galleries
 from service.results import MAX_LISTED, Enrolment, PeopleList, PersonDetails, PersonSummary, UploadedPhoto
-from storage.commits import Change
+from storage.engine import Change
 
 Result = TypeVar("Result")
 
@@ -32,9 +32,9 @@ class PeopleService:
         """List people with higher IDs than `after`, by ID. Raises UnknownCollection, ModelUnavailable."""
         opened = self._galleries.open(collection)()
         gallery = opened.snapshot.gallery
-        found = gallery.people_after(after, limit)
-        listed = tuple(PersonSummary(*person[:3], faces) for person, faces in found)
-        more = bool(listed) and listed[-1].id != gallery.ids[-1]
+        found = gallery.people_after(after, limit + 1)
+        listed = tuple(PersonSummary(*person[:3], faces) for person, faces in found[:limit])
+        more = bool(listed) and len(found) > limit
         return PeopleList(listed, gallery.people_count, opened.info, listed[-1].id if more else None)
 
     def person(self, collection: str | None, person_id: int) -> PersonDetails:
@@ -50,7 +50,7 @@ class PeopleService:
         Raises NothingEnrolled if none of the photos can be used; CollectionFull; errors of `Galleries.commit`.
         """
 
-        def person_of(gallery: Gallery) -> Person:
+        def person_of(gallery: SearchableGallery) -> Person:
             return Person(gallery.next_id, name, external_id)
 
         return self.enrol(collection, person_of, photos, create=True)
@@ -96,7 +96,7 @@ class PeopleService:
         Raises UnknownPerson, and errors of `Galleries.commit`.
         """
 
-        def change(gallery: Gallery) -> tuple[Edit, None]:
+        def change(gallery: SearchableGallery) -> tuple[Edit, None]:
             person = find_person(gallery, person_id)
             other = person.external_id if keep_external else external_id
             return Edit(people=(person._replace(name=name or person.name, external_id=other),)), None
@@ -111,7 +111,7 @@ class PeopleService:
         if person_id == into:
             raise InvalidRequest("`into` is the ID of another person.")
 
-        def change(gallery: Gallery) -> tuple[Edit, None]:
+        def change(gallery: SearchableGallery) -> tuple[Edit, None]:
             return merged(gallery, [find_person(gallery, person_id)], find_person(gallery, into)), None
 
         return self._change(collection, change, into)
@@ -119,7 +119,7 @@ class PeopleService:
     def delete(self, collection: str | None, person_id: int) -> int:
         """Delete a person with all faces. -> how many. Raises UnknownPerson, and errors of `Galleries.commit`."""
 
-        def change(gallery: Gallery) -> tuple[Edit, int]:
+        def change(gallery: SearchableGallery) -> tuple[Edit, int]:
             find_person(gallery, person_id)
             return Edit(removed_people=frozenset([person_id])), len(gallery.face_rows_of(person_id))
 
@@ -128,7 +128,7 @@ class PeopleService:
     def delete_face(self, collection: str | None, person_id: int, face_id: str) -> None:
         """Delete a face. Raises UnknownPerson, UnknownFace, and errors of `Galleries.commit`."""
 
-        def change(gallery: Gallery) -> tuple[Edit, None]:
+        def change(gallery: SearchableGallery) -> tuple[Edit, None]:
             find_person(gallery, person_id)
             if face_id not in {face.id for face in gallery.faces_of(person_id)}:
                 raise UnknownFace("This person has no such face.")
@@ -143,7 +143,7 @@ class PeopleService:
     def enrol(
         self,
         collection: str | None,
-        person_of: Callable[[Gallery], Person],
+        person_of: Callable[[SearchableGallery], Person],
         photos: Sequence[UploadedPhoto],
         *,
         create: bool = False,
@@ -160,7 +160,7 @@ class PeopleService:
         return replace(enrolled, person=replace(enrolled.person, collection=opened.info.collection))
 
 
-def find_person(gallery: Gallery, person_id: int) -> Person:
+def find_person(gallery: SearchableGallery, person_id: int) -> Person:
     """Return a person. Raises UnknownPerson."""
     person = gallery.person(person_id)
     if person is None:
@@ -168,7 +168,7 @@ def find_person(gallery: Gallery, person_id: int) -> Person:
     return person
 
 
-def merged(gallery: Gallery, people: Sequence[Person], target: Person) -> Edit:
+def merged(gallery: SearchableGallery, people: Sequence[Person], target: Person) -> Edit:
     """Move all faces of people to another person, and remove these people. Raises CollectionFull."""
     removed = frozenset(person.id for person in people)
     rows = sorted(row for person_id in removed for row in gallery.face_rows_of(person_id))
@@ -177,5 +177,5 @@ def merged(gallery: Gallery, people: Sequence[Person], target: Person) -> Edit:
     return Edit((target,), faces, gallery.embeddings_of(rows), removed_people=removed)
 
 
-def _details(gallery: Gallery, collection: str, person_id: int) -> PersonDetails:
+def _details(gallery: SearchableGallery, collection: str, person_id: int) -> PersonDetails:
     return PersonDetails(find_person(gallery, person_id), collection, gallery.faces_of(person_id))

@@ -15,14 +15,14 @@ from model.records import EnrolledFace
 from model.stored_crop import unpack
 from service.enrolment import BATCH
 from service.errors import InvalidRequest
-from storage.collections import Collections
+from storage.engine import Engine
 from storage.networks import Snapshot
 from storage.segments import rounded
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
-def reembed(collections: Collections, name: str, snapshot: Snapshot, progress: Progress = iter) -> int:
+def reembed(collections: Engine, name: str, snapshot: Snapshot, progress: Progress = iter) -> int:
     """Move a collection to the embedding `generic` of the snapshot's networks. -> number of faces.
 
     progress: wraps the numbers of the batches. Raises InvalidRequest if a face has no usable crop; StorageError,
@@ -30,7 +30,7 @@ def reembed(collections: Collections, name: str, snapshot: Snapshot, progress: P
     """
     network, spec = snapshot.emptied(), snapshot.network.config.specs[GENERIC]
     before = collections.read(name, lambda _: NO_COHORT)
-    old = before.gallery
+    old = before.gallery.loaded()
     parts = [np.zeros((0, spec.size), np.float32)]
     for start in progress(range(0, len(old.faces), BATCH)):
         parts.append(_embed(collections, name, old.faces[start : start + BATCH], network))
@@ -40,7 +40,7 @@ def reembed(collections: Collections, name: str, snapshot: Snapshot, progress: P
     return len(old.faces)
 
 
-def _embed(collections: Collections, name: str, faces: tuple[EnrolledFace, ...], network: Snapshot) -> np.ndarray:
+def _embed(collections: Engine, name: str, faces: tuple[EnrolledFace, ...], network: Snapshot) -> np.ndarray:
     size = network.network.config.crop.size
     try:
         stored = [collections.crop(name, face.id) for face in faces]

@@ -9,6 +9,7 @@ import numpy as np
 from model.embedding import normalize
 from model.gallery import Gallery
 from model.records import Person
+from model.searchable import SearchableGallery
 from service.faces import HIGHEST
 from storage.networks import Snapshot
 
@@ -55,7 +56,7 @@ def confidence_of_rows(snapshot: Snapshot, own: Sequence[int], row: int, people:
     return min(float(snapshot.cascade.joined.confidence(score, people)), HIGHEST)
 
 
-def one_person(gallery: Gallery, rows: Sequence[int]) -> Gallery:
+def one_person(gallery: SearchableGallery, rows: Sequence[int]) -> Gallery:
     """Return a gallery with one person, who has these faces. rows: of the gallery's faces."""
     faces = [gallery.face(row)._replace(person=0) for row in rows]
     return Gallery.of(gallery.spec, gallery.cohort, [Person(0, "")], faces, gallery.embeddings_of(rows))

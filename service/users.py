@@ -10,8 +10,8 @@ from typing import Sequence
 import numpy as np
 
 from model.edit import Edit
-from model.gallery import Gallery
 from model.records import EnrolledFace, Person
+from model.searchable import SearchableGallery
 from service.addition import check_room
 from service.errors import CollectionFull, Exists
 from service.external_ids import LabelledPeople, is_labelled, is_unnamed, label_of_face
@@ -52,7 +52,7 @@ class UserService:
     def create(self, collection: str | None, user_id: str) -> None:
         """Add a user without faces. Raises Exists, CollectionFull; errors of `Galleries.commit`."""
 
-        def change(gallery: Gallery) -> tuple[Edit, None]:
+        def change(gallery: SearchableGallery) -> tuple[Edit, None]:
             if gallery.user(user_id):
                 raise Exists("The collection has this user already.")
             check_room(gallery, 1, 0)
@@ -63,7 +63,7 @@ class UserService:
     def delete(self, collection: str | None, user_id: str) -> None:
         """Delete a user. Their faces remain, as after `disassociate`. Raises as `disassociate`."""
 
-        def change(gallery: Gallery) -> tuple[Edit, None]:
+        def change(gallery: SearchableGallery) -> tuple[Edit, None]:
             user = find_user(gallery, user_id)
             faces = gallery.faces_of(user.id)
             return _moved_back(gallery, faces, removed=frozenset([user.id])), None
@@ -78,7 +78,7 @@ class UserService:
         """
         snapshot = self._galleries.snapshot()
 
-        def change(gallery: Gallery) -> tuple[Edit | None, Association]:
+        def change(gallery: SearchableGallery) -> tuple[Edit | None, Association]:
             user = find_user(gallery, user_id)
             found, missing = find_faces(gallery, face_ids)
             moved, refused = _acceptable(snapshot._replace(gallery=gallery), user, found, threshold)
@@ -97,7 +97,7 @@ class UserService:
         Raises UnknownUser; errors of `Galleries.commit`.
         """
 
-        def change(gallery: Gallery) -> tuple[Edit | None, Association]:
+        def change(gallery: SearchableGallery) -> tuple[Edit | None, Association]:
             user = find_user(gallery, user_id)
             found, missing = find_faces(gallery, face_ids)
             refused = [RefusedFace(key, MISSING) for key in missing]
@@ -178,7 +178,7 @@ def _acceptable(
     return accepted, refused
 
 
-def _moved(gallery: Gallery, faces: Sequence[ListedFace], user: Person) -> Edit:
+def _moved(gallery: SearchableGallery, faces: Sequence[ListedFace], user: Person) -> Edit:
     """Move faces to a user. People who were made by indexing are removed with their last face."""
     ids = frozenset(listed.face.id for listed in faces)
     empty = left_empty(gallery, ids)
@@ -193,7 +193,9 @@ def _moved(gallery: Gallery, faces: Sequence[ListedFace], user: Person) -> Edit:
     return _given(gallery, moved, (user,), frozenset(removed))
 
 
-def _moved_back(gallery: Gallery, faces: Sequence[EnrolledFace], removed: frozenset[int] = frozenset()) -> Edit:
+def _moved_back(
+    gallery: SearchableGallery, faces: Sequence[EnrolledFace], removed: frozenset[int] = frozenset()
+) -> Edit:
     """Move a user's faces back, or to people of their own. removed: the user, or nobody."""
     people = LabelledPeople(gallery)
     moved = []
@@ -211,7 +213,7 @@ def _moved_back(gallery: Gallery, faces: Sequence[EnrolledFace], removed: frozen
 
 
 def _given(
-    gallery: Gallery, faces: Sequence[EnrolledFace], people: tuple[Person, ...], removed: frozenset[int]
+    gallery: SearchableGallery, faces: Sequence[EnrolledFace], people: tuple[Person, ...], removed: frozenset[int]
 ) -> Edit:
     """Return the edit that gives faces to other people. removed: IDs of people who are left without a face."""
     ids = [face.id for face in faces]

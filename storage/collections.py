@@ -18,6 +18,7 @@ from model.clusters import Clusters
 from model.edit import Edit
 from model.embedding import EmbeddingSpec
 from model.gallery import Gallery
+from storage import engine
 from storage.background import Task, at_once
 from storage.blobs import BlobStore
 from storage.cluster_files import encode_clusters
@@ -144,7 +145,7 @@ class Collections:
         """Read the stored crop of a face, see model/stored_crop.py; None if there is none. Raises StorageError."""
         return self._files(name).read_crop(face_id)
 
-    def replace(self, known: Revision, gallery: Gallery) -> Revision:
+    def replace(self, known: engine.Revision, gallery: Gallery) -> Revision:
         """Write a collection anew, with another embedding. known: the revision from which the gallery was made.
 
         Raises BlobConflict if the collection has changed since then; StorageError.

@@ -14,14 +14,19 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future, TimeoutError
-from typing import Callable, NamedTuple, TypeVar
+from typing import Callable, TypeVar
 
+from model.embedding import EmbeddingSpec
 from model.errors import FormatError
+from model.gallery import Gallery
+from storage import engine
 from storage.background import Task, in_background
 from storage.blobs import BlobStore
 from storage.collections import Collections
 from storage.commits import Change
+from storage.engine import Current
 from storage.errors import BlobNotFound, StorageError, StorageRefused, StorageUnreachable
+from storage.galleries import Manifest
 from storage.revisions import Cohorts, Revision
 
 PATIENCE = 0.3  # seconds that a request waits for the manifest, before it is answered from what is in memory
@@ -39,15 +44,8 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
-class Current(NamedTuple):
-    """A collection to serve. stale: it could not be checked whether it is the current revision."""
-
-    revision: Revision
-    stale: bool
-
-
 class LiveCollections:
-    """The collections of one store in the memory of this process. Safe for several threads."""
+    """The collections of one store in the memory of this process, see storage/engine.py. Safe for several threads."""
 
     def __init__(
         self,
@@ -71,9 +69,9 @@ class LiveCollections:
                 self._stored = Collections(self._open(), start=self._start)
             return self._stored
 
-    def check(self, name: str, cohorts: Cohorts) -> Check:
+    def check(self, name: str, cohorts: Cohorts) -> LiveCheck:
         """Begin to read the current revision of a collection."""
-        check = Check(self, name, cohorts, self.known(name))
+        check = LiveCheck(self, name, cohorts, self.known(name))
         self._start(check.run)
         return check
 
@@ -133,6 +131,29 @@ class LiveCollections:
         """Remove what killed writers have left, see Collections.sweep."""
         self.stored.sweep(name, cohorts, self.known(name))
 
+    def read(self, name: str, cohorts: Cohorts) -> Revision:
+        return self.stored.read(name, cohorts)
+
+    def replace(self, known: engine.Revision, gallery: Gallery) -> Revision:
+        return self.stored.replace(known, gallery)
+
+    def create(self, name: str, spec: EmbeddingSpec) -> bool:
+        return self.stored.create(name, spec)
+
+    def delete(self, name: str) -> Manifest:
+        last = self.stored.delete(name)
+        self.forget(name)
+        return last
+
+    def manifest(self, name: str) -> Manifest:
+        return self.stored.manifest(name)
+
+    def manifests(self) -> list[Manifest]:
+        return self.stored.manifests()
+
+    def crop(self, name: str, face_id: str) -> bytes | None:
+        return self.stored.crop(name, face_id)
+
     def _compact(self, revision: Revision, cohorts: Cohorts) -> None:
         try:
             self.keep(self.stored.compact(revision.name, cohorts, revision))
@@ -140,7 +161,7 @@ class LiveCollections:
             log.warning("Segments were not joined: %s", error.reason if isinstance(error, StorageError) else error)
 
 
-class Check:
+class LiveCheck:
     """A collection that is being read in another thread."""
 
     def __init__(self, live: LiveCollections, name: str, cohorts: Cohorts, known: Revision | None) -> None:

@@ -29,6 +29,7 @@ from model.embedding import GENERIC, MOBILE, EmbeddingSpec, join
 from model.errors import EmbeddingMismatch
 from model.gallery import Gallery
 from model.networks import EmbeddingNetwork, NetworkConfig, read_config
+from model.searchable import SearchableGallery
 from storage.blobs import BlobStore
 from storage.cache import CachedStore, Item
 from storage.collection_names import is_collection_name
@@ -114,7 +115,7 @@ class Snapshot(NamedTuple):
     pointer: Pointer
     path: Path
     network: EmbeddingNetwork
-    gallery: Gallery
+    gallery: SearchableGallery
     digests: frozenset[str]
 
     @property

@@ -15,8 +15,8 @@ import numpy as np
 from model.cohort import Cohort
 from model.edit import Edit
 from model.embedding import EmbeddingSpec, normalize
-from model.gallery import Gallery
 from model.records import EnrolledFace, Person
+from model.searchable import SearchableGallery
 from storage.blobs import open_blobs
 from storage.collections import Collections
 from storage.errors import BlobConflict
@@ -32,12 +32,12 @@ def cohorts(_: EmbeddingSpec) -> Cohort:
     return STRANGERS
 
 
-def adding(name: str, photo: str) -> Callable[[Gallery], tuple[Edit, int]]:
+def adding(name: str, photo: str) -> Callable[[SearchableGallery], tuple[Edit, int]]:
     """Return a change that adds a person with one face. photo: digest of the photo."""
     face_id = str(uuid.uuid4())
     embedding = normalize(np.random.RandomState(zlib.crc32(photo.encode())).randn(1, SPEC.size))
 
-    def change(gallery: Gallery) -> tuple[Edit, int]:
+    def change(gallery: SearchableGallery) -> tuple[Edit, int]:
         person = Person(gallery.next_id, name)
         face = EnrolledFace(face_id, person.id, (photo,), "2026-01-01")
         return Edit((person,), (face,), embedding), person.id

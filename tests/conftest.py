@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Iterator
@@ -14,6 +15,7 @@ from typing import Iterator
 import pytest
 
 from testing.paths import DATA, ROOT
+from testing.postgres import PostgresServer, running_postgres
 from testing.servers import conditional_s3
 from tests.commands import clone
 
@@ -51,6 +53,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def context() -> SimpleNamespace:
     """The Lambda context of a request."""
     return SimpleNamespace(aws_request_id="request-1")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    # Not in pytest's folder, into which only the user who runs the tests can look: as root, the server is another one.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        Path(folder).chmod(0o755)
+        # The data need not survive a crash of the machine.
+        with running_postgres(Path(folder) / "data", {"fsync": "off"}) as server:
+            yield server
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,10 @@ ALL = [
     "collection=staff",
     "crops=on",
 ]
+NETWORK = ["subnets=subnet-0123456789abcdef0,subnet-01234567", "securityGroups=sg-0123456789abcdef0"]
+DATABASE = "postgresql://faces@db.example:5432/faces?sslmode=verify-full"
+PASSWORD = "correct-horse"
+WITH_PASSWORD = f"postgres://faces:{PASSWORD}@db.example/faces"
 AS_DEPLOYED = " ".join(f"--param {setting}" for setting in ALL)
 READ = {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}
 WITHOUT_KEYS = {"/": {"ANY": False}, "/{proxy+}": {"ANY": False}}
@@ -166,13 +170,16 @@ def send(url: str, method: str, headers: dict[str, str], body: bytes | None = No
             return error.code, json.loads(error.read() or "null")
 
 
-def s3_permissions(iam: Any, role: str) -> list[tuple[list[str], Any]]:
+def permissions(iam: Any, role: str, service: str = "s3") -> list[tuple[list[str], Any]]:
+    """Actions of a service that a role allows, with their resources."""
     found = []
     for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
         # moto returns policies that CloudFormation created as the repr of a Python object.
         document = ast.literal_eval(document) if isinstance(document, str) else document
-        found += [(one["Action"], one["Resource"]) for one in document["Statement"] if "s3:" in str(one["Action"])]
+        found += [
+            (one["Action"], one["Resource"]) for one in document["Statement"] if f"{service}:" in str(one["Action"])
+        ]
     return found
 
 
@@ -218,7 +225,7 @@ class TestFullDeployment:
 
     def test_role_may_read_the_models_and_change_collections(self, client: Any) -> None:
         role = role_of(client)
-        assert s3_permissions(client("iam"), role) == [
+        assert permissions(client("iam"), role) == [
             (["s3:GetObject"], "arn:aws:s3:::our-models/networks/*"),
             (["s3:ListBucket"], "arn:aws:s3:::our-models"),
             (["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], "arn:aws:s3:::our-models/galleries/*"),
@@ -364,13 +371,30 @@ def test_clients_of_rekognition_and_compreface(aws: dict[str, str], cloned: Path
     function = "face-recognition-fifth-classify"
     assert re.fullmatch("[0-9a-f]{64}=staff", variables(client, function)["COMPREFACE_KEYS"])
     assert variables(client, function)["REKOGNITION_BUCKETS"] == "our-photos"
-    assert s3_permissions(client("iam"), role_of(client, function))[-2:] == [
+    assert permissions(client("iam"), role_of(client, function))[-2:] == [
         (["s3:GetObject", "s3:GetObjectVersion"], "arn:aws:s3:::our-photos/*"),
         (["s3:ListBucket"], "arn:aws:s3:::our-photos"),
     ]
     gateway = client("apigateway")
     (api,) = [found for found in gateway.get_rest_apis()["items"] if found["name"] == "fifth-face-recognition"]
     assert deployed_routes(gateway, api["id"]) == WITHOUT_KEYS
+
+
+def test_a_database(aws: dict[str, str], client: Any) -> None:
+    ec2 = client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(VpcId=vpc, GroupName="functions", Description="functions")["GroupId"]
+    network = params(f"subnets={subnet}", f"securityGroups={group}")
+    run_sls(aws, "deploy", *network, "--stage", "sixth", MODEL_URI="", GALLERY_URI=DATABASE)
+    function = "face-recognition-sixth-classify"
+    found = client("lambda").get_function(FunctionName=function)["Configuration"]["VpcConfig"]
+    assert (found["SubnetIds"], found["SecurityGroupIds"]) == ([subnet], [group])
+    role = role_of(client, function)
+    ((actions, resource),) = permissions(client("iam"), role, "rds-db")
+    assert actions == ["rds-db:connect"]
+    assert re.fullmatch(r"arn:aws:rds-db:eu-central-1:\d{12}:dbuser:\*/faces", resource)
+    assert permissions(client("iam"), role) == []
 
 
 class TestFronts:
@@ -494,7 +518,12 @@ class TestPackage:
 
     @pytest.mark.parametrize(
         "uri, prefix",
-        [("galleries", "galleries/"), ("s3://our-models/live", "live/"), ("s3://other/live", "galleries/")],
+        [
+            ("galleries", "galleries/"),
+            ("s3://our-models/live", "live/"),
+            ("s3://other/live", "galleries/"),
+            (DATABASE, "galleries/"),
+        ],
     )
     def test_old_versions_of_collections_expire(self, uri: str, prefix: str, tmp_path: Path) -> None:
         resources, _ = package(tmp_path, "bucket=our-models", MODEL_URI="", GALLERY_URI=uri)
@@ -518,6 +547,37 @@ class TestPackage:
         variables = resources["ClassifyLambdaFunction"]["Properties"]["Environment"]["Variables"]
         assert variables["COMPREFACE_KEYS"] == keys
         assert "COMPREFACE_KEYS are set, but changes have no place to be stored and get read_only" in output
+
+    def test_a_database(self, tmp_path: Path) -> None:
+        """All functions run in its network, and log in with IAM."""
+        settings = ["bucket=our-models", "bulk=on", *NETWORK]
+        environment = {"MODEL_URI": "", "GALLERY_URI": DATABASE, "PHOTOS_BUCKET": "our-photos"}
+        resources, output = package(tmp_path, *settings, **environment)
+        for name in ("ClassifyLambdaFunction", "BulkLambdaFunction", "BatchLambdaFunction"):
+            properties = resources[name]["Properties"]
+            assert properties["VpcConfig"] == {
+                "SubnetIds": ["subnet-0123456789abcdef0", "subnet-01234567"],
+                "SecurityGroupIds": ["sg-0123456789abcdef0"],
+            }
+            assert properties["Environment"]["Variables"]["GALLERY_URI"] == DATABASE
+        role = resources["IamRoleLambdaExecution"]["Properties"]
+        assert "service-role/AWSLambdaVPCAccessExecutionRole" in json.dumps(role["ManagedPolicyArns"])
+        statements = role["Policies"][0]["PolicyDocument"]["Statement"]
+        (login,) = [one for one in statements if one["Action"] == ["rds-db:connect"]]
+        users = "arn:${AWS::Partition}:rds-db:${AWS::Region}:${AWS::AccountId}:dbuser:*/faces"
+        assert (login["Effect"], login["Resource"]) == ("Allow", {"Fn::Sub": users})
+        assert "our-models/networks" in json.dumps(statements)
+        assert "galleries" not in json.dumps(statements)
+        assert "Warning" not in output
+
+    def test_a_database_with_a_password(self, tmp_path: Path) -> None:
+        resources, output = package(tmp_path, MODEL_URI="", GALLERY_URI=WITH_PASSWORD)
+        properties = resources["ClassifyLambdaFunction"]["Properties"]
+        assert properties["Environment"]["Variables"]["GALLERY_URI"] == WITH_PASSWORD
+        assert not re.search("rds-db|vpc", json.dumps(resources), re.IGNORECASE)
+        assert "Without --param subnets, the function only reaches a database that is reachable from the" in output
+        assert "GALLERY_URI contains a password, which everyone who may read the function's configuration" in output
+        assert PASSWORD not in output
 
     def test_make_run_may_use_a_folder(self) -> None:
         printed = sls("print", *params("where=local"), GALLERY_URI="/tmp/galleries", ADMIN_KEY="short", COLLECTION="")
@@ -558,6 +618,10 @@ class TestWrongSettings:
             (["collection=.."], "underscores, not only dots."),
             (["bulk=on"], "--param bulk=on needs PHOTOS_BUCKET"),
             (["where=local"], "cannot be deployed"),
+            (["subnets=subnet-01234567, subnet-12345678"], "12345678: must be at most 16 IDs such as subnet-0123"),
+            (["securityGroups=subnet-01234567"], "=subnet-01234567: must be at most 5 IDs such as sg-0123"),
+            (NETWORK[:1], "--param subnets and --param securityGroups belong together: set both or neither."),
+            (NETWORK[1:], "--param subnets and --param securityGroups belong together: set both or neither."),
         ],
     )
     def test_wrong_setting(self, settings: list[str], why: str) -> None:
@@ -590,6 +654,24 @@ class TestWrongSettings:
     def test_wrong_gallery_uri(self, uri: str) -> None:
         output = failed_output("package", MODEL_URI="", GALLERY_URI=uri)
         assert f"GALLERY_URI={uri}: must have the form s3://bucket/prefix" in output
+
+    @pytest.mark.parametrize(
+        "rest, why",
+        [
+            ("db.example/faces", "must have the form postgresql://user@host:5432/database. The user consists of"),
+            (f"a*b:{PASSWORD}@db.example/faces", "The user consists of letters, digits, dots, hyphens and"),
+            (f"faces:{PASSWORD}@:5432/faces", "must have the form postgresql://user@host:5432/database."),
+            (f"faces:{PASSWORD}@db.example:5432/", "must have the form postgresql://user@host:5432/database."),
+            (f"faces:100%{PASSWORD}@db.example/faces", "In a password, write %40 for @, %2F for /, %25 for % and %24"),
+            (f"faces:{PASSWORD}${{self:service}}@db.example/faces", "In a password, write %40 for @"),
+            (f"faces@db.example/faces?password={PASSWORD}", "Write none of user, password, host, port, dbname after"),
+        ],
+    )
+    def test_wrong_uri_of_a_database(self, rest: str, why: str) -> None:
+        output = failed_output("package", MODEL_URI="", GALLERY_URI=f"postgresql://{rest}")
+        assert "GALLERY_URI must have the form postgresql://user@host:5432/database. " in output
+        assert why in output
+        assert PASSWORD not in output
 
     @pytest.mark.parametrize(
         "key, settings, why",
@@ -695,6 +777,13 @@ class TestWrongSettings:
         output = failed_output("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="", GALLERY_URI="s3://nobodys/people")
         assert "GALLERY_URI=s3://nobodys/people: nobodys is not a bucket of yours: create it first." in output
 
+    def test_existing_bucket_beside_a_database(self, aws: dict[str, str], client: Any) -> None:
+        client("s3").create_bucket(Bucket="kept", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+        environment = {**aws, "IMAGE_URI": IMAGE, "MODEL_URI": "", "GALLERY_URI": WITH_PASSWORD}
+        output = failed_output("deploy", *params("bucket=kept"), **environment)
+        assert "use it with MODEL_URI=s3://kept/networks instead of --param bucket." in output
+        assert PASSWORD not in output
+
     def test_missing_bucket_for_rekognition(self, aws: dict[str, str]) -> None:
         output = failed_output("deploy", **aws, IMAGE_URI=IMAGE, MODEL_URI="", REKOGNITION_BUCKETS="nobodys")
         assert "REKOGNITION_BUCKETS: there is no bucket nobodys." in output
@@ -791,6 +880,7 @@ def test_cfn_lint(tmp_path: Path) -> None:
     for name, settings in {"all": ALL, "http": ["front=http"], "url": ["front=url"], "bulk": ["bulk=on"]}.items():
         package(tmp_path / name, *settings, PHOTOS_BUCKET="somebodys-photos", ADMIN_KEY="0123456789abcdef0123")
     package(tmp_path / "buckets", REKOGNITION_BUCKETS="our-photos,more-photos")
+    package(tmp_path / "database", *NETWORK, GALLERY_URI=DATABASE)
     # W3005: osls lists dependencies that are already implied by references.
     lint(sorted(tmp_path.glob("*/cloudformation-template-update-stack.json")), "--ignore-checks", "W3005")
 

@@ -38,9 +38,9 @@ def test_engines_with_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_synthetic_people_resemble_real_ones() -> None:
     """Cosines of two photos, and of two people, are about those of LFW."""
     random = np.random.RandomState(0)
-    people = synthetic.drawn(bundled().gallery, 200, random)
+    people = synthetic.drawn(bundled().gallery.loaded(), 200, random)
     assert np.abs(np.linalg.norm(people, axis=1) - 1).max() < 1e-5
-    photos = synthetic.photographed(people, bundled().gallery.spec.mobile, random)
+    photos = synthetic.photographed(people, bundled().gallery.loaded().spec.mobile, random)
     assert 0.7 < np.median((people * photos).sum(axis=1)) < 0.8
     others = (people @ people.T)[~np.eye(len(people), dtype=bool)]
     assert abs(np.median(others)) < 0.1 and others.std() < 0.15

@@ -205,6 +205,13 @@ def _whole_collection(a: Arguments) -> None:
         log(f"{read_backup(access, a.collection, a.file)} people imported")
 
 
+def _database(a: Arguments) -> None:
+    # Imported here because training elsewhere, as in Colab, needs no driver.
+    from training.publishing.database import create_database
+
+    create_database(a.galleries, a.role)
+
+
 def _json(facts: Any) -> str:
     return json.dumps(facts, indent=1)
 
@@ -227,6 +234,7 @@ FUNCTIONS: dict[str, Callable[[Arguments], str | None]] = {  # -> text to print
     "rollback": _rollback,
     "enrol": _enrol,
     "people": _people,
+    "database": _database,
 }
 
 

@@ -65,6 +65,11 @@ COMMANDS = {
         ("--collection", "--galleries", "--model", "--from"),
     ),
     "people": Command("manage the people of a collection", ()),
+    "database": Command(
+        "create the tables for collections in a PostgreSQL database with pgvector, unless they are there",
+        (),
+        ("--galleries", "--role"),
+    ),
 }
 # Actions of the command `people`. All take PLACE as well.
 ACTIONS = {
@@ -193,7 +198,12 @@ def _model_options() -> Options:
         },
         "--galleries": {
             "metavar": "URI",
-            "help": f"folder or s3://bucket/prefix of collections (default: GALLERY_URI, or {GALLERIES})",
+            "help": "folder, s3://bucket/prefix or postgresql://user@host/database of collections (default: "
+            f"GALLERY_URI, or {GALLERIES})",
+        },
+        "--role": {
+            "metavar": "NAME",
+            "help": "role of the service in the database, which gets the rights that it needs",
         },
         "--to": {"metavar": "URI", "help": "s3://bucket/prefix"},
         "--dry-run": {"action": "store_true", "help": "check and show the changes without making them"},

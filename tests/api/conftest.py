@@ -16,6 +16,7 @@ from storage.blobs import open_blobs
 from storage.live import LiveModel
 from storage.networks import BUNDLED
 from storage.s3_settings import S3Settings
+from testing.postgres import PostgresServer
 from tests.api.client import ADMIN_KEY, Client
 from tests.api.compreface_client import CompreFace, make_client
 
@@ -47,10 +48,15 @@ def live() -> LiveModel:
     return LiveModel(lambda: open_blobs(BUNDLED, S3Settings()), refresh=False)
 
 
-@pytest.fixture()
-def gallery_uri(tmp_path: Path) -> str:
-    """A folder for collections, which does not exist yet."""
-    return str(tmp_path / "galleries")
+@pytest.fixture(params=["folder", "database"])
+def gallery_uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A folder for collections, which does not exist yet, and a database without any."""
+    if request.param == "folder":
+        yield str(tmp_path / "galleries")
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        with server.database() as uri:
+            yield uri
 
 
 @pytest.fixture()

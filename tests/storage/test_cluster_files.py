@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from model import gallery as galleries
 from model.clusters import Clusters
+from model.gallery import Gallery
 from storage.blobs import BlobStore
 from storage.cluster_files import decode_clusters, encode_clusters
 from storage.collections import Collections
@@ -47,9 +48,13 @@ def index_files(store: BlobStore) -> list[str]:
 
 def test_an_index_is_written_and_read(store: BlobStore, stored: Collections) -> None:
     live = LiveCollections(lambda: store)
-    assert live.check(COLLECTION, cohorts).result().revision.gallery.clusters is None
+
+    def served() -> Gallery:
+        return live.check(COLLECTION, cohorts).result().revision.gallery.loaded()
+
+    assert served().clusters is None
     stored.write_index(COLLECTION, clusters())
-    found = live.check(COLLECTION, cohorts).result().revision.gallery
+    found = served()
     assert found.clusters is not None and found.clusters.ids.tolist() == list(range(PEOPLE))
     assert {held.cluster for held in found._packed.held} == {0, 1}
     # A change keeps it, and another one replaces it.
@@ -59,7 +64,7 @@ def test_an_index_is_written_and_read(store: BlobStore, stored: Collections) -> 
     before = index_files(store)
     stored.write_index(COLLECTION, clusters(PEOPLE + 1))
     assert len(before) == len(index_files(store)) == 1 and before != index_files(store)
-    again = live.check(COLLECTION, cohorts).result().revision.gallery.clusters
+    again = served().clusters
     assert again is not None and len(again.ids) == PEOPLE + 1
 
 

@@ -29,7 +29,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def both() -> tuple[Contents, Contents]:
     """The same contents in memory and in a file."""
-    (piece,) = synthetic.pieces(bundled().gallery, PEOPLE)
+    (piece,) = synthetic.pieces(bundled().gallery.loaded(), PEOPLE)
     data = encode(piece)
     segment = describe_segment("", data, piece)
     decoded = decode(data, segment, piece.embeddings.shape[1])

@@ -48,7 +48,7 @@ def options(galleries: str, networks: Path, collection: str = "people") -> list[
 
 
 def gallery(access: Access, collection: str) -> Gallery:
-    return access.galleries.open(collection)().snapshot.gallery
+    return access.galleries.open(collection)().snapshot.gallery.loaded()
 
 
 def assert_same(found: Gallery, expected: Gallery) -> None:

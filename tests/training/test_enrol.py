@@ -32,7 +32,7 @@ def access(tmp_path: Path, networks: Path) -> Access:
 
 
 def gallery(access: Access, collection: str = "people") -> Gallery:
-    return access.galleries.open(collection)().snapshot.gallery
+    return access.galleries.open(collection)().snapshot.gallery.loaded()
 
 
 def collections(access: Access) -> list[str]:

@@ -27,12 +27,12 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(galleries, "FLAT_PEOPLE", 100)
     monkeypatch.setattr(index, "FLAT_PEOPLE", 100)
     monkeypatch.setattr(index, "PEOPLE", 20)
-    synthetic.write(FolderBlobs(tmp_path), "people", bundled().gallery, PEOPLE)
+    synthetic.write(FolderBlobs(tmp_path), "people", bundled().gallery.loaded(), PEOPLE)
     return ["--galleries", str(tmp_path)]
 
 
 def gallery_of(place: str) -> Gallery:
-    return Access(place, BUNDLED).galleries.open(None)().snapshot.gallery
+    return Access(place, BUNDLED).galleries.open(None)().snapshot.gallery.loaded()
 
 
 def test_people_are_clustered(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -459,7 +459,7 @@ def two_people(folder: Path) -> None:
 
 def enrolled(galleries: Path, model: str = BUNDLED) -> Gallery:
     """The collection `people` in a folder."""
-    return Access(str(galleries), model).galleries.open("people")().snapshot.gallery
+    return Access(str(galleries), model).galleries.open("people")().snapshot.gallery.loaded()
 
 
 def test_enrol(checkout: Path) -> None:

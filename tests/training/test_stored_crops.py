@@ -28,7 +28,7 @@ def enrolled(tmp_path: Path, lfw_small: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def embeddings(access: Access, collection: str = "people") -> np.ndarray:
-    found: np.ndarray = normalize(access.galleries.open(collection)().snapshot.gallery.embeddings)
+    found: np.ndarray = normalize(access.galleries.open(collection)().snapshot.gallery.loaded().embeddings)
     return found
 
 

@@ -365,7 +365,7 @@ def enrol_command(photos: Path, galleries: str, networks: Path) -> list[str]:
 
 def people(galleries: str, networks: Path) -> dict[str, int]:
     """Number of faces by name."""
-    gallery = Access(galleries, str(networks)).galleries.open("people")().snapshot.gallery
+    gallery = Access(galleries, str(networks)).galleries.open("people")().snapshot.gallery.loaded()
     return dict(zip((person.name for person in gallery.people), gallery.face_counts.tolist()))
 
 

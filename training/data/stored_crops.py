@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model.gallery import Gallery
 from model.records import Person
-from storage.collections import Collections
+from storage.engine import Engine
 from training.errors import TrainingError
 from training.publishing.collections import Access, service_errors
 
@@ -21,12 +21,14 @@ def write_stored_crops(access: Access, collection: str, folder: Path) -> Path:
     """
     with service_errors():
         opened = access.galleries.open(collection)()
-        gallery, stored = opened.snapshot.gallery, access.collections.stored
+        gallery, collections = opened.snapshot.gallery.loaded(), access.collections
         wanted = {folder / _folder(person, gallery): person for person in gallery.people}
         for path in folder.iterdir() if folder.is_dir() else ():
             if path not in wanted:
                 shutil.rmtree(path)
-        count = sum(_write(stored, opened.info.collection, gallery, person, path) for path, person in wanted.items())
+        count = sum(
+            _write(collections, opened.info.collection, gallery, person, path) for path, person in wanted.items()
+        )
     if not count:
         raise TrainingError(
             f"The collection {collection} has no crops to train on: they are stored with KEEP_CROPS=on when people are "
@@ -35,7 +37,7 @@ def write_stored_crops(access: Access, collection: str, folder: Path) -> Path:
     return folder
 
 
-def _write(stored: Collections, collection: str, gallery: Gallery, person: Person, folder: Path) -> int:
+def _write(collections: Engine, collection: str, gallery: Gallery, person: Person, folder: Path) -> int:
     """Write the crops of one person. -> how many there are."""
     files = {f"{face.id}{ENDING}": face.id for face in gallery.faces_of(person.id)}
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -43,7 +45,7 @@ def _write(stored: Collections, collection: str, gallery: Gallery, person: Perso
             path.unlink()
     count = 0
     for name, face_id in files.items():
-        data = None if (folder / name).exists() else stored.crop(collection, face_id)
+        data = None if (folder / name).exists() else collections.crop(collection, face_id)
         if data is not None:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)

@@ -69,7 +69,7 @@ def embed(snapshot: Snapshot, photos: Sequence[tuple[str, int]]) -> Photos:
     owners, reliable, whole, enrolled = (np.concatenate(column) for column in zip(*parts))
     if len(owners) < len(photos):
         log(f"no face found, left out: {len(photos) - len(owners)} photos")
-    return Photos(owners, reliable, whole, normalize(whole[:, -mobile:]), enrolled, snapshot.gallery)
+    return Photos(owners, reliable, whole, normalize(whole[:, -mobile:]), enrolled, snapshot.gallery.loaded())
 
 
 def _table(snapshot: Snapshot, data: Photos, candidates: np.ndarray, strangers: np.ndarray, photos: int) -> str | None:

@@ -37,12 +37,12 @@ def write_backup(access: Access, collection: str | None, path: Path, person_id: 
     """Write a collection, or one person of it, to a file. -> number of people. Raises TrainingError, OSError."""
     with service_errors():
         opened = access.galleries.open(collection)()
-        gallery = opened.snapshot.gallery
+        gallery = opened.snapshot.gallery.loaded()
         if person_id is not None:
             find_person(gallery, person_id)
             others = frozenset(gallery.ids.tolist()) - {person_id}
             gallery = gallery.edited(Edit(removed_people=others))
-        crops = [access.collections.stored.crop(opened.info.collection, face.id) or b"" for face in gallery.faces]
+        crops = [access.collections.crop(opened.info.collection, face.id) or b"" for face in gallery.faces]
     facts: dict[str, Any] = {"embedding": asdict(gallery.spec), "next_id": gallery.next_id}
     facts["people"] = len(gallery.people)
     arrays = safetensors.numpy.load(encode(gallery.whole()))

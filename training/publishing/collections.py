@@ -14,6 +14,7 @@ from service.people import PeopleService
 from settings import keep_crops_from_env, s3_settings_from_env
 from storage.background import at_once
 from storage.blobs import open_blobs
+from storage.engine import Engine, is_database
 from storage.errors import StorageError
 from storage.live import LiveModel
 from storage.live_collections import LiveCollections
@@ -26,14 +27,22 @@ class Access:
     """The collections at one place. collections: as they are stored; galleries, people: use cases of the service."""
 
     def __init__(self, galleries: str, model: str, collection: str | None = None) -> None:
-        """galleries: folder or s3://bucket/prefix; model: of the networks, where `latest.json` is; collection: name of
-        the default collection, None for the service's own.
+        """galleries: folder, s3://bucket/prefix or postgresql://host/database; model: of the networks, where
+        `latest.json` is; collection: name of the default collection, None for the service's own.
 
         Raises TrainingError if the model cannot be loaded, or KEEP_CROPS is neither on nor off.
         """
         settings = s3_settings_from_env()
         # A command waits for what it reads, however long that takes.
-        self.collections = LiveCollections(lambda: open_blobs(galleries, settings), at_once, first=math.inf)
+        self.collections: Engine
+        if is_database(galleries):
+            # Imported here because training elsewhere, as in Colab, needs no driver.
+            from storage.postgres.collections import PostgresCollections
+            from storage.postgres.database import Database
+
+            self.collections = PostgresCollections(Database(galleries, seconds=None), at_once, first=math.inf)
+        else:
+            self.collections = LiveCollections(lambda: open_blobs(galleries, settings), at_once, first=math.inf)
         self.galleries = Galleries(_LoadedModel(model), self.collections, collection or "")
         try:
             self.people = PeopleService(self.galleries, Detector(), keep_crops_from_env())

@@ -77,7 +77,7 @@ def _begin(access: Access, copy: str | None) -> None:
     name, before = access.galleries.default, access.galleries.open(None)()
     if copy:
         try:
-            source = access.galleries.open(copy)().snapshot.gallery
+            source = access.galleries.open(copy)().snapshot.gallery.loaded()
         except UnknownCollection as error:
             names = ", ".join(info.name for info in access.galleries.list())
             raise TrainingError(f"There is no collection {copy} to begin with: there are {names}.") from error

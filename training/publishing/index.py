@@ -12,6 +12,7 @@ from model.embedding import normalize
 from model.gallery import FLAT_PEOPLE, Gallery
 from service.errors import UnknownCollection
 from storage.errors import BlobNotFound
+from storage.live_collections import LiveCollections
 from training.errors import TrainingError, log
 from training.publishing.collections import Access, service_errors
 
@@ -27,6 +28,8 @@ def build_index(access: Access, collection: str | None) -> int:
 
     Raises TrainingError.
     """
+    if not isinstance(access.collections, LiveCollections):
+        raise TrainingError("A database keeps an index of its own: this command is for collections in a folder or S3.")
     key, stored = collection or access.galleries.default, access.collections.stored
     with service_errors():
         try:
