@@ -80,7 +80,7 @@ bench-served: lfw setup-dev ## check that faces found and accuracy on LFW are un
 bench-peers: lfw setup-peers ## compare with face_recognition and facenet-pytorch on LFW (DATA=archive or folder) in an hour
 	@exec $(PYTHON) -m benchmarks.peers --data "$(DATA)" $(ARGS)
 
-bench-scale: setup-dev ## measure search, memory, start and changes with up to a million people; writes docs/scale.md in 25 minutes
+bench-scale: setup-dev ## measure search, memory, start and changes with up to a million people; writes docs/scale.md in an hour
 	@exec $(PYTHON) -m benchmarks.scale $(ARGS)
 
 open-set: lfw setup-dev ## measure open-set accuracy by the size of the gallery on LFW (DATA=archive or folder) in 10 minutes

@@ -1,11 +1,12 @@
 """Large collections: search time, memory, cold start, commit time and costs by the number of people.
 
-    python -m benchmarks.scale                              writes docs/scale.md and .png in 25 minutes, takes 6 GB
+    python -m benchmarks.scale                              writes docs/scale.md and .png in an hour, takes 16 GB
     python -m benchmarks.scale --people 1000 10000          fewer, and prints the tables instead
     python -m benchmarks.scale search 100000                one size in this process, as JSON
+    python -m benchmarks.scale database 100000              the same for PostgreSQL
 
 People are synthetic: their embeddings are drawn around real ones (benchmarks/synthetic.py). All engines search the same
-embeddings in one process with one thread. Each size has a process of its own, because memory is measured.
+embeddings with one thread. Each size has a process of its own, because memory is measured.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from typing import Any, Mapping
 import boto3
 import numpy as np
 
-from benchmarks import synthetic
+from benchmarks import scale_database, scale_engines, synthetic
 from benchmarks.bundled import bundled
 from benchmarks.cost import PRICES_OF, S3_GB_MONTH
 from benchmarks.functions import Function, event, machine, photos
-from benchmarks.scale_engines import ENGINES, PARTS, PROBES_OF, measure
+from benchmarks.scale_database import PGVECTOR
+from benchmarks.scale_engines import CLUSTERED, ENGINES, PARTS, PROBES_OF
 from settings import s3_settings_from_env
 from storage.blobs import open_blobs
 from storage.collections import Collections
@@ -48,9 +50,9 @@ PATIENCE = 120  # seconds for a collection to be loaded
 Figures = Mapping[str, Any]
 
 
-def in_process(people: int) -> Figures:
-    """Measure the engines with so many people, in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.scale", "search", str(people)]
+def in_process(what: str, people: int) -> Figures:
+    """Measure with so many people in a process of its own. what: a key of MEASURES."""
+    command = [sys.executable, "-m", "benchmarks.scale", what, str(people)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     found: Figures = json.loads(done.stdout)
@@ -92,14 +94,21 @@ def commit_time(uri: str) -> float:
     return float(np.median(times))
 
 
-def tables(searched: Mapping[int, Figures], functions: Mapping[int, Figures]) -> list[str]:
+def tables(
+    searched: Mapping[int, Figures], functions: Mapping[int, Figures], databases: Mapping[int, Figures]
+) -> list[str]:
     """Return the sections of the page."""
     sizes = [f"{people:,}" for people in searched]
-    engines = [(engine, part) for engine in ENGINES for part in PARTS]
-    search = [[*key, *_cells(searched, "ms", ", ".join(key), "{:.2f}")] for key in engines]
-    kinds = [(part, probes) for part in PARTS for probes in PROBES_OF]
-    recall = [[*key, *_cells(searched, "recall", ", ".join(key), "{:.1%}")] for key in kinds]
+    all_engines = {people: _merged(found, databases[people]) for people, found in searched.items()}
+    engines = [(engine, part) for engine in (*ENGINES, PGVECTOR) for part in PARTS]
+    search = [[*key, *_cells(all_engines, "ms", ", ".join(key), "{:.2f}")] for key in engines]
+    kinds = [(engine, part, probes) for engine in (CLUSTERED, PGVECTOR) for part in PARTS for probes in PROBES_OF]
+    recall = [[*key, *_cells(all_engines, "recall", ", ".join(key), "{:.1%}")] for key in kinds]
     memory = [[engine, *_cells(searched, "memory", engine, "{:,.0f}")] for engine in ENGINES]
+    database = [
+        [f"{people:,}", *(text.format(found[name]) for name, (_, text) in DATABASE_COLUMNS.items())]
+        for people, found in databases.items()
+    ]
     service = [
         [f"{people:,}", *(text.format(found[name]) for name, (_, text) in COLUMNS.items())]
         for people, found in functions.items()
@@ -107,25 +116,31 @@ def tables(searched: Mapping[int, Figures], functions: Mapping[int, Figures]) ->
     return [
         f"Measured on {machine()}, prices of {PRICES_OF}.",
         "### Search, ms for one face\n\n" + table(["engine", "by", *sizes], search),
-        "### Recall of the best person with clusters\n\n" + table(["by", "probes", *sizes], recall),
+        "### Recall of the best person\n\n" + table(["engine", "by", "probes", *sizes], recall),
         "### Memory of the index, MB\n\n" + table(["engine", *sizes], memory),
         "### The service\n\n" + table(["people", *(title for title, _ in COLUMNS.values())], service),
+        "### The database\n\n" + table(["people", *(title for title, _ in DATABASE_COLUMNS.values())], database),
     ]
+
+
+def _merged(searched: Figures, database: Figures) -> Figures:
+    return {kind: {**searched[kind], **database[kind]} for kind in ("ms", "recall")}
 
 
 def _cells(searched: Mapping[int, Figures], kind: str, key: str, text: str) -> list[str]:
     return [text.format(found[kind][key]) if key in found[kind] else "-" for found in searched.values()]
 
 
-def plot(searched: Mapping[int, Figures], functions: Mapping[int, Figures]) -> bytes:
+def plot(searched: Mapping[int, Figures], functions: Mapping[int, Figures], databases: Mapping[int, Figures]) -> bytes:
     """Draw search time, memory, start and commit time by the number of people. -> PNG file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 7), layout="constrained")
     (first, second), (third, fourth) = figure.subplots(2, 2)
-    for engine in ENGINES:
+    for engine in (*ENGINES, PGVECTOR):
+        measured_in = databases if engine == PGVECTOR else searched
         for axes, part in zip((first, second), PARTS):
-            times = {people: found["ms"].get(f"{engine}, {part}") for people, found in searched.items()}
+            times = {people: found["ms"].get(f"{engine}, {part}") for people, found in measured_in.items()}
             measured = {people: ms for people, ms in times.items() if ms is not None}
             if measured:
                 axes.plot(list(measured), list(measured.values()), marker="o", label=engine)
@@ -154,35 +169,43 @@ COLUMNS = {
     "commit": ("adding a person, ms", "{:,.0f}"),
     "storage": ("storage, $ a month", "{:.4f}"),
 }
+DATABASE_COLUMNS = {
+    "size": ("database, MB", "{:,.0f}"),
+    "load": ("import and indexes, s", "{:,.0f}"),
+    "commit": ("adding a person, ms", "{:,.0f}"),
+}
+MEASURES = {"search": scale_engines.measure, "database": scale_database.measure}
 LABELS = {"peak": "peak", "start": "start to first answer", "warm": "warm /classify", "commit": "adding a person"}
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line. -> exit status."""
-    if arguments[:1] == ["search"]:
-        json.dump(measure(int(arguments[1])), sys.stdout)
+    if arguments and arguments[0] in MEASURES:
+        json.dump(MEASURES[arguments[0]](int(arguments[1])), sys.stdout)
         return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--people", type=int, nargs="+", help="numbers of people; prints the tables")
     chosen = parser.parse_args(arguments).people
-    searched, functions = {}, {}
+    searched, functions, databases = {}, {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for people in chosen or PEOPLE:
             _say(f"search in {people:,} people")
-            searched[people] = in_process(people)
+            searched[people] = in_process("search", people)
+            _say(f"a database with {people:,} people")
+            databases[people] = in_process("database", people)
             with conditional_s3() as url:
                 keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
                 os.environ.update({"AWS_ENDPOINT_URL": url, **keys})
                 boto3.client("s3").create_bucket(Bucket=BUCKET)
                 _say(f"the service with {people:,} people")
                 functions[people] = served(people, Path(folder))
-    sections = tables(searched, functions)
+    sections = tables(searched, functions, databases)
     if chosen:
         print("\n\n".join(sections))
         return 0
     text = PAGE.read_text().split(MARK)[0]
     PAGE.write_text(text + "\n\n".join([MARK, "![plots of the tables below](scale.png)", *sections]) + "\n")
-    PICTURE.write_bytes(plot(searched, functions))
+    PICTURE.write_bytes(plot(searched, functions, databases))
     return 0
 
 

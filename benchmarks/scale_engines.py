@@ -61,7 +61,8 @@ def measure(people: int) -> Mapping[str, Any]:
         del search
     kinds = [f"{part}, {name}" for part in PARTS for name in PROBES_OF]
     clustered = [kind for kind in kinds if f"{CLUSTERED}, {kind}" in best]
-    recall = {kind: float(np.mean(best[f"{CLUSTERED}, {kind}"] == best[f"{PACKED}, {kind}"])) for kind in clustered}
+    keys = [(f"{CLUSTERED}, {kind}", f"{PACKED}, {kind}") for kind in clustered]
+    recall = {key: float(np.mean(best[key] == best[exact])) for key, exact in keys}
     return {"ms": ms, "memory": memory, "recall": recall}
 
 

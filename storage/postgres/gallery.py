@@ -17,7 +17,7 @@ from storage.postgres.rows import FACE, PERSON, CollectionRow, embeddings_of, fa
 
 # Up to so many people all are compared, which is exact and as fast. Above, HNSW finds candidates.
 EXACT_PEOPLE = 2_000
-CANDIDATES = 100  # that HNSW finds at least; docs/scale.md has the recall
+CANDIDATES = 800  # that HNSW finds at least; docs/scale.md has time and recall
 MAX_CANDIDATES = 1_000  # pgvector's limit of `hnsw.ef_search`. More than half of it are compared with all people
 
 # Begins a transaction. The argument: all queries in it see the same state.
