@@ -26,7 +26,8 @@ class EnrolledFaces:
         """List all faces, in the order in which they were added. Raises UnknownCollection, ModelUnavailable."""
         gallery = self._galleries.open(collection)().snapshot.gallery
         people = {person.id: person for person in gallery.people}
-        return tuple(ListedFace(face, people[face.person]) for face in gallery.faces)
+        # In a database, somebody else may have added a person in between.
+        return tuple(ListedFace(face, people[face.person]) for face in gallery.faces if face.person in people)
 
     def counts(self, collection: str | None) -> FaceCounts:
         """Count faces and users. Raises UnknownCollection, ModelUnavailable."""

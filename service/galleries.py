@@ -255,7 +255,9 @@ class Galleries:
 
     def _changeable(self) -> Engine:
         if self._collections is None:
-            raise ReadOnly("This deployment has no place for changes: set GALLERY_URI to a folder, an S3 prefix or a database.")
+            raise ReadOnly(
+                "This deployment has no place for changes: set GALLERY_URI to a folder, an S3 prefix or a database."
+            )
         return self._collections
 
     def _check_creatable(self, snapshot: Snapshot, name: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Sequence
 
+import numpy as np
+
 from model.records import EnrolledFace, Person
 from model.searchable import SearchableGallery
 from service.errors import UnknownFace, UnknownUser
@@ -36,9 +38,7 @@ def find_faces(gallery: SearchableGallery, face_ids: Sequence[str]) -> tuple[tup
 
 def owner(gallery: SearchableGallery, face: EnrolledFace) -> Person:
     """Return the person of a face of the gallery."""
-    person = gallery.person(face.person)
-    assert person is not None, "galleries have the people of all faces"
-    return person
+    return gallery.found(np.array([face.person]))[0]
 
 
 def left_empty(gallery: SearchableGallery, face_ids: frozenset[str]) -> frozenset[int]:

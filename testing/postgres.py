@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Iterator, Mapping
@@ -29,16 +29,30 @@ class PostgresServer:
             create_schema(connection)
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """Create a database with the schema of this release, and drop it at the end. -> its address."""
+    def database(self, schema: bool = True) -> Iterator[str]:
+        """Create a database, and drop it at the end. -> its address. schema: with the tables of this release."""
         name = f"test_{uuid.uuid4().hex}"
-        yield self.create(name, TEMPLATE)
+        yield self.create(name, TEMPLATE if schema else "template1")
         self.run(f"drop database {name} with (force)")
 
     def create(self, name: str, template: str = "template1") -> str:
         """Create a database. -> its address."""
         self.run(f"create database {name} template {template}")
         return self._address(name)
+
+    def role(self, password: str = "") -> str:
+        """Create a role that may log in. -> its name. password: that it has to give, empty if it needs none."""
+        name = f"role_{uuid.uuid4().hex}"
+        self.run(f"create role {name} login password '{password or name}'")
+        if password:
+            with psycopg.connect(self.uri, autocommit=True) as connection:
+                (path,) = connection.execute("show hba_file").fetchone() or ("",)
+                Path(path).write_text(f"local all {name} password\n{Path(path).read_text()}")
+                connection.execute("select pg_reload_conf()")
+            with suppress(psycopg.OperationalError):  # until the server has read the file
+                while True:
+                    psycopg.connect(self.uri.replace("//postgres:", f"//{name}:")).close()
+        return name
 
     def run(self, statement: str) -> None:
         """Run a statement as the server's administrator."""

@@ -10,7 +10,9 @@ import json
 import time
 from concurrent.futures import Future, TimeoutError
 from dataclasses import asdict
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
+
+import psycopg
 
 from model.edit import Edit
 from model.embedding import EmbeddingSpec
@@ -24,7 +26,7 @@ from storage.postgres.changes import ChangingGallery, apply_edit
 from storage.postgres.database import Cursor, Database
 from storage.postgres.gallery import PostgresGallery
 from storage.postgres.rows import SELECT_COLLECTIONS, CollectionRow
-from storage.postgres.schema import COLLECTIONS, create_tables, drop_tables
+from storage.postgres.schema import COLLECTIONS, create_tables, drop_tables, no_tables
 from storage.revisions import Cohorts, missing
 
 FIRST = 12.0  # seconds that a request waits for the database's first answer
@@ -133,8 +135,7 @@ class PostgresCollections:
 
     def manifests(self) -> list[Manifest]:
         with self._database.transaction() as cursor:
-            rows = cursor.execute(f"{SELECT_COLLECTIONS} where not deleted order by name").fetchall()
-        return [CollectionRow.of(row).manifest for row in rows]
+            return [row.manifest for row in _rows(cursor, "order by name")]
 
     def crop(self, name: str, face_id: str) -> bytes | None:
         with self._database.transaction() as cursor:
@@ -171,11 +172,19 @@ class PostgresCheck:
 
 def _existing(cursor: Cursor, name: str, lock: bool = False) -> CollectionRow:
     """Read the row of a collection. lock: until the end of the transaction. Raises BlobNotFound."""
-    query = f"{SELECT_COLLECTIONS} where name = %s and not deleted{' for update' if lock else ''}"
-    found = cursor.execute(query, [name]).fetchone()
-    if found is None:
+    found = _rows(cursor, f"and name = %s {'for update' if lock else ''}", name)
+    if not found:
         raise missing(name)
-    return CollectionRow.of(found)
+    return found[0]
+
+
+def _rows(cursor: Cursor, condition: str, *values: Any) -> list[CollectionRow]:
+    """Read the rows of collections. condition: the rest of the SQL, with the values."""
+    try:
+        cursor.execute(f"{SELECT_COLLECTIONS} where not deleted {condition}", values)
+    except psycopg.errors.UndefinedTable as error:  # not one collection is missing, but all of them
+        raise no_tables() from error
+    return [CollectionRow.of(row) for row in cursor]
 
 
 def _changed(

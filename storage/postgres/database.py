@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import threading
+import time
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Iterator
@@ -16,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from storage.errors import StorageRefused
-from storage.postgres.errors import database_errors
+from storage.postgres.errors import NO_KEYS, database_errors
 from storage.postgres.schema import check_version
 
 CONNECTIONS = 4  # at most, for each process: a runtime of Lambda serves one request at a time
@@ -53,12 +54,8 @@ class Database:
             if snapshot:
                 cursor.execute("set transaction isolation level repeatable read, read only")
             if self._seconds:
-                # Local to the transaction: a proxy that shares connections stays able to share this one. The second
-                # one ends the locks of clients that are gone, if the server has not noticed.
-                limit = int(self._seconds * 1000)
-                cursor.execute(
-                    f"set local statement_timeout = {limit}; set local idle_in_transaction_session_timeout = {limit}"
-                )
+                # Local to the transaction: a proxy that shares connections stays able to share this one.
+                cursor.execute("; ".join(f"set local {each}" for each in _limits(self._seconds)))
             yield cursor
 
     def close(self) -> None:
@@ -73,7 +70,7 @@ class Database:
         """Take a connection from the pool. Raises psycopg.Error, StorageError."""
         pool = self._opened()
         try:
-            connection = pool.getconn()
+            connection = _checked(pool)
         except PoolTimeout:
             # The pool does not tell why it has no connection. This one does.
             connect(self._uri).close()
@@ -87,20 +84,20 @@ class Database:
         """Open the pool at the first use. Raises psycopg.Error, StorageError."""
         with self._lock:
             if self._pool is None:
-                with connect(self._uri) as connection:
+                with connect(self._uri) as connection, _limited(connection, CONNECT_SECONDS):
                     check_version(connection)
                 self._pool = ConnectionPool(
                     self._uri,
                     connection_class=_Connection,
                     min_size=0,
                     max_size=CONNECTIONS,
-                    timeout=CONNECT_SECONDS,
+                    # The pauses between attempts double. Without this, they last as long as the database was down.
+                    reconnect_timeout=CONNECT_SECONDS,
                     configure=_configure,
-                    check=_check,  # Lambda freezes a runtime for minutes
                     open=True,
                 )
                 # With this object, or at the end of the process, which its threads would hold up.
-                weakref.finalize(self, self._pool.close)
+                weakref.finalize(self, _end, self._pool)
             return self._pool
 
 
@@ -123,13 +120,16 @@ def connection_parameters(uri: str) -> dict[str, Any]:
     Without `sslmode`, a connection to another machine is encrypted or fails. Without a password, a user of Amazon RDS
     and Aurora logs in with IAM.
     """
+    message = "GALLERY_URI is not of the form postgresql://user:password@host:port/database."
+    reason = "the address of the database cannot be read"
     try:
         given = conninfo_to_dict(uri)
     except psycopg.Error as error:
         # The message of the library may quote the password.
-        message = "GALLERY_URI is not of the form postgresql://user:password@host:port/database."
-        raise StorageRefused(message, "the address of the database cannot be read") from error
-    host = str(given.get("host") or "")
+        raise StorageRefused(message, reason) from error
+    host = str(given.get("host") or given.get("hostaddr") or "")
+    if "@" in host:  # the end of a password with this sign, which messages would show
+        raise StorageRefused(f"{message} In a password, @ is written as %40.", reason)
     local = not host or host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
     defaults = {
         "sslmode": "prefer" if local else "require",
@@ -138,18 +138,41 @@ def connection_parameters(uri: str) -> dict[str, Any]:
     }
     region = AMAZON.search(host)
     if region and not given.get("password"):
-        port, user = int(given.get("port") or 5432), str(given.get("user") or "")
+        port, user = str(given.get("port") or 5432), str(given.get("user") or "")
         defaults["password"] = _token(host, port, user, region[1])
     # A proxy that shares connections between clients cannot share prepared statements.
     return {**defaults, **given, "prepare_threshold": None}
 
 
-def _token(host: str, port: int, user: str, region: str) -> str:
-    """Make a password for a login with IAM. It is valid for 15 minutes."""
+def _token(host: str, port: str, user: str, region: str) -> str:
+    """Make a password for a login with IAM. It is valid for 15 minutes. Raises StorageRefused."""
     import boto3  # only these deployments need it
+    from botocore.exceptions import BotoCoreError
 
-    token: str = boto3.client("rds", region_name=region).generate_db_auth_token(host, port, user, region)
+    try:
+        token: str = boto3.client("rds", region_name=region).generate_db_auth_token(host, port, user, region)
+    except BotoCoreError as error:
+        raise NO_KEYS.error(error=str(error).rstrip(".")) from error
     return token
+
+
+def _end(pool: ConnectionPool[Any]) -> None:
+    """Close a pool. Python may call this in any thread, also in one of the pool's, which cannot wait for itself."""
+    closing = threading.Thread(target=pool.close, daemon=True)
+    closing.start()
+    if threading.current_thread() is threading.main_thread():
+        closing.join()
+
+
+def _limits(seconds: float) -> Iterator[str]:
+    """Settings of a transaction. They also end the locks of a client that is gone, if the server has not noticed."""
+    milliseconds = int(seconds * 1000)
+    yield f"statement_timeout = {milliseconds}"
+    yield f"idle_in_transaction_session_timeout = {milliseconds}"
+    # The only ones that work while rows are copied.
+    yield f"tcp_keepalives_idle = {max(1, int(seconds))}"
+    yield "tcp_keepalives_interval = 1"
+    yield "tcp_keepalives_count = 3"
 
 
 def _configure(connection: psycopg.Connection[Any]) -> None:
@@ -158,10 +181,21 @@ def _configure(connection: psycopg.Connection[Any]) -> None:
         register_vector(connection)
 
 
-def _check(connection: psycopg.Connection[Any]) -> None:
-    """Raises psycopg.Error if a connection of the pool has been lost."""
-    with _limited(connection, CONNECT_SECONDS):
-        ConnectionPool.check_connection(connection)
+def _checked(pool: ConnectionPool[Any]) -> psycopg.Connection[Any]:
+    """Take a connection that is not lost: Lambda freezes a runtime for minutes. Raises PoolTimeout.
+
+    The pool's own check pauses for seconds where several have been lost, as after a restart of the server.
+    """
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        connection = pool.getconn(max(0.0, deadline - time.monotonic()))
+        try:
+            with _limited(connection, CONNECT_SECONDS):
+                ConnectionPool.check_connection(connection)
+        except psycopg.Error:
+            pool.putconn(connection)  # and another one is opened in its place
+        else:
+            return connection
 
 
 @contextmanager

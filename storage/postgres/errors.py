@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import Iterator
 
@@ -49,6 +50,11 @@ READ_ONLY = Rule(
     "the database is read-only",
 )
 FULL = Rule(StorageFull, "The database takes no more: {error}.", "the database is full")
+NO_KEYS = Rule(
+    StorageRefused,
+    "There are no AWS credentials to log in to the database with IAM: {error}. GALLERY_URI has no password.",
+    "there are no AWS credentials",
+)
 NO_EXTENSION = Rule(
     StorageRefused,
     "The database has no pgvector: {error}. Install it, then run `python -m training database`.",
@@ -73,18 +79,24 @@ RULES = {
     "57014": SLOW,
     "57P": LOST,
 }
-# Without an SQLSTATE: the driver has only the text of a failed connection.
+# Without an SQLSTATE: the driver has only the text of a failed or lost connection. The first entry that it contains.
 TEXTS = {
+    "closed": LOST,
+    "lost": LOST,
+    "eof": LOST,
+    "ssl syscall": LOST,  # of a network that fails below an encrypted connection
+    "too many": BUSY,
+    "remaining connection slots": BUSY,
+    "pg_hba": REFUSED,  # also of an encrypted connection, and then with "SSL"
     "ssl": NO_TLS,
     "certificate": NO_TLS,
     "password": REFUSED,
     "authentication": REFUSED,
-    "pg_hba": REFUSED,
+    "permission denied": REFUSED,
     "role ": REFUSED,
     "does not exist": REFUSED,
-    "too many": BUSY,
-    "remaining connection slots": BUSY,
 }
+NAMES = re.compile(r"'[^']*'|\"[^\"]*\"")  # of hosts, users, databases and files, which could contain any of these
 
 
 @contextmanager
@@ -98,7 +110,8 @@ def database_errors() -> Iterator[None]:
 
 def storage_error(error: psycopg.Error) -> StorageError:
     """Look up an error of the driver."""
-    state, text = error.sqlstate or "", " ".join(str(error).split()).rstrip(".")
+    # The rest of a server's message may quote what is stored.
+    state, text = error.sqlstate or "", " ".join((error.diag.message_primary or str(error)).split()).rstrip(".")
     return _rule(error, state, text.lower()).error(state, error=text)
 
 
@@ -110,6 +123,5 @@ def _rule(error: psycopg.Error, state: str, text: str) -> Rule:
         return OTHER
     if isinstance(error, PoolTimeout):
         return BUSY
-    if "fatal" in text or "ssl" in text:
-        return next((rule for part, rule in TEXTS.items() if part in text), DOWN)
-    return LOST if "closed" in text or "lost" in text else DOWN
+    said = NAMES.sub("", text)
+    return next((rule for part, rule in TEXTS.items() if part in said), DOWN)

@@ -17,8 +17,9 @@ from storage.postgres.rows import FACE, PERSON, CollectionRow, embeddings_of, fa
 
 # Up to so many people all are compared, which is exact and as fast. Above, HNSW finds candidates.
 EXACT_PEOPLE = 2_000
-CANDIDATES = 800  # that HNSW finds at least; docs/scale.md has time and recall
-MAX_CANDIDATES = 1_000  # pgvector's limit of `hnsw.ef_search`. More than half of it are compared with all people
+SEARCH_WIDTH = 800  # `hnsw.ef_search`: more takes longer and misses fewer; docs/scale.md has the figures
+MAX_WIDTH = 1_000  # pgvector's limit
+SPARE = 50  # candidates, besides twice as many as are wanted: the index has vectors in 16 bits and ranks nearly right
 
 # Begins a transaction. The argument: all queries in it see the same state.
 Transactions = Callable[[bool], "AbstractContextManager[Cursor]"]
@@ -123,10 +124,12 @@ class PostgresGallery:
         return next((row for row, _ in self._select_faces("id = %s", face_id)), None)
 
     def face_rows(self, face_ids: Iterable[str]) -> list[int]:
-        """Raises KeyError if one is not there."""
         wanted = list(face_ids)
         rows = {face.id: row for row, face in self._select_faces("id = any(%s)", wanted)}
-        return [rows[face_id] for face_id in wanted]
+        try:
+            return [rows[face_id] for face_id in wanted]
+        except KeyError:
+            raise _changed() from None
 
     def faces_of(self, person_id: int) -> tuple[EnrolledFace, ...]:
         return tuple(face for _, face in self._select_faces("person = %s", person_id))
@@ -211,10 +214,10 @@ class PostgresGallery:
         vector: float32 [size + 1]; ignored: ID of a person who comes last.
         """
         wanted = k if ignored is None else k + 1
-        candidates = max(CANDIDATES, 2 * wanted)
+        candidates = 2 * wanted + SPARE
         nearest = f"{column} <#> %(vector)s"
-        if len(self) > EXACT_PEOPLE and candidates <= MAX_CANDIDATES:
-            cursor.execute(f"set local hnsw.ef_search = {candidates}")
+        if len(self) > EXACT_PEOPLE and candidates <= MAX_WIDTH:
+            cursor.execute(f"set local hnsw.ef_search = {max(SEARCH_WIDTH, candidates)}")
             nearest = f"{column}::halfvec({len(vector)}) <#> %(vector)s::halfvec({len(vector)})"
         tables = self.row.tables
         cursor.execute(

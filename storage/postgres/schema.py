@@ -66,6 +66,9 @@ def create_schema(connection: psycopg.Connection[Any], role: str | None = None) 
         if not numbers:
             connection.execute(f"insert into {SCHEMA}.version values (%s)", [VERSION])
         if role:
+            if not connection.execute("select 1 from pg_roles where rolname = %s", [role]).fetchone():
+                message = f"The database has no role {role}: create it first, with `create role {role} login`."
+                raise StorageRefused(message, "the database has no such role")
             grant = (
                 f"grant usage, create on schema {SCHEMA} to {{role}};"
                 f"grant select on {SCHEMA}.version to {{role}};"
@@ -81,10 +84,7 @@ def check_version(connection: psycopg.Connection[Any]) -> None:
     _check_extension(connection)
     found = connection.execute("select to_regclass(%s)", [f"{SCHEMA}.version"]).fetchone()
     if found is None or found[0] is None:
-        raise StorageRefused(
-            f"The database has no tables for collections: run `{COMMAND}`.",
-            "the database has no tables for collections",
-        )
+        raise no_tables()
     numbers = _numbers(connection)
     if numbers != [VERSION]:
         listed = " and ".join(map(str, numbers)) or "none"
@@ -93,6 +93,12 @@ def check_version(connection: psycopg.Connection[Any]) -> None:
             "created it, or another database.",
             "the schema of the database is of another release",
         )
+
+
+def no_tables() -> StorageRefused:
+    return StorageRefused(
+        f"The database has no tables for collections: run `{COMMAND}`.", "the database has no tables for collections"
+    )
 
 
 def create_tables(cursor: psycopg.Cursor[Any], collection: int, spec: EmbeddingSpec) -> None:
