@@ -137,7 +137,8 @@ class TestClassify:
         assert len(lines) == 24
         assert {line["source"]["key"] for line in lines if "error" in line} == {"2026/broken + 100 %.jpg"}
         assert {line["predicted_name"] for line in lines if "error" not in line} == {"Kofi Annan"}
-        assert {len(event["Items"]) for event in deployed.function.events[:-1]} == {20}
+        sizes = sorted(len(event["Items"]) for event in deployed.function.events)  # they run at the same time
+        assert sizes[0] == 4 and set(sizes[1:]) == {20}
         event = deployed.function.events[0]
         assert set(event) == {"BatchInput", "Items", "Attempt"}
         assert event["BatchInput"] == {"task": "classify", "bucket": "my-photos", "run": "first", "collection": ""}

@@ -12,6 +12,7 @@ import safetensors.numpy
 from model import gallery as galleries
 from model.clusters import Clusters
 from model.gallery import Gallery
+from storage.background import at_once
 from storage.blobs import BlobStore
 from storage.cluster_files import decode_clusters, encode_clusters
 from storage.collections import Collections
@@ -47,7 +48,7 @@ def index_files(store: BlobStore) -> list[str]:
 
 
 def test_an_index_is_written_and_read(store: BlobStore, stored: Collections) -> None:
-    live = LiveCollections(lambda: store)
+    live = LiveCollections(lambda: store, start=at_once)
 
     def served() -> Gallery:
         return live.check(COLLECTION, cohorts).result().revision.gallery.loaded()
