@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Any, Callable, Iterable, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from model.cohort import PROBE_WEIGHT, Cohort
+from model.embedding import normalize
 from model.gallery import Gallery, Matches
 from model.index import extended
 from model.records import EnrolledFace, Person
@@ -192,40 +193,48 @@ class PostgresGallery:
 
     def search(self, embeddings: np.ndarray, k: int, exclude: np.ndarray | None = None) -> Matches:
         """Find the best people, see Gallery.search. Scores are exact. In a large gallery a person may be missed."""
-        is_whole = embeddings.shape[1] == self.spec.size
-        cohort = self.cohort if is_whole else self.cohort.part(slice(-self.spec.mobile, None))
-        column, k = "whole" if is_whole else "mobile", min(k, len(self))
+        k, part = min(k, len(self)), slice(-self.spec.mobile, None)
+        probes = {"mobile": extended(normalize(embeddings[:, part]))}
+        cohort = self.cohort.part(part)
+        if embeddings.shape[1] == self.spec.size:
+            probes, cohort = {"whole": extended(embeddings), **probes}, self.cohort
         ignored = [None] * len(embeddings) if exclude is None else exclude.tolist()
         found: list[list[tuple[int, float]]] = [[] for _ in embeddings]
         if k:
             with self._transactions(False) as cursor:
-                pairs = zip(extended(embeddings), ignored)
-                found = [self._search(cursor, column, vector, k, person_id) for vector, person_id in pairs]
+                for i, person_id in enumerate(ignored):
+                    vectors = {column: rows[i] for column, rows in probes.items()}
+                    found[i] = self._search(cursor, vectors, k, person_id)
         k = min(k, *map(len, found)) if found else k  # fewer where somebody has just been removed
         table = np.array([rows[:k] for rows in found], np.float64).reshape(len(found), k, 2)
         scores = table[:, :, 1] - PROBE_WEIGHT * cohort.nearness(embeddings)[:, None]
         return Matches(table[:, :, 0].astype(np.int64), scores.astype(np.float32))
 
     def _search(
-        self, cursor: Cursor, column: str, vector: np.ndarray, k: int, ignored: int | None
+        self, cursor: Cursor, vectors: Mapping[str, np.ndarray], k: int, ignored: int | None
     ) -> list[tuple[int, float]]:
         """Search one probe. -> the k best people's IDs and inner products, those of equal ones by ID.
 
-        vector: float32 [size + 1]; ignored: ID of a person who comes last.
+        vectors: by column, float32 [size + 1]; the first one ranks, and each finds candidates: whom one index misses,
+        the other one may find. ignored: ID of a person who comes last.
         """
+        tables, column = self.row.tables, next(iter(vectors))
         wanted = k if ignored is None else k + 1
         candidates = 2 * wanted + SPARE
-        nearest = f"{column} <#> %(vector)s"
+        selected = f"select person from {tables.entries}"
         if len(self) > EXACT_PEOPLE and candidates <= MAX_WIDTH:
             cursor.execute(f"set local hnsw.ef_search = {max(SEARCH_WIDTH, candidates)}")
-            nearest = f"{column}::halfvec({len(vector)}) <#> %(vector)s::halfvec({len(vector)})"
-        tables = self.row.tables
+            selected = " union ".join(
+                f"({selected} order by {name}::halfvec({len(vector)}) <#> %({name})s::halfvec({len(vector)}) "
+                f"limit {candidates})"
+                for name, vector in vectors.items()
+            )
         cursor.execute(
-            f"with candidates as materialized (select person, {column} from {tables.entries} order by {nearest} "
-            f"limit %(candidates)s), best as (select person, -({column} <#> %(vector)s) as score from candidates "
-            "order by score desc, person limit %(wanted)s) "
+            f"with candidates as materialized ({selected}), "
+            f"best as (select person, -({column} <#> %({column})s) as score from candidates "
+            f"join {tables.entries} using (person) order by score desc, person limit {wanted}) "
             f"select score, {PERSON} from best join {tables.people} on id = person order by score desc, id",
-            {"vector": vector, "candidates": candidates, "wanted": wanted},
+            vectors,
         )
         rows = cursor.fetchall()
         self._people.update((row[1], person_of(row[1:])) for row in rows)
