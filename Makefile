@@ -23,8 +23,9 @@ setup-%:
 lfw:
 	@test -n "$(DATA)" || { echo "set DATA to the archive or folder of LFW, deep-funneled: make $(MAKECMDGOALS) DATA=lfw-deepfunneled.tgz" >&2; exit 1; }
 
-run: setup ## serve the model on http://localhost:3000 (PORT=3001 changes the port) and the page until Ctrl-C
-	@exec $(PYTHON) scripts/run.py
+# setup-training omits Node, which only Serverless and tests need.
+run: setup-training ## serve the model on http://localhost:3000 (PORT=3001 changes the port) and the page until Ctrl-C
+	@exec $(PYTHON) -m scripts.run
 
 test: setup-dev ## run all tests
 	@$(PYTHON) -m pytest $(ARGS)
@@ -41,16 +42,16 @@ lighthouse: setup-dev ## rate the page with Lighthouse (downloads 180 MB)
 
 train: setup ## train a model with PEOPLE=folder and LFW (or DATA=archive or folder, or COLLECTION=name); writes model and report to OUT
 	@exec $(PYTHON) -m training all $(if $(COLLECTION),--collection "$(COLLECTION)",$(if $(DATA),--data "$(DATA)",--source lfw)) \
-		$(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)"
+		$(if $(PEOPLE),--people "$(PEOPLE)") --out "$(OUT)" $(ARGS)
 
 people:
 	@test -n "$(PEOPLE)" || { echo "set PEOPLE to a folder with one folder of photos per person: make $(MAKECMDGOALS) PEOPLE=dir" >&2; exit 1; }
 
-enrol: people setup ## enrol PEOPLE=folder, with one folder of photos per person, in COLLECTION; FROM=lfw begins with the bundled people
-	@exec $(PYTHON) -m training enrol --people "$(PEOPLE)" $(if $(COLLECTION),--collection "$(COLLECTION)") $(if $(FROM),--from "$(FROM)")
+enrol: people setup ## enrol PEOPLE=folder, with one folder of photos per person, in COLLECTION; FROM=lfw begins with the bundled people, ARGS=--dry-run only shows what would be done
+	@exec $(PYTHON) -m training enrol --people "$(PEOPLE)" $(if $(COLLECTION),--collection "$(COLLECTION)") $(if $(FROM),--from "$(FROM)") $(ARGS)
 
 evaluate: people setup ## measure how well people like those in PEOPLE=folder are identified, by number of people and photos
-	@exec $(PYTHON) -m training evaluate --people "$(PEOPLE)" $(if $(STRANGERS),--strangers "$(STRANGERS)")
+	@exec $(PYTHON) -m training evaluate --people "$(PEOPLE)" $(if $(STRANGERS),--strangers "$(STRANGERS)") $(ARGS)
 
 check: setup-dev ## run ruff, mypy, the audit and all tests
 	@$(PYTHON) -m ruff check .

@@ -43,8 +43,7 @@ class Enrolling(Task):
     def _line(self, folder: _Folder, found: Enrolment | NothingEnrolled | None) -> Json:
         """Encode what came of a person. found: None for a folder without a person."""
         body = self._body(folder, found)
-        for photo in body["skipped"]:
-            photo["reason"] = folder.reasons.get(photo["file"], photo["reason"])
+        body["skipped"] = [folder.unread(photo["file"]) or photo for photo in body["skipped"]]
         source = {"bucket": self._source.name, "folder": folder.key}
         return {**body, "more_photos": folder.has_more, "source": source}
 
@@ -53,7 +52,7 @@ class Enrolling(Task):
             body = {**native.enrolment(found), "added": found.added}
             del body["collection"]  # add_many does not name it
             return body
-        skipped = [photo._asdict() for photo in found.skipped] if found else []
+        skipped = [native.skipped_photo(photo) for photo in found.skipped] if found else []
         if any(photo["reason"] == DUPLICATE for photo in skipped):  # an earlier run has enrolled the person
             return {"name": folder.person, "faces": [], "added": False, "skipped": skipped}
         problem = describe_error(found) if found else folder.problem or NO_PHOTOS
@@ -67,15 +66,12 @@ class Enrolling(Task):
 
 
 class _Folder:
-    """A person's folder. person: the name, None if there is a problem; has_more: photos that are not used.
-
-    reasons: by file, of photos that could not be read.
-    """
+    """A person's folder. person: the name, None if there is a problem; has_more: photos that are not used."""
 
     def __init__(self, key: str, source: Source, problem: Problem | None = None) -> None:
         self.key, self.problem, self._source = key, problem, source
         self.person: str | None = None
-        self.reasons: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}  # by file, of photos that could not be read
         self.has_more = False
         self._photos: list[str] = []
 
@@ -95,12 +91,16 @@ class _Folder:
         else:
             self.problem = NO_PHOTOS
 
+    def unread(self, file: str) -> Json | None:
+        """Encode a photo that could not be read, None if it was read."""
+        return {"file": file, "reason": self._reasons[file]} if file in self._reasons else None
+
     def photos(self) -> Iterator[UploadedPhoto]:
         """Read the photos one at a time. One that cannot be read is empty, which is reported. Raises StorageError."""
         for key in self._photos:
             file, read = key[len(self.key) :], self._source.read(key)
             if isinstance(read, Problem):
-                self.reasons[file] = read.code
+                self._reasons[file] = read.code
                 yield UploadedPhoto(file, b"")
             else:
                 yield UploadedPhoto(file, read.data)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from service.system_files import is_system_name
+
 RESULTS, FAILURES, RUNS = "results/", "failures/", "runs/"
 OURS = (RESULTS, FAILURES, RUNS)  # what the service itself writes
 
 ENDINGS = frozenset(
-    ("jpg", "jpeg", "jpe", "jfif", "jif", "pjpeg", "png", "apng", "webp", "gif", "heic", "heif", "heics", "hif")
+    ("jpg", "jpeg", "jpe", "jfif", "jif", "pjpeg", "png", "apng", "webp", "gif", "heic", "heif", "heics", "hif", "avif")
 )
 
 
@@ -17,5 +19,10 @@ def ending(key: str) -> str:
 
 
 def is_photo(key: str) -> bool:
-    """Tell whether an object is read as a photo: its key has the ending of one, or no ending at all."""
+    """Tell whether an object is read as a photo: its key has the ending of one, or no ending at all.
+
+    Objects that are hidden, or of the system or a program, are not.
+    """
+    if any(map(is_system_name, key.split("/"))):
+        return False
     return not key.endswith("/") and not key.startswith(OURS) and (ending(key) or "jpg") in ENDINGS

@@ -25,8 +25,8 @@ from model.detection.detector import Detector
 from model.photo import decode
 from storage.networks import Snapshot
 from training.data.dataset import Dataset, dataset
+from training.data.folder_names import display_name
 from training.data.prepare import STRANGER, TRAIN, VAL, Example, examples
-from training.data.sources import display_name
 from training.evaluation.evaluate_model import search_crops
 from training.evaluation.metrics import Probes
 from training.markdown import table

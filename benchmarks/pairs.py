@@ -12,7 +12,7 @@ import random
 import tempfile
 from pathlib import Path
 
-from training.data.sources import unpack
+from training.data.archives import unpack
 
 FOLDS, PAIRS = 10, 300  # pairs of one person, and as many of two people, in each fold
 
@@ -35,7 +35,7 @@ def photo_numbers(data: Path) -> dict[str, list[int]]:
     """Numbers of the photos by person. data: archive or folder with files <name>/<name>_<number>.jpg."""
     photos: dict[str, list[int]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        root = data if data.is_dir() else unpack(data, Path(folder) / "photos")
+        root = data if data.is_dir() else unpack(data, Path(folder) / "photos").folder
         for path in sorted(root.rglob("*_[0-9][0-9][0-9][0-9].jpg")):
             photos.setdefault(path.parent.name, []).append(int(path.stem[-4:]))
     return photos

@@ -12,6 +12,7 @@ from typing import Any, Iterable, Iterator, NamedTuple
 from api.bucket_photos import MAX_BYTES
 from api.photo_keys import OURS, ending, is_photo
 from api.uploads import MAX_PHOTOS
+from service.system_files import is_system_name
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 PRICES = json.loads((DEPLOY / "prices.json").read_text(encoding="utf-8"))
@@ -70,6 +71,8 @@ def _kind(key: str) -> str:
         return "results of this service"
     if key.endswith("/"):
         return "folders"
+    if any(map(is_system_name, key.split("/"))):
+        return "hidden or of a system"
     return f".{ending(key)}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Callable, Iterable, Mapping, Sequence, TypeVar
+from typing import Callable, Iterable, Iterator, Mapping, Sequence, TypeVar
 
 from model.detection.detector import Detector
 from model.edit import Edit
@@ -12,10 +12,10 @@ from model.records import Person
 from model.searchable import SearchableGallery
 from service.addition import Addition, check_faces_of_one
 from service.batch import Batch, named
-from service.enrolment import prepare
+from service.enrolment import PreparedFace, prepare
 from service.errors import InvalidRequest, NothingEnrolled, UnknownFace, UnknownPerson
 from service.galleries import Galleries
-from service.results import MAX_LISTED, Enrolment, PeopleList, PersonDetails, PersonSummary, UploadedPhoto
+from service.results import MAX_LISTED, Enrolment, PeopleList, PersonDetails, PersonSummary, Skipped, UploadedPhoto
 from storage.engine import Change
 
 Result = TypeVar("Result")
@@ -73,11 +73,9 @@ class PeopleService:
         Raises CollectionFull; errors of `Galleries.commit`.
         """
         snapshot = self._galleries.snapshot()
-        known = self._galleries.known_photos(collection)
         additions: dict[str, Addition] = {}
         results: dict[str, Enrolment | NothingEnrolled] = {}
-        for name, photos in people.items():
-            prepared = prepare(photos, self._detector, snapshot.network.config.crop, known)
+        for name, prepared in self.find_faces(collection, people):
             try:
                 additions[name] = Addition(snapshot, partial(named, name), prepared, self._keep_crops)
             except NothingEnrolled as error:
@@ -87,6 +85,17 @@ class PeopleService:
             _, made = self._galleries.commit(snapshot, collection, change, create=True)
             results.update(zip(additions, made))
         return results
+
+    def find_faces(
+        self, collection: str | None, people: Mapping[str, Iterable[UploadedPhoto]]
+    ) -> Iterator[tuple[str, Sequence[PreparedFace | Skipped]]]:
+        """Find the faces that `add_many` enrols, and change nothing. -> name, and for each photo its face or why not.
+
+        Raises ModelUnavailable.
+        """
+        spec, known = self._galleries.snapshot().network.config.crop, self._galleries.known_photos(collection)
+        for name, photos in people.items():
+            yield name, prepare(photos, self._detector, spec, known)
 
     def update(
         self, collection: str | None, person_id: int, name: str | None, external_id: str | None, *, keep_external: bool

@@ -45,6 +45,14 @@ def test_count() -> None:
     ]
 
 
+def test_hidden_and_system_objects_are_not_photos() -> None:
+    keys = [".thumbnails/a.jpg", "a/@eaDir/1.jpg/x.jpg", "a/._1.jpg", "$RECYCLE.BIN/1.jpg", "a/../b.jpg", "a/1.jpg"]
+    found = count(Entry(key, 1) for key in keys)
+    assert (found.photos, found.others) == (2, {"hidden or of a system": 4})
+    folders = [".thumbnails/1.jpg", "@eaDir/1.jpg", "Ada/1.jpg"]
+    assert people((Entry(key, 1) for key in folders), "").folders == ["Ada/"]
+
+
 def test_a_million_other_objects() -> None:
     """Counting takes constant memory, also with an ending for each object."""
     found = count(Entry(f"a.x{number}", 1) for number in range(100_000))

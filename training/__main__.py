@@ -19,9 +19,9 @@ from model.crop import CropSpec
 from settings import download_folder_from_env, limit_convolution_cache, model_uri_from_env
 from storage.errors import StorageError
 from storage.networks import BUNDLED
-from training.data.align import align
+from training.data.align import align, aligned
 from training.data.download import lfw
-from training.data.prepare import prepare
+from training.data.prepare import Layout, prepare, prepared
 from training.data.stored_crops import write_stored_crops
 from training.errors import TrainingError, log
 from training.evaluation.compare import compare
@@ -63,7 +63,9 @@ def _data(a: Arguments) -> Path | None:
 def _prepare(a: Arguments) -> None:
     if a.collection and not (a.source or a.data or a.people):
         a.people = [write_stored_crops(Access(a.galleries, a.model), a.collection, a.out / "stored-crops")]
-    prepare(Run(a.out), _data(a), a.people, a.min_images, a.val_share, a.seed)
+    run = Run(a.out)
+    prepare(run, _data(a), a.people, a.min_images, a.val_share, a.seed, Layout(a.level, a.zip_encoding))
+    prepared(run).finish(a.strict)
 
 
 def _seed(run: Run) -> int:
@@ -72,7 +74,9 @@ def _seed(run: Run) -> int:
 
 
 def _align(a: Arguments) -> None:
-    align(Run(a.out), CropSpec(margin=a.margin))
+    run = Run(a.out)
+    align(run, CropSpec(margin=a.margin))
+    aligned(run).finish(a.strict)
 
 
 def _features(a: Arguments) -> None:
@@ -102,11 +106,12 @@ def _measure(a: Arguments) -> str:
 
 def _evaluate(a: Arguments) -> str:
     if a.people:
-        return evaluate_people(a.model or model_uri_from_env() or BUNDLED, a.people, a.strangers)
+        uri = a.model or model_uri_from_env() or BUNDLED
+        return evaluate_people(uri, a.people, a.strangers, level=a.level, strict=a.strict)
     if a.model and not a.data:
         raise TrainingError("evaluate --model needs --data or --people, with one folder of photos per person.")
     if a.model:
-        return _json(evaluate_model(a.model, a.data, a.strangers))
+        return _json(evaluate_model(a.model, a.data, a.strangers, level=a.level, strict=a.strict))
     if a.out:
         return _measure(a)
     raise TrainingError("evaluate needs --out, the folder of a training run, or --model and --data, or --people.")
@@ -137,6 +142,7 @@ def _all(a: Arguments) -> None:
     require_serving_torch()
     for step in (_prepare, _align, _features, _finetune, _measure, _repeat, _export):
         step(a)
+    log(aligned(Run(a.out)).table())
 
 
 def _stress(a: Arguments) -> str:
@@ -164,7 +170,8 @@ def _rollback(a: Arguments) -> None:
 
 
 def _enrol(a: Arguments) -> None:
-    enrol(a.people, Access(a.galleries, a.model, a.collection), a.copy)
+    access = Access(a.galleries, a.model, a.collection)
+    enrol(a.people, access, a.copy, level=a.level, strict=a.strict, dry_run=a.dry_run)
 
 
 def _people(a: Arguments) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import dataclasses
 from pathlib import Path
 from typing import Any, Dict, NamedTuple
@@ -27,10 +28,14 @@ class Command(NamedTuple):
 
 
 RECIPE = tuple(f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Recipe))
-PREPARE = ("--data", "--source", "--people", "--collection", "--galleries", "--min-images", "--val-share", "--seed")
+READING = ("--level", "--strict")
+PREPARE = (
+    *("--data", "--source", "--people", "--collection", "--galleries", "--min-images", "--val-share", "--seed"),
+    *(*READING, "--zip-encoding"),
+)
 COMMANDS = {
     "prepare": Command("split photos into training, validation and strangers", ("--out",), PREPARE),
-    "align": Command("find and crop the face in each photo", ("--out",), ("--margin",)),
+    "align": Command("find and crop the face in each photo", ("--out",), ("--margin", "--strict")),
     "base": Command(
         "make MobileFaceNet, cohort and calibrations of the run itself, instead of those of the bundled model",
         ("--out", "--weights"),
@@ -42,7 +47,7 @@ COMMANDS = {
         "measure the accuracy of a training run (--out), of a model with its people (--model, --data), or of a model "
         "with other people, by the size of the gallery (--people)",
         (),
-        ("--out", "--precision", "--pairs", "--model", "--data", "--people", "--strangers"),
+        ("--out", "--precision", "--pairs", "--model", "--data", "--people", "--strangers", *READING),
     ),
     "repeat": Command("repeat the training with other seeds", ("--out",), ("--precision", "--seeds")),
     "export": Command(
@@ -62,7 +67,7 @@ COMMANDS = {
     "enrol": Command(
         "add people to a collection without training",
         ("--people",),
-        ("--collection", "--galleries", "--model", "--from"),
+        ("--collection", "--galleries", "--model", "--from", *READING, "--dry-run"),
     ),
     "people": Command("manage the people of a collection", ()),
     "database": Command(
@@ -147,6 +152,18 @@ def _data_options() -> Options:
             "default": 0.3,
             "help": "share of each person's photos used for validation (default: %(default)s)",
         },
+        "--level": {
+            "type": _positive,
+            "metavar": "N",
+            "help": "level of the people's folders: 1 if they are directly in the folder given, 2 in folders such as "
+            "train and test (default: 1, if the names of the folders leave no doubt)",
+        },
+        "--zip-encoding": {
+            "type": _encoding,
+            "metavar": "NAME",
+            "help": "encoding of names in an archive that are not UTF-8, such as cp437, cp850, cp1252 or shift_jis",
+        },
+        "--strict": {"action": "store_true", "help": "a file that is skipped is an error"},
         "--weights": {"type": Path, "metavar": "FILE", "help": "MobileFaceNet's weights, an .npz file"},
         "--pairs": {"type": Path, "metavar": "FILE", "help": "LFW's pairs.txt, to run its verification protocol too"},
         "--photos": {
@@ -252,6 +269,13 @@ def _collection(text: str) -> str:
     if not is_collection_name(text):
         raise argparse.ArgumentTypeError(f"{text} is not {RULE}")
     return text
+
+
+def _encoding(text: str) -> str:
+    try:
+        return codecs.lookup(text).name
+    except LookupError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not an encoding that Python knows") from error
 
 
 def _positive(text: str) -> int:

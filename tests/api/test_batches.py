@@ -35,6 +35,7 @@ KOFI, SERENA, TONY = (
 )
 STRANGER = (SAMPLES / "astronaut.jpg").read_bytes()
 NUMBERS = itertools.count()
+NOT_AN_IMAGE = "The file is not an image that can be read here: JPEG, PNG, WebP, GIF, HEIC or AVIF."
 ENOUGH = 10 * RESERVE_MS
 
 
@@ -416,9 +417,9 @@ class TestPeople:
         kofi, serena, nobody, empty, bad = bucket.lines()
         assert (kofi["id"], kofi["name"], kofi["added"], len(kofi["faces"])) == (0, "Kofi Annan", True, 1)
         assert kofi["source"] == {"bucket": bucket.name, "folder": "people/Kofi Annan/"}
-        assert serena["skipped"] == [{"file": "b.jpg", "reason": "unreadable"}]
+        assert serena["skipped"] == [{"file": "b.jpg", "reason": "unreadable", "message": NOT_AN_IMAGE}]
         assert nobody["error"]["code"] == "unreadable_image"
-        assert nobody["skipped"] == [{"file": "1.jpg", "reason": "unreadable"}]
+        assert nobody["skipped"] == [{"file": "1.jpg", "reason": "unreadable", "message": NOT_AN_IMAGE}]
         assert (empty["error"]["code"], bad["error"]["code"]) == ("no_photos", "bad_name")
 
     def test_repetition_enrols_nobody_twice(self, app: App, bucket: Bucket) -> None:

@@ -303,7 +303,7 @@ def test_evaluate_a_model_on_photos(trained: Path, lfw_small: Path) -> None:
     found = json.loads(done.stdout)
     assert found["people"] == 12
     assert found["top1"] >= 0.98
-    assert "not in the model, left out" in done.stderr
+    assert "left out, the person is not in the model" in done.stderr
 
 
 def test_open_set_benchmark(
@@ -343,7 +343,7 @@ def test_evaluate_people(lfw_small: Path, checkout: Path) -> None:
     command = documented("make evaluate PEOPLE=photos")
     done = shell(documented("make evaluate PEOPLE=photos STRANGERS=others"), checkout)
     assert done.returncode == 0, done.stderr
-    assert "copies of other photos, left out: 1" in done.stderr
+    assert "skipped: a copy of another photo        1  such as photos/Somebody/" in done.stderr
     tables = done.stdout.split("### Photos of each person: ")[1:]
     assert [table[0] for table in tables] == ["1", "2", "3"]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in tables[0].splitlines()[4:] if line]
@@ -466,12 +466,16 @@ def test_enrol(checkout: Path) -> None:
     """People are enrolled into a collection of their own, without those of the bundled one."""
     two_people(checkout / "photos")
     enrol = documented("make enrol PEOPLE=photos")
+    preview = shell(documented("make enrol PEOPLE=photos ARGS=--dry-run"), checkout)
+    assert preview.returncode == 0, preview.stderr
+    assert "Eileen Collins: 1 photo would be added" in preview.stderr
+    assert not (checkout / "galleries").exists()
     done = shell(enrol, checkout)
     assert done.returncode == 0, done.stderr
     assert "the collection people is new and begins without the people of lfw; --from lfw" in done.stderr
     assert "Eileen Collins: ID 0, 1 photo added" in done.stderr
     assert "only one photo of Eileen Collins, Kofi Annan. Add a second photo" in done.stderr
-    assert "astronaut.jpg: left out, enrolled already" in done.stderr
+    assert "astronaut.jpg: left out, a copy of another photo" in done.stderr
     assert "broken.jpg: left out, cannot be read" in done.stderr
     assert "looks like" not in done.stderr
 
@@ -501,7 +505,7 @@ def test_enrol_into_a_copy_of_the_bundled_collection(checkout: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "the collection people begins with the 610 people of lfw" in done.stderr
     assert "Eileen Collins: ID 610, 1 photo added" in done.stderr
-    assert "astronaut.jpg: left out, enrolled already" in done.stderr
+    assert "astronaut.jpg: left out, a copy of another photo" in done.stderr
     assert "broken.jpg: left out, cannot be read" in done.stderr
 
     before, after = load_model(BUNDLED).gallery, enrolled(checkout / "galleries")
@@ -547,7 +551,7 @@ def test_enrol_reports_look_alikes(trained: Path, lfw_small: Path, tmp_path: Pat
 
 def test_enrol_nobody(tmp_path: Path) -> None:
     (tmp_path / "people" / "Nobody").mkdir(parents=True)
-    (tmp_path / "people" / "Nobody" / "x.jpg").write_bytes(b"no photo")
+    (tmp_path / "people" / "Nobody" / "x.jpg").write_bytes(b"\xff\xd8\xff")
     done = training("enrol", "--people", tmp_path / "people", "--galleries", tmp_path / "galleries")
     assert done.returncode == 1
     assert "nobody was enrolled" in done.stderr

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import io
-import tarfile
-import zipfile
+import json
+import os
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageOps
 
-from model.photo import SUFFIXES
 from testing.paths import SAMPLES
+from tests.model.images import FORMATS
+from training.__main__ import main
 from training.data.duplicates import find_duplicates, look_alikes
-from training.data.prepare import STRANGER, TRAIN, VAL, examples, prepare
-from training.data.sources import people_folders, unpack
+from training.data.people_photos import read_people
+from training.data.prepare import CENTRAL, DOMINANT, STRANGER, TRAIN, VAL, examples, prepare
 from training.errors import TrainingError
 from training.records import Run
 
@@ -47,20 +49,24 @@ def prepared(run: Run, data: Path | None, *people: Path, seed: int = 0) -> dict[
 
 
 def test_all_served_formats_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the files' names are. Other files are named."""
     pillow_heif.register_heif_opener()
     person = tmp_path / "Anna"
     person.mkdir()
-    for number, suffix in enumerate(SUFFIXES):
-        picture(number).save(person / f"{number}{suffix.upper()}")
+    for number, kind in enumerate(FORMATS):
+        picture(number).save(person / str(number), kind)
     picture(0).save(person / "0.heic", quality=90)
     picture(9).save(person / "9.bmp")
+    (person / "10.jpg").write_bytes(b"")
     (person / ".DS_Store").write_bytes(b"")
-    paths = people_folders(tmp_path)["Anna"]
-    assert {path.suffix.lower() for path in paths} == set(SUFFIXES)
-    assert f"supported format: 1, such as {person / '9.bmp'}" in capsys.readouterr().err
+    found = read_people([tmp_path])
+    paths = found.people["Anna"]
+    assert [path.name for path in paths] == sorted([*map(str, range(len(FORMATS))), "0.heic"])
+    assert [Path(photo.file).name for photo in found.skipped] == ["10.jpg", "9.bmp"]
+    assert f"{person / '9.bmp'}: left out, not a photo in a supported format" in capsys.readouterr().err
     _, first = find_duplicates(paths)
     (copy,) = (i for i, j in enumerate(first) if i != j)
-    assert {paths[copy].name, paths[first[copy]].name} == {"0.JPG", "0.heic"}
+    assert {paths[copy].name, paths[first[copy]].name} == {"0", "0.heic"}
 
 
 def test_lfw_counts(lfw_archive: Path, tmp_path: Path) -> None:
@@ -100,65 +106,6 @@ def test_own_people_are_classes_with_any_number_of_photos(tmp_path: Path) -> Non
     run = Run(tmp_path / "out")
     assert prepared(run, data, people)["people"] == ["a", "b", "Jane Doe", "Zoe"]
     assert sum(row.person == 2 for row in examples(run)[1]) == 3
-
-
-def archive(path: Path, entries: dict[str, bytes]) -> Path:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w") as pack:
-            for name, content in entries.items():
-                pack.writestr(name, content)
-    else:
-        with tarfile.open(path, "w:gz") as pack:
-            for name, content in entries.items():
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                pack.addfile(info, io.BytesIO(content))
-    return path
-
-
-@pytest.mark.parametrize("suffix", [".zip", ".tgz"])
-def test_archives_unpack_inside_the_output_folder(suffix: str, tmp_path: Path) -> None:
-    entries = {f"lfw/{name}/{i}.jpg": photo((name, i)) for name in "ab" for i in range(4)}
-    entries["../../outside/evil/x.jpg"] = entries["/tmp/evil/y.jpg"] = entries["lfw/../z.jpg"] = photo("x")
-    entries["lfw/a/readme.txt"] = b"no photo"
-    run = Run(tmp_path / "out")
-    facts = prepared(run, archive(tmp_path / f"photos{suffix}", entries))
-    assert (facts["people"], facts["images"]) == (["a", "b"], 8)
-    assert {path.name for path in tmp_path.iterdir()} == {"out", f"photos{suffix}"}
-    assert sorted(p.name for p in (tmp_path / "out" / "photos" / "lfw").iterdir()) == ["a", "b"]
-
-
-def test_folders_with_the_same_name_in_an_archive_are_merged(tmp_path: Path) -> None:
-    entries = {f"{day}/Jane_Doe/1.jpg": photo(day) for day in ("monday", "tuesday")}
-    unpack(archive(tmp_path / "photos.zip", entries), tmp_path / "out")
-    assert {name: len(paths) for name, paths in people_folders(tmp_path / "out").items()} == {"Jane Doe": 2}
-
-
-@pytest.mark.parametrize("suffix", [".zip", ".tgz"])
-@pytest.mark.parametrize(("size", "fits"), [(40_000, True), (40_001, False)])
-def test_archive_bombs_are_rejected(suffix: str, size: int, fits: bool, tmp_path: Path) -> None:
-    path = tmp_path / f"bomb{suffix}"
-    if suffix == ".zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as pack:
-            pack.writestr("a/1.jpg", bytes(size))
-    else:
-        archive(path, {"a/1.jpg": bytes(size)})
-    if fits:
-        unpack(path, tmp_path / "out", max_growth=1, slack=40_000)
-        return
-    with pytest.raises(TrainingError, match="more than 1 times its size"):
-        unpack(path, tmp_path / "out", max_growth=1, slack=40_000)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_damaged_archives(lfw_archive: Path, tmp_path: Path) -> None:
-    cut, text = tmp_path / "cut.tgz", tmp_path / "text.tgz"
-    cut.write_bytes(lfw_archive.read_bytes()[:1_000_000])
-    text.write_text("<html>Not found</html>")
-    for data in (cut, text):
-        with pytest.raises(TrainingError, match="is damaged or not a tar or zip archive"):
-            prepared(Run(tmp_path / "out"), data)
-        assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -211,3 +158,67 @@ def test_look_alike_names_are_reported(tmp_path: Path, capsys: pytest.CaptureFix
     assert prepared(Run(tmp_path / "out"), data)["look_alikes"] == [["José Ruiz", "jose ruiz"]]
     assert "José Ruiz / jose ruiz: if this is one person" in capsys.readouterr().err
     assert look_alikes(["Anna-Lena", "Annalena", "ANNA LENA", "Anna"]) == [["ANNA LENA", "Anna-Lena", "Annalena"]]
+    assert look_alikes(["Ben Ode", "Ode, Ben", "Ben Ode.", "Ode"]) == [["Ben Ode", "Ben Ode.", "Ode, Ben"]]
+
+
+def test_a_person_with_copies_only_is_no_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people = write_people({"Anna Berg": 3, "Ben Ode": 3, "Cleo Tan": 3}, tmp_path / "people")
+    (people / "Berg Anna").mkdir()
+    shutil.copy(people / "Anna Berg/1.jpg", people / "Berg Anna/same.jpg")
+    run = Run(tmp_path / "out")
+    assert prepared(run, None, people)["people"] == ["Anna Berg", "Ben Ode", "Cleo Tan"]
+    assert {row.person for row in examples(run)[1]} == {0, 1, 2}
+    message = capsys.readouterr().err
+    assert "Berg Anna: all photos are copies of photos under other names, so this is no class" in message
+    with pytest.raises(TrainingError, match="Only 1 people have photos that are not copies"):
+        prepared(Run(tmp_path / "two"), None, copies_of_one(tmp_path / "copies"))
+
+
+def copies_of_one(root: Path) -> Path:
+    write_people({"Anna": 1}, root)
+    shutil.copytree(root / "Anna", root / "Ben")
+    return root
+
+
+def test_photos_of_own_people_are_marked(tmp_path: Path) -> None:
+    """In them the person is the one with the dominant face, in a data set the one in the middle."""
+    data, people = (
+        write_people({"a": 4, "b": 4}, tmp_path / "data"),
+        write_people({"b": 1, "c": 1}, tmp_path / "people"),
+    )
+    run = Run(tmp_path / "out")
+    prepared(run, data, people)
+    assert {(Path(row.path).parts[-3], row.face) for row in examples(run)[1]} == {
+        ("data", CENTRAL),
+        ("people", DOMINANT),
+    }
+
+
+def test_paths_that_are_not_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    people = write_people({"Ben Ode": 2, os.fsdecode(b"Jos\xe9 Ruiz"): 1}, tmp_path / "people")
+    (people / "Ben Ode/1.jpg").rename(people / os.fsdecode(b"Ben Ode/ni\xf1o.jpg"))
+    run = Run(tmp_path / "out")
+    assert prepared(run, None, people)["people"] == ["Ben Ode", "José Ruiz"]
+    assert "not UTF-8, read as Windows-1252: José Ruiz" in capsys.readouterr().err
+    assert all(Path(row.path).is_file() for row in examples(run)[1])
+    assert json.loads((run.out / "prepare.json").read_text(encoding="utf-8"))
+
+
+def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same when nothing has changed. With --strict a file that is skipped is an error."""
+    people = write_people({"Anna Berg": 2, "Ben Ode": 2}, tmp_path / "people")
+    shutil.copy(people / "Anna Berg/1.jpg", people / "Anna Berg/2.jpg")
+    (people / "Ben Ode/@eaDir").mkdir()
+    command = ["prepare", "--people", str(people), "--out", str(tmp_path / "out")]
+    for _ in range(2):
+        assert main(command) == 0
+        assert [" ".join(line.split()) for line in capsys.readouterr().err.splitlines()[-4:]] == [
+            "people 2",
+            "photos used 4",
+            f"skipped: a copy of another photo 1 such as {people}/Anna Berg/2.jpg",
+            f"ignored: hidden or of the system 1 such as {people}/Ben Ode/@eaDir",
+        ]
+    assert main([*command, "--strict"]) == 1
+    assert f"error: --strict: 1 files were skipped, such as {people}/Anna Berg/2.jpg" in capsys.readouterr().err
+    (people / "Anna Berg/2.jpg").unlink()
+    assert main([*command, "--strict"]) == 0

@@ -27,7 +27,7 @@ from tests import versions as tiny
 from tests.faulty import Fault, Proxy, refuses, running
 from tests.interrupted import FORK, exit_code, exit_codes, run_until
 from training.__main__ import main
-from training.data.sources import display_name
+from training.data.folder_names import display_name
 from training.errors import TrainingError
 from training.publishing.collections import Access
 from training.publishing.enrol import BATCH, Report, enrol
@@ -415,7 +415,7 @@ def test_two_enrol_at_once(
         reports = list(pool.map(work, range(len(both))))
     assert people(galleries, networks) == {display_name(path.stem): 1 for path in samples}
     assert sum(len(report.added) for report in reports) == len(samples)
-    assert [reason for report in reports for _, reason in report.skipped] == [DUPLICATE]
+    assert [reason for report in reports for _, reason, _ in report.skipped] == [DUPLICATE]
 
 
 def test_no_room_to_enrol(networks: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

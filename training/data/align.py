@@ -1,4 +1,7 @@
-"""align: find and crop the face in each photo, for both networks and as serving does.
+"""align: find and crop the person's face in each photo, for both networks and as serving does.
+
+In a data set that is the face nearest to the centre, since such photos are centred on the person. In photos of the
+user's own people it is the one that enrolling uses: the largest, if no other is nearly as large.
 
 -> crops.npy, uint8 [photos, 160, 160, 3] RGB, and landmark_crops.npy, uint8 [photos, 112, 112, 3] RGB.
 """
@@ -24,6 +27,8 @@ from model.errors import RecognitionError
 from model.landmarks import SIZE, is_reliable, landmark_crop
 from model.photo import decode
 from model.stored_crop import unpack
+from service.enrolment import dominant_face
+from service.results import Skipped
 from training.data.dataset import (
     ALIGNED,
     BATCH,
@@ -31,11 +36,15 @@ from training.data.dataset import (
     DIGESTS,
     FACELESS,
     LANDMARK_CROPS,
+    NOT_ALIGNED,
     RELIABLE,
+    SEVERAL,
     STATUS,
     UNREADABLE,
+    dataset,
 )
-from training.data.prepare import Example, examples
+from training.data.prepare import CENTRAL, Example, examples, prepared
+from training.data.skipped import Summary, log_each, printable
 from training.data.stored_crops import ENDING
 from training.records import Run
 from training.resumable_array import ResumableArray
@@ -49,8 +58,9 @@ Change = Callable[[Image.Image, Detector], bytes]
 class Aligned(NamedTuple):
     """The face of one photo.
 
-    status: ALIGNED, FACELESS or UNREADABLE; crop: uint8 [size, size, 3] RGB, landmark_crop: uint8 [112, 112, 3] RGB,
-    both black if there is none; reliable: see `is_reliable`; digest: of the photo's pixels, "" if it is unreadable.
+    status: ALIGNED, FACELESS, SEVERAL or UNREADABLE; crop: uint8 [size, size, 3] RGB, landmark_crop: uint8 [112, 112,
+    3] RGB, both black if there is none; reliable: see `is_reliable`; digest: of the photo's pixels, "" if it is
+    unreadable.
     """
 
     status: int
@@ -61,15 +71,15 @@ class Aligned(NamedTuple):
 
 
 class Aligner:
-    """Crops the face nearest to the centre of a photo file."""
+    """Crops the person's face in a photo file."""
 
     def __init__(self, spec: CropSpec, change: Change | None = None) -> None:
         self._spec = spec
         self._change = change
         self._detector = Detector()
 
-    def align(self, path: Path) -> Aligned:
-        """Crop the face of one photo."""
+    def align(self, path: Path, face: str = CENTRAL) -> Aligned:
+        """Crop the face of one photo. face: CENTRAL or DOMINANT."""
         blank = (np.zeros((self._spec.size, self._spec.size, 3), np.uint8), np.zeros((SIZE, SIZE, 3), np.uint8), False)
         try:
             if path.name.endswith(ENDING):
@@ -83,9 +93,11 @@ class Aligner:
         faces = self._detector.detect(photo)
         if not faces:
             return Aligned(FACELESS, *blank, digest)
-        face = nearest_centre(faces, photo)
-        cuts = crop(photo, face, self._spec), landmark_crop(photo, face)
-        return Aligned(ALIGNED, *cuts, is_reliable(photo, face), digest)
+        chosen = nearest_centre(faces, photo) if face == CENTRAL else dominant_face(faces)
+        if chosen is None:
+            return Aligned(SEVERAL, *blank, digest)
+        cuts = crop(photo, chosen, self._spec), landmark_crop(photo, chosen)
+        return Aligned(ALIGNED, *cuts, is_reliable(photo, chosen), digest)
 
     def _stored(self, path: Path) -> Aligned:
         """Read a stored crop, which needs no detection. Raises UnreadableImage, OSError."""
@@ -104,20 +116,23 @@ def _start_worker(spec: CropSpec, change: Change | None) -> None:
     _aligner = Aligner(spec, change)
 
 
-def _align_in_worker(path: str) -> Aligned:
-    return _aligner.align(Path(path))
+def _align_in_worker(photo: tuple[str, str]) -> Aligned:
+    path, face = photo
+    return _aligner.align(Path(path), face)
 
 
-def align_all(paths: Sequence[str], spec: CropSpec, desc: str, change: Change | None = None) -> Iterator[Aligned]:
+def align_all(
+    photos: Sequence[tuple[str, str]], spec: CropSpec, desc: str, change: Change | None = None
+) -> Iterator[Aligned]:
     """Yield the result of Aligner.align for each photo, in order, computed by one process per processor.
 
-    desc: label of the progress bar.
+    photos: path, and CENTRAL or DOMINANT; desc: label of the progress bar.
     """
     # Not forked: a child that is forked after torch has started its threads hangs.
     context = multiprocessing.get_context("spawn")
-    workers = max(1, min(os.cpu_count() or 1, len(paths) // 8))
+    workers = max(1, min(os.cpu_count() or 1, len(photos) // 8))
     with context.Pool(workers, _start_worker, (spec, change)) as pool:
-        yield from tqdm(pool.imap(_align_in_worker, paths, chunksize=4), total=len(paths), desc=desc, unit=" photos")
+        yield from tqdm(pool.imap(_align_in_worker, photos, chunksize=4), total=len(photos), desc=desc, unit=" photos")
 
 
 class Batch(NamedTuple):
@@ -130,16 +145,34 @@ class Batch(NamedTuple):
 
 
 def aligned_batches(
-    photos: Sequence[tuple[str, int]], spec: CropSpec, desc: str, change: Change | None = None
+    photos: Sequence[tuple[str, int]],
+    spec: CropSpec,
+    desc: str,
+    change: Change | None = None,
+    face: str = CENTRAL,
+    skipped: list[Skipped] | None = None,
 ) -> Iterator[Batch]:
-    """Yield the photos in which a face is found. photos: path and label; the other arguments: see `align_all`."""
+    """Yield the photos in which a face is found. photos: path and label; spec, desc, change: see `align_all`.
+
+    face: CENTRAL or DOMINANT. skipped: list to which the other photos are added.
+    """
     if not photos:
         return
-    rows = align_all([path for path, _ in photos], spec, desc, change)
-    aligned = ((label, face) for (_, label), face in zip(photos, rows) if face.status == ALIGNED)
-    for chunk in chunks(aligned, BATCH):
+    rows = zip(photos, align_all([(path, face) for path, _ in photos], spec, desc, change))
+    for chunk in chunks(_aligned(rows, skipped), BATCH):
         labels, faces = zip(*chunk)
         yield Batch(np.array(labels), *stacked(faces))
+
+
+def _aligned(
+    rows: Iterable[tuple[tuple[str, int], Aligned]], skipped: list[Skipped] | None
+) -> Iterator[tuple[int, Aligned]]:
+    """Yield label and result of the photos with a face. skipped: list to which the other photos are added."""
+    for (path, label), row in rows:
+        if row.status == ALIGNED:
+            yield label, row
+        elif skipped is not None:
+            skipped.append(Skipped(printable(path), NOT_ALIGNED[row.status]))
 
 
 def stacked(faces: Sequence[Aligned]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -149,20 +182,34 @@ def stacked(faces: Sequence[Aligned]) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def align(run: Run, spec: CropSpec) -> None:
-    """Run the step `align`. Raises TrainingError if `prepare` has not been run, and OSError."""
+    """Run the step `align`.
+
+    Raises TrainingError if `prepare` has not been run, or if fewer than two people have photos with a face; OSError.
+    """
     _, rows = examples(run)
     inputs = {"prepare": run.identity("prepare"), "crop": asdict(spec)}
 
     def work() -> dict[str, Any]:
         _write_crops(run, rows, spec, repr(inputs))
         status = np.load(run.out / STATUS)
-        return {
-            "aligned": int((status == ALIGNED).sum()),
-            "faceless": [rows[i].path for i in np.flatnonzero(status == FACELESS)],
-            "unreadable": [rows[i].path for i in np.flatnonzero(status == UNREADABLE)],
+        left_out = {
+            reason: [printable(rows[i].path) for i in np.flatnonzero(status == code)]
+            for code, reason in NOT_ALIGNED.items()
         }
+        log_each(Skipped(path, reason) for reason, paths in left_out.items() for path in paths)
+        return {"aligned": int((status == ALIGNED).sum()), "left_out": left_out}
 
     run.step("align", inputs, [CROPS, LANDMARK_CROPS, RELIABLE, STATUS, DIGESTS], work)
+    dataset(run)
+
+
+def aligned(run: Run) -> Summary:
+    """Return the people and photos of the steps `prepare` and `align`. Raises TrainingError if one was not run."""
+    before, data = prepared(run), dataset(run)
+    left_out = run.record("align")["facts"]["left_out"]
+    skipped = [Skipped(path, reason) for reason, paths in left_out.items() for path in paths]
+    photos = int((data.labels >= 0).sum())
+    return Summary(len(data.names), photos, [*before.skipped, *skipped], before.ignored)
 
 
 def _write_crops(run: Run, rows: Sequence[Example], spec: CropSpec, made_from: str) -> None:
@@ -182,7 +229,8 @@ def _write_crops(run: Run, rows: Sequence[Example], spec: CropSpec, made_from: s
     for array in arrays:
         array.rewind(done)
     try:
-        for chunk in chunks(align_all([row.path for row in rows[done:]], spec, "align"), CHUNK):
+        photos = [(row.path, row.face) for row in rows[done:]]
+        for chunk in chunks(align_all(photos, spec, "align"), CHUNK):
             for array, column in zip(arrays, zip(*chunk)):
                 array.append(np.array(column, array.dtype))
         for array in arrays:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from training.data.prepare import examples
+from service import results
+from training.data.prepare import TRAIN, examples
+from training.errors import TrainingError
 from training.records import Run
 
 CROPS = "crops.npy"  # uint8 [photos, size, size, 3] RGB, black if there is no face
@@ -16,7 +18,9 @@ LANDMARK_CROPS = "landmark_crops.npy"  # uint8 [photos, 112, 112, 3] RGB, black 
 RELIABLE = "reliable.npy"  # bool [photos], see model.landmarks.is_reliable
 STATUS = "status.npy"  # uint8 [photos]
 DIGESTS = "digests.npy"  # S16 [photos], of the photo's pixels
-FACELESS, ALIGNED, UNREADABLE = 0, 1, 2  # the status of a photo
+FACELESS, ALIGNED, UNREADABLE, SEVERAL = 0, 1, 2, 3  # the status of a photo
+# Reasons of photos without a crop.
+NOT_ALIGNED = {FACELESS: results.NO_FACE, UNREADABLE: results.UNREADABLE, SEVERAL: results.SEVERAL_FACES}
 BATCH = 256 if torch.cuda.is_available() else 32  # crops at a time
 
 
@@ -35,12 +39,21 @@ class Dataset:
 
 
 def dataset(run: Run) -> Dataset:
-    """Load the photos with a face. Raises TrainingError if `prepare` has not been run, OSError without `align`."""
+    """Load the photos with a face. A person without such a photo to train on is no class.
+
+    Raises TrainingError if `prepare` has not been run, or if fewer than two people remain; OSError without `align`.
+    """
     names, listed = examples(run)
-    rows = np.flatnonzero(np.load(run.out / STATUS) == ALIGNED)
+    aligned = np.load(run.out / STATUS) == ALIGNED
     labels = np.array([example.person for example in listed], np.int64)
     splits = np.array([example.split for example in listed])
-    return Dataset(names, labels[rows], splits[rows], rows)
+    classes = np.unique(labels[aligned & (splits == TRAIN)])
+    if len(classes) < 2:
+        raise TrainingError(f"Only {len(classes)} people have photos with a face to train on, but a model needs two.")
+    rows = np.flatnonzero(aligned & ((labels < 0) | np.isin(labels, classes)))
+    numbers = np.full(len(names) + 1, -1, np.int64)  # the last one for strangers, whose label is -1
+    numbers[classes] = np.arange(len(classes))
+    return Dataset([names[i] for i in classes], numbers[labels[rows]], splits[rows], rows)
 
 
 def read_crops(run: Run, rows: np.ndarray, name: str = CROPS) -> Iterator[np.ndarray]:

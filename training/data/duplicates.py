@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from model.errors import RecognitionError
 from model.photo import decode
+from training.errors import log
 
 HASH_SIDE = 16  # a perceptual hash has HASH_SIDE ** 2 bits
 # On LFW, scaling a photo to 0.4-2 times its size or saving it at JPEG quality 40-90 changes at most 8 bits. All pairs
@@ -75,10 +76,20 @@ def _similar_pairs(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def look_alikes(names: Iterable[str]) -> list[list[str]]:
-    """Return the groups of names that differ only in case, accents, spaces or punctuation, each group sorted."""
+    """Return the groups of names that may be one person's, each group sorted.
+
+    They differ only in case, accents, spaces and punctuation, or have the family name first: "Ode, Ben".
+    """
     groups: dict[str, list[str]] = {}
     for name in names:
-        letters = unicodedata.normalize("NFKD", name).casefold()
+        family, comma, given = name.partition(",")
+        letters = unicodedata.normalize("NFKD", f"{given} {family}" if comma else name).casefold()
         key = "".join(c for c in letters if c.isalnum())
         groups.setdefault(key, []).append(name)
     return [sorted(group) for group in groups.values() if len(group) > 1]
+
+
+def log_look_alikes(groups: Iterable[Sequence[str]]) -> None:
+    """Ask the user about the groups of `look_alikes`."""
+    for group in groups:
+        log(f"{' / '.join(group)}: if this is one person, give the folders the same name")

@@ -5,19 +5,27 @@ from __future__ import annotations
 import csv
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from service.results import Skipped
+from storage.cache import sha256_of
 from training.atomic_files import atomic_write
-from training.data.duplicates import find_duplicates, look_alikes
-from training.data.sources import fingerprint, merged_folders, people_folders, unpack
+from training.data.archives import unpack
+from training.data.duplicates import find_duplicates, log_look_alikes, look_alikes
+from training.data.people_photos import PeoplePhotos, read_people
+from training.data.skipped import COPY, Summary, log_each, printable
+from training.data.tree import read_tree
 from training.errors import TrainingError, log
 from training.records import Run, digest
 
 TRAIN, VAL, STRANGER = "train", "val", "stranger"
 PHOTOS = "photos.csv"
+PATHS = "surrogateescape"  # for paths that are not UTF-8
+# How the person's face is told from other faces in the photo, see `align`.
+CENTRAL, DOMINANT = "central", "dominant"
 
 
 @dataclass(frozen=True)
@@ -25,103 +33,181 @@ class Example:
     """One photo.
 
     path: of the image file. person: class index, -1 for strangers. split: train, val or stranger. digest: 16 hex digits
-    of the file's SHA-256.
+    of the file's SHA-256. face: CENTRAL in a data set, DOMINANT in photos of the user's own people.
     """
 
     path: str
     person: int
     split: str
     digest: str
+    face: str = CENTRAL
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How people are found in the sources. level: as in `read_people`; encoding: as in `unpack`."""
+
+    level: int | None = None
+    encoding: str | None = None
 
 
 def examples(run: Run) -> tuple[list[str], list[Example]]:
     """Read the names by class index, and all photos. Raises TrainingError if `prepare` has not been run."""
     names: list[str] = run.record("prepare")["facts"]["people"]
-    with (run.out / PHOTOS).open(newline="", encoding="utf-8") as file:
+    with (run.out / PHOTOS).open(newline="", encoding="utf-8", errors=PATHS) as file:
         rows = csv.DictReader(file)
-        return names, [Example(row["path"], int(row["person"]), row["split"], row["digest"]) for row in rows]
+        return names, [
+            Example(row["path"], int(row["person"]), row["split"], row["digest"], row["face"]) for row in rows
+        ]
 
 
-def prepare(run: Run, data: Path | None, people: Sequence[Path], min_images: int, val_share: float, seed: int) -> None:
+def prepare(
+    run: Run,
+    data: Path | None,
+    people: Sequence[Path],
+    min_images: int,
+    val_share: float,
+    seed: int,
+    layout: Layout = Layout(),
+) -> None:
     """Run the step `prepare`: a seeded split of each person's photos.
 
     data: a folder or an archive; people in it with fewer than `min_images` photos are strangers. people: folders whose
     people are all classes. Copies of a photo are used once. Raises TrainingError and OSError.
     """
     inputs = {
-        "data": fingerprint(data) if data else None,
-        "people": [fingerprint(folder) for folder in people],
+        "data": _fingerprint(data) if data else None,
+        "people": [_fingerprint(folder) for folder in people],
         "min_images": min_images,
         "val_share": val_share,
         "seed": seed,
+        "layout": asdict(layout),
     }
 
     def work() -> dict[str, Any]:
-        known, strangers = _merge(run, data, people, min_images)
-        return _write_photos(run, known, strangers, val_share, seed)
+        return _write_photos(run, _read(run, data, people, min_images, layout), val_share, seed)
 
     run.step("prepare", inputs, [PHOTOS], work)
 
 
-def _write_photos(
-    run: Run, known: dict[str, list[Path]], strangers: dict[str, list[Path]], val_share: float, seed: int
-) -> dict[str, Any]:
-    """Write photos.csv without the copies, and return the facts of the step."""
-    similar_names = look_alikes([*known, *strangers])
-    for group in similar_names:
-        log(f"{' / '.join(group)}: if this is one person, give the folders the same name")
-    found = [(name, path) for group in (known, strangers) for name, paths in group.items() for path in paths]
+def prepared(run: Run) -> Summary:
+    """Return the people and photos of the step `prepare`. Raises TrainingError if it has not been run."""
+    facts = run.record("prepare")["facts"]
+    photos = facts["train_images"] + facts["val_images"]
+    return Summary(len(facts["people"]), photos, [Skipped(*each) for each in facts["skipped"]], facts["ignored"])
+
+
+class _Sources(NamedTuple):
+    """Photos by name of the people to train on, and of the strangers.
+
+    own: photos of the user's own people; left_out: files that are not used.
+    """
+
+    known: dict[str, list[Path]]
+    strangers: dict[str, list[Path]]
+    own: frozenset[Path]
+    left_out: PeoplePhotos
+
+
+def _fingerprint(source: Path) -> str:
+    """Return a digest of an archive's bytes, or of the names, sizes and times of the files in a folder.
+
+    Raises TrainingError if the source does not exist.
+    """
+    if source.is_dir():
+        tree = read_tree(source)
+        found = [(path, path.stat()) for path in tree.photos]
+        files = [[printable(path.relative_to(source)), stat.st_size, stat.st_mtime_ns] for path, stat in found]
+        return digest([printable(source.resolve()), files, tree.skipped, tree.ignored])
+    if not source.exists():
+        raise TrainingError(f"{printable(source)} does not exist.")
+    return sha256_of(source)
+
+
+def _read(run: Run, data: Path | None, people: Sequence[Path], min_images: int, layout: Layout) -> _Sources:
+    """Read the photos of all people. The same name is the same person. Raises TrainingError."""
+    own = read_people(people, layout.level)
+    found = _read_data(run, data, layout) if data else PeoplePhotos({})
+    others = dict(found.people)
+    both = {name: paths + others.pop(name, []) for name, paths in own.people.items()}
+    # People from `people` come last, so that adding one does not change the class indices of the others.
+    known = {name: others.pop(name) for name in list(others) if len(others[name]) >= min_images}
+    known.update(both)
+    left_out = PeoplePhotos({}, (*found.skipped, *own.skipped), (*found.ignored, *own.ignored))
+    enough = f" in {printable(data)} have at least {min_images} photos" if data else " have photos"
+    _check_classes(known, f"Only {len(known)} of the people{enough}")
+    return _Sources(known, others, frozenset(path for paths in own.people.values() for path in paths), left_out)
+
+
+def _read_data(run: Run, data: Path, layout: Layout) -> PeoplePhotos:
+    """Read a data set in a folder or an archive. Raises TrainingError."""
+    if data.is_dir():
+        return read_people([data], layout.level, data_set=True)
+    unpacked = unpack(data, run.out / "photos", layout.encoding)
+    log_each(unpacked.skipped)
+    found = read_people([unpacked.folder], layout.level, data_set=True)
+    return PeoplePhotos(found.people, (*unpacked.skipped, *found.skipped), (*unpacked.ignored, *found.ignored))
+
+
+def _check_classes(people: Collection[str], reason: str) -> None:
+    if len(people) < 2:
+        raise TrainingError(f"{reason}, but a model needs two people: add photos, or lower --min-images.")
+
+
+def _write_photos(run: Run, sources: _Sources, val_share: float, seed: int) -> dict[str, Any]:
+    """Write photos.csv without the copies, and return the facts of the step. Raises TrainingError."""
+    similar_names = look_alikes([*sources.known, *sources.strangers])
+    log_look_alikes(similar_names)
+    groups = (sources.known, sources.strangers)
+    found = [(name, path) for group in groups for name, paths in group.items() for path in paths]
     digests, first = find_duplicates([path for _, path in found])
-    _log_duplicates(found, first)
-    ids = {name: i for i, name in enumerate(known)}
+    copies = list(_copies(found, first))
+    log_each(copies)
+    people = _with_photos(sources.known, {name for i, (name, _) in enumerate(found) if first[i] == i})
+    ids = {name: i for i, name in enumerate(people)}
     rows = [
-        Example(str(path.absolute()), ids.get(name, -1), STRANGER, digests[i])
+        Example(
+            str(path.absolute()), ids.get(name, -1), STRANGER, digests[i], DOMINANT if path in sources.own else CENTRAL
+        )
         for i, (name, path) in enumerate(found)
         if first[i] == i
     ]
-    rows = split(rows, list(known), val_share, seed)
-    with atomic_write(run.out / PHOTOS) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    rows = split(rows, people, val_share, seed)
+    with atomic_write(run.out / PHOTOS) as partial, partial.open(
+        "w", newline="", encoding="utf-8", errors=PATHS
+    ) as file:
         csv.writer(file).writerows([[field.name for field in fields(Example)], *map(astuple, rows)])
     return {
-        "people": list(known),
-        "images": sum(len(paths) for paths in known.values()),
+        "people": people,
+        "images": sum(len(paths) for paths in sources.known.values()),
         "train_images": sum(row.split == TRAIN for row in rows),
         "val_images": sum(row.split == VAL for row in rows),
-        "strangers": len(strangers),
+        "strangers": len(sources.strangers),
         "stranger_images": sum(row.split == STRANGER for row in rows),
-        "duplicates": [[str(found[i][1]), str(found[j][1])] for i, j in enumerate(first) if i != j],
+        "duplicates": [[printable(found[i][1]), printable(found[j][1])] for i, j in enumerate(first) if i != j],
         "look_alikes": similar_names,
+        "skipped": [*sources.left_out.skipped, *copies],
+        "ignored": sources.left_out.ignored,
         "digest": digest([[row.digest, row.person, row.split] for row in rows]),
     }
 
 
-def _merge(
-    run: Run, data: Path | None, people: Sequence[Path], min_images: int
-) -> tuple[dict[str, list[Path]], dict[str, list[Path]]]:
-    """Return photos by name of the people to train on, and of the strangers. The same name is the same person.
-
-    Raises TrainingError if there are fewer than two people.
-    """
-    others = people_folders(data if data.is_dir() else unpack(data, run.out / "photos")) if data else {}
-    own = {name: paths + others.pop(name, []) for name, paths in merged_folders(people).items()}
-    # People from `people` come last, so that adding one does not change the class indices of the others.
-    known = {name: others.pop(name) for name in list(others) if len(others[name]) >= min_images}
-    known.update(own)
-    if len(known) < 2:
-        raise TrainingError(
-            f"Only {len(known)} of the people in {data or people[0]} have at least {min_images} photos, but a model "
-            "needs two people: add photos, or lower --min-images."
-        )
-    return known, others
-
-
-def _log_duplicates(found: list[tuple[str, Path]], first: list[int]) -> None:
-    """Log each photo that is skipped because it is a copy. found: name and path; first: index of the first copy."""
+def _copies(found: Sequence[tuple[str, Path]], first: Sequence[int]) -> Iterator[Skipped]:
+    """List the photos that are copies. found: name and path; first: index of the first copy of each."""
     for i, j in enumerate(first):
         if i != j:
             (name, path), (first_name, first_path) = found[i], found[j]
             other_name = "" if name == first_name else f", but named {name} instead of {first_name}"
-            log(f"{path}: same photo as {first_path}{other_name}; skipped")
+            yield Skipped(printable(path), COPY, f"It is the same as {printable(first_path)}{other_name}.")
+
+
+def _with_photos(people: Iterable[str], used: Collection[str]) -> list[str]:
+    """Return the people who have photos of their own, and say who has copies only. Raises TrainingError."""
+    people, copied = [name for name in people if name in used], [name for name in people if name not in used]
+    for name in copied:
+        log(f"{name}: all photos are copies of photos under other names, so this is no class")
+    _check_classes(people, f"Only {len(people)} people have photos that are not copies")
+    return people
 
 
 def split(rows: Sequence[Example], names: Sequence[str], val_share: float, seed: int) -> list[Example]:

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from model.gallery import Matches
+from service.results import Skipped
 from storage.networks import Snapshot
 from training.data.align import Change, aligned_batches
 from training.data.dataset import BATCH, CROPS, LANDMARK_CROPS, RELIABLE, Dataset, read_crops
-from training.data.sources import people_folders
-from training.errors import TrainingError, log
+from training.data.people_photos import PeoplePhotos, read_people
+from training.data.skipped import UNKNOWN_PERSON, Summary, log_each, printable
+from training.errors import TrainingError
 from training.evaluation import metrics
 from training.evaluation.gallery import TOP, probes_of
 from training.evaluation.metrics import Probes
@@ -24,23 +26,31 @@ from training.records import Run
 from training.store import load_model
 
 
-def evaluate_model(uri: str, data: Path, strangers: Path | None) -> dict[str, Any]:
+def evaluate_model(
+    uri: str, data: Path, strangers: Path | None, *, level: int | None = None, strict: bool = False
+) -> dict[str, Any]:
     """Measure rank-n accuracy, TPIR and FPIR of the model at `uri`.
 
     data, strangers: folders with one folder of photos per person. People in `data` who are not in the model are left
-    out. Raises TrainingError if nobody remains or no photo shows a face.
+    out. level: of the people's folders, see `read_people`; strict: a photo that is skipped is an error.
+
+    Raises TrainingError if nobody remains or no photo shows a face.
     """
     snapshot = load_model(uri)
-    photos = _photos_of_known(snapshot, data)
+    people = read_people([data], level, data_set=True)
+    photos, skipped = _photos_of_known(snapshot, people, data)
     known, accepted = evaluate_probes(
-        snapshot, [(str(path), label) for label, paths in photos.items() for path in paths]
+        snapshot, [(str(path), label) for label, paths in photos.items() for path in paths], skipped=skipped
     )
     if not len(known):
         raise TrainingError(f"No face was found in any photo of {data}.")
-    folders = people_folders(strangers) if strangers else {}
+    unknown = read_people([strangers], level, data_set=True) if strangers else PeoplePhotos({})
     others, others_accepted = evaluate_probes(
-        snapshot, [(str(path), -1) for paths in folders.values() for path in paths]
+        snapshot, [(str(path), -1) for paths in unknown.people.values() for path in paths], skipped=skipped
     )
+    skipped += unknown.skipped
+    ignored = (*people.ignored, *unknown.ignored)
+    Summary(len(photos) + len(unknown.people), len(known) + len(others), skipped, ignored).finish(strict)
     images = sum(len(paths) for paths in photos.values())
     result = {"model": snapshot.version, "people": len(photos), "images": images, "faceless": images - len(known)}
     result.update(metrics.measure(known, others, images))
@@ -51,29 +61,35 @@ def evaluate_model(uri: str, data: Path, strangers: Path | None) -> dict[str, An
     return result
 
 
-def _photos_of_known(snapshot: Snapshot, data: Path) -> dict[int, list[Path]]:
-    """Photos by person ID. Raises TrainingError if nobody in `data` is in the model."""
+def _photos_of_known(
+    snapshot: Snapshot, found: PeoplePhotos, data: Path
+) -> tuple[dict[int, list[Path]], list[Skipped]]:
+    """Return the photos by person ID, and what is left out. Raises TrainingError if nobody is in the model."""
     ids = {person.name: person.id for person in snapshot.gallery.people}
-    folders = people_folders(data)
-    unknown = [name for name in folders if name not in ids]
-    if unknown:
-        log(f"not in the model, left out: {', '.join(unknown)}")
-    photos = {ids[name]: folders[name] for name in folders if name in ids}
+    photos = {ids[name]: paths for name, paths in found.people.items() if name in ids}
     if not photos:
         raise TrainingError(f"None of the people in {data} is in the model.")
-    return photos
+    others = {name: paths for name, paths in found.people.items() if name not in ids}
+    unknown = [Skipped(f"{printable(paths[0])} ({name})", UNKNOWN_PERSON) for name, paths in others.items()]
+    log_each(unknown)
+    return photos, [*found.skipped, *unknown]
 
 
 def evaluate_probes(
-    snapshot: Snapshot, photos: Sequence[tuple[str, int]], desc: str = "align", change: Change | None = None
+    snapshot: Snapshot,
+    photos: Sequence[tuple[str, int]],
+    desc: str = "align",
+    change: Change | None = None,
+    skipped: list[Skipped] | None = None,
 ) -> tuple[Probes, np.ndarray]:
     """Identify the photos in which a face is detected, as the service does.
 
-    photos: path and label, -1 for strangers; desc: label of the progress bar; change: applied to each photo first.
+    photos: path and label, -1 for strangers; desc: label of the progress bar; change: applied to each photo first;
+    skipped: list to which photos without a face are added.
     -> probes whose scores are confidences, and which of them are known, bool [N].
     """
     parts, known = [Probes.none()], [np.zeros(0, bool)]
-    for batch in aligned_batches(photos, snapshot.network.config.crop, desc, change):
+    for batch in aligned_batches(photos, snapshot.network.config.crop, desc, change, skipped=skipped):
         found = snapshot.search(batch.crops, batch.landmark_crops, batch.reliable, TOP)
         parts.append(probes_of(Matches(found.ids, found.confidences), batch.labels))
         known.append(found.known)

@@ -15,6 +15,7 @@ from model.embedding import TUNED
 from training.atomic_files import atomic_write, write_json
 from training.data.dataset import CROPS, Dataset, dataset
 from training.data.prepare import TRAIN, VAL, examples
+from training.data.skipped import REASONS, printable
 from training.evaluation import plots
 from training.evaluation.evaluate import Assessment, load_assessment, load_calibrations
 from training.evaluation.repeat import spread
@@ -23,7 +24,6 @@ from training.records import Record, Run, packages
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 SHOWN_ERRORS = 40  # misidentified photos on the contact sheet
 SPLIT_COUNTS = ("images", "train_images", "val_images", "strangers", "stranger_images")
-NOT_ALIGNED = ("faceless", "unreadable")
 
 
 def write_report(run: Run) -> None:
@@ -40,7 +40,7 @@ def write_report(run: Run) -> None:
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     plots_by_name = {name: _data_uri(figure) for name, figure in _plots(run, data, found).items()}
     with atomic_write(run.out / "report.html") as partial:
-        partial.write_text(page.render(report=content, plots=plots_by_name), encoding="utf-8")
+        partial.write_text(page.render(report=content, plots=plots_by_name, reasons=REASONS), encoding="utf-8")
 
 
 def _label(metric: str) -> str:
@@ -90,8 +90,7 @@ def _data_content(run: Run, data: Dataset) -> dict[str, Any]:
         "classes": len(data.names),
         "people": len(data.names),
         **{name: prepared[name] for name in (*SPLIT_COUNTS, "duplicates", "look_alikes")},
-        **{name: len(aligned[name]) for name in NOT_ALIGNED},
-        "left_out": {name: aligned[name] for name in NOT_ALIGNED},
+        "left_out": aligned["left_out"],
     }
 
 
@@ -153,7 +152,7 @@ def _misidentified(run: Run, data: Dataset, found: Assessment) -> list[dict[str,
     confidence = _confidence(run, found)
     return [
         {
-            "photo": "/".join(Path(rows[val[i]].path).parts[-2:]),
+            "photo": printable("/".join(Path(rows[val[i]].path).parts[-2:])),
             "is": data.names[found.known.labels[i]],
             "named": data.names[found.known.predicted[i]],
             "confidence": round(float(confidence[i]), 4),

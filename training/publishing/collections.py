@@ -12,9 +12,10 @@ from service.errors import ServiceError
 from service.galleries import Galleries
 from service.people import PeopleService
 from settings import keep_crops_from_env, s3_settings_from_env
+from storage.addresses import check_address, is_database
 from storage.background import at_once
 from storage.blobs import open_blobs
-from storage.engine import Engine, is_database
+from storage.engine import Engine
 from storage.errors import StorageError
 from storage.live import LiveModel
 from storage.live_collections import LiveCollections
@@ -42,6 +43,10 @@ class Access:
 
             self.collections = PostgresCollections(Database(galleries, seconds=None), at_once, first=math.inf)
         else:
+            try:
+                check_address(galleries, "--galleries")
+            except ValueError as error:
+                raise TrainingError(str(error)) from error
             self.collections = LiveCollections(lambda: open_blobs(galleries, settings), at_once, first=math.inf)
         self.galleries = Galleries(_LoadedModel(model), self.collections, collection or "")
         try:

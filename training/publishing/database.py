@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.engine import is_database
+from storage.addresses import is_database
 from storage.postgres.database import connect
 from storage.postgres.errors import database_errors
 from storage.postgres.schema import VERSION, create_schema

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from service.results import PersonSummary, Skipped, UploadedPhoto
+from training.data.skipped import log_each
 from training.errors import TrainingError, log
 from training.publishing.collections import Access, service_errors
-from training.publishing.enrol import REASONS
 from training.publishing.export import require_serving_torch
 
 
@@ -71,8 +71,7 @@ def add_person(people: People, name: str, paths: Sequence[Path]) -> None:
     except OSError as error:
         raise TrainingError(f"{error.filename} cannot be read: {error.strerror}.") from error
     person, skipped = people.add(name, photos)
-    for photo in skipped:
-        log(f"{photo.file}: left out, {REASONS.get(photo.reason, photo.reason)}")
+    log_each(skipped)
     log(f"{person.name}: ID {person.id}, {person.faces} photo{'s' * (person.faces != 1)} added")
 
 
