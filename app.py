@@ -30,8 +30,9 @@ from service.galleries import Galleries
 from service.people import PeopleService
 from service.services import Services
 from settings import Settings, limit_convolution_cache, s3_settings_from_env
+from storage.addresses import is_database
 from storage.blobs import BlobStore, open_blobs
-from storage.engine import Engine, is_database
+from storage.engine import Engine
 from storage.live import LiveModel
 from storage.live_collections import LiveCollections
 from storage.networks import BUNDLED

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Mapping, MutableMapping
 
 from model.calibration import DEFAULT_STRICTNESS, STRICTNESS
+from storage.addresses import check_address, is_database
 from storage.collection_names import RULE, is_collection_name
 from storage.s3_settings import S3Settings
 
@@ -55,8 +56,8 @@ class Settings:
         """Read the environment. An empty variable counts as unset. Raises ValueError."""
         memory = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
         return cls(
-            model_uri=environ.get("MODEL_URI") or "",
-            gallery_uri=environ.get("GALLERY_URI") or "",
+            model_uri=_address(environ, "MODEL_URI"),
+            gallery_uri=_address(environ, "GALLERY_URI", database=True),
             keep_crops=_flag(environ, "KEEP_CROPS"),
             collection=_collection(environ.get("COLLECTION") or ""),
             cors_origins=_origins(environ.get("CORS_ORIGIN") or "*"),
@@ -93,6 +94,14 @@ def _collection(name: str) -> str:
     if name and not is_collection_name(name):
         raise ValueError(f"COLLECTION is not {RULE}.")
     return name
+
+
+def _address(environ: Mapping[str, str], name: str, *, database: bool = False) -> str:
+    """Read the address of a place. database: it may be a database. Raises ValueError, which does not quote it."""
+    uri = environ.get(name) or ""
+    if not (database and is_database(uri)):
+        check_address(uri, name)
+    return uri
 
 
 def _collections_by_key(environ: Mapping[str, str]) -> dict[str, str]:

@@ -14,6 +14,17 @@ const { checkParameters, parseParameters } = require("./parameters");
 const MAX_STAGE_LENGTH = 23; // characters, because the name of the role may have 64
 const S3_URI = /^s3:\/\/[^/*?$]+(\/[^*?$]*)?$/;
 
+// Addresses that are neither a folder nor s3:// or postgresql://, and misspelt ones.
+const OTHER_ADDRESS = /^(s3|arn|[a-z][a-z0-9+.-]+(?=:\/)):/i;
+
+/** Checks the form of an address. The error does not quote it, because it may hold a password. */
+function checkAddress(name, isOfPlace) {
+  const uri = process.env[name] || "";
+  const found = OTHER_ADDRESS.exec(uri);
+  const forms = "the path of a folder, or s3://bucket/prefix, or, for collections, postgresql://user@host:5432/database";
+  requireThat(!found || isOfPlace(uri), `${name} begins with ${found?.[1]}:, which is not a place for files: give ${forms}.`);
+}
+
 /** Checks a model that is copied into the image. */
 function checkModelFolder(uri) {
   const folder = modelFolder(uri);
@@ -85,7 +96,9 @@ module.exports = class Checks {
   async checkCommand() {
     const command = this.serverless.processedInput.commands.join(" ");
     if (!["deploy", "package"].includes(command)) return;
-    requireThat(this.values.where === "aws", "--param where=local is for `make run` and cannot be deployed.");
+    requireThat(this.values.where === "aws", "--param where=local is for `npx sls offline` and cannot be deployed.");
+    checkAddress("MODEL_URI", isS3);
+    checkAddress("GALLERY_URI", (uri) => isS3(uri) || isDatabase(uri));
     if (!isS3(this.modelUri)) checkModelFolder(this.modelUri);
     if (isDatabase(this.galleryUri)) checkDatabaseUri(this.galleryUri);
     else checkLocations(this.galleryUri, this.modelUri);

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
+from storage.addresses import check_address, is_s3
 from storage.errors import StorageRefused
 from storage.s3_settings import DEFAULT_POLICY, RetryPolicy, S3Settings
 
@@ -93,7 +94,11 @@ def open_blobs(uri: str, settings: S3Settings, policy: RetryPolicy = DEFAULT_POL
     settings, policy: for S3 only.
     """
     # Imported here because both build on this module, and because a folder needs neither urllib3 nor botocore.
-    if uri.startswith("s3://"):
+    try:
+        check_address(uri)
+    except ValueError as error:
+        raise StorageRefused(str(error), "the address is of another kind") from error
+    if is_s3(uri):
         from storage.s3 import S3Blobs
 
         return S3Blobs(uri, settings, policy)

@@ -92,8 +92,3 @@ class Engine(Protocol):
 
     def crop(self, name: str, face_id: str) -> bytes | None:
         """Read the stored crop of a face, see model/stored_crop.py; None if there is none."""
-
-
-def is_database(uri: str) -> bool:
-    """Tell whether an address is one of a database, and not a folder or an S3 prefix."""
-    return uri.startswith(("postgresql://", "postgres://"))

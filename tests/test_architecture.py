@@ -19,6 +19,7 @@ RESULTS = (
         "service.face_results",
         "service.names",
         "service.results",
+        "service.system_files",
         "storage.blobs",
         "storage.errors",
         "storage.collection_names",
@@ -33,6 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "app": ("api", "service", "storage", "model", "settings"),
     "handler": ("app", "settings"),
     "settings": (
+        "storage.addresses",
         "storage.s3_settings",
         "storage.collection_names",
         "model.calibration.STRICTNESS",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Sequence
 
 import pytest
 
 from settings import Settings, download_folder_from_env, torch_home_from_env
+from training.__main__ import main
 
 
 def test_folder_for_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,3 +57,48 @@ def test_time_of_the_start() -> None:
     kinds = ("on-demand", "provisioned-concurrency")
     on_demand, provisioned = (Settings.from_env({"AWS_LAMBDA_INITIALIZATION_TYPE": kind}) for kind in kinds)
     assert on_demand.start_seconds < 10 < provisioned.start_seconds == Settings.from_env({}).start_seconds < 130
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("https://bucket.s3.amazonaws.com/faces", "https"),
+        ("S3://bucket/faces", "S3"),
+        ("s3:/bucket/faces", "s3"),
+        ("file:///srv/faces", "file"),
+        ("arn:aws:s3:::bucket", "arn"),
+        ("gs://bucket/faces", "gs"),
+        ("POSTGRESQL://user:secret@host/faces", "POSTGRESQL"),
+    ],
+)
+@pytest.mark.parametrize("name", ["MODEL_URI", "GALLERY_URI"])
+def test_addresses_of_other_kinds_are_not_folders(name: str, address: str, kind: str) -> None:
+    sentence = f"^{name} begins with {kind}:, which is not .* give the path of a folder, or s3://"
+    with pytest.raises(ValueError, match=sentence) as error:
+        Settings.from_env({name: address})
+    assert address not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["faces", "/srv/faces", "C:/faces", "C:\\faces", "s3://bucket/faces", "a:b", ""])
+def test_addresses_of_models(address: str) -> None:
+    assert Settings.from_env({"MODEL_URI": address}).model_uri == address
+
+
+def test_a_database_is_a_place_for_collections_only() -> None:
+    address = "postgresql://user:secret@host/faces"
+    assert Settings.from_env({"GALLERY_URI": address}).gallery_uri == address
+    with pytest.raises(ValueError, match=r"^MODEL_URI begins with postgresql:, which is not a place for files"):
+        Settings.from_env({"MODEL_URI": address})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["versions", "--model", "https://host/model"],
+        ["enrol", "--people", "photos", "--galleries", "file:///srv/faces"],
+        ["people", "list", "--galleries", "S3://bucket/faces"],
+    ],
+)
+def test_addresses_in_commands(command: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(list(command)) == 1
+    assert "give the path of a folder, or s3://bucket/prefix" in capsys.readouterr().err
