@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from api.bucket_photos import MAX_BYTES, Outcome, PhotoIdentifier, read_photo, result
-from api.lambda_events import S3Photo, s3_photos
+from api.errors import BadRequest
+from api.lambda_events import S3Photo
 from api.problems import Problem
+from api.s3_events import parse_object_events
 from api.telemetry import Telemetry
 from storage.blobs import BlobStore
 from storage.errors import BlobNotFound, CorruptData, StorageError
@@ -41,20 +43,27 @@ class BulkRecognition:
         self._photos = PhotoIdentifier(service, telemetry)
         self._open_bucket, self._max_bytes = open_bucket, max_bytes
 
-    def process_event(self, event: Mapping[str, Any], request_id: str) -> dict[str, int]:
-        """Answer the photos of an S3 notification and return their number by kind of result: answered, failed,
-        done_before or gone.
+    def process_event(self, event: Any, request_id: str) -> dict[str, int]:
+        """Answer the photos of S3's events (api/s3_events.py) and return their number by kind of result: answered,
+        failed, done_before, gone, or ignored.
 
-        Other keys are ignored, so that results are not processed as photos. Raises ModelUnavailable or StorageError:
-        Lambda then retries the event.
+        Other keys are ignored, so that results are not processed as photos, and so are other events of S3. Raises
+        ModelUnavailable or StorageError, and, after all photos, BadRequest for messages that are not of S3: Lambda
+        then retries the event.
         """
-        version = self._photos.version()
-        counts: dict[str, int] = {}
-        for photo in s3_photos(event):
-            if photo.key.startswith(PHOTOS) and not photo.key.endswith("/"):
-                kind = self._process(photo, version, request_id)
-                counts[kind] = counts.get(kind, 0) + 1
+        found, version = parse_object_events(event), self._photos.version()
+        counts = {"ignored": found.ignored, "refused": found.refused}
+        for photo in found.photos:
+            is_ours = photo.key.startswith(PHOTOS) and not photo.key.endswith("/")
+            kind = self._process(photo, version, request_id) if is_ours else "ignored"
+            counts[kind] = counts.get(kind, 0) + 1
+        counts = {kind: count for kind, count in counts.items() if count}
         self._photos.telemetry.photos(request_id, counts)
+        if found.refused:
+            raise BadRequest(
+                "The event has messages that are not complete notifications from S3, directly or through SNS, SQS or "
+                f"EventBridge: {found.refused}."
+            )
         return counts
 
     def _process(self, photo: S3Photo, version: str, request_id: str) -> str:

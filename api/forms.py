@@ -6,13 +6,16 @@ headers of the parts itself, because the library does not read `filename*`.
 
 from __future__ import annotations
 
+import binascii
 import re
 from typing import Iterator, Mapping, NamedTuple
 from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
+from api.encoding import decode_base64
 from api.errors import BadRequest, EmptyUpload
+from api.photo_text import is_photo, is_text
 from service.names import UNPRINTABLE
 
 MAX_PARTS = 100
@@ -20,6 +23,7 @@ MAX_HEADER_BYTES = 8_192  # per part
 MAX_BOUNDARY = 70  # characters (RFC 2046)
 MAX_NAME = 255  # characters
 NAMELESS = "photo"
+CRLF = b"\r\n"
 
 BROKEN = "The multipart body is broken or cut short, or its boundary is not the one that the header names."
 NO_FILE = "The form has no file: add the photo as a file part, as `curl -F file=@photo.jpg` does."
@@ -30,21 +34,32 @@ NO_FILE = "The form has no file: add the photo as a file part, as `curl -F file=
 HEADER_ENCODING = "cp437"
 
 # The parser in email.message is slow for many semicolons within quotes and fails on some encoded names.
+_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]")
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s"]*)', re.DOTALL)
 
 
 class File(NamedTuple):
-    """A file of a form. field: name of the form's field; name: base name; data: its bytes."""
+    """A file of a form, which may be a photo as text.
+
+    field: name of the form's field; name: base name; data: its bytes; kind: media type, "" if the form has none.
+    """
 
     field: str
     name: str
     data: bytes
+    kind: str = ""
+
+    @property
+    def is_json(self) -> bool:
+        """True for JSON, which programs send beside photos. A media type alone may be wrong."""
+        declared = self.kind == "application/json" or self.kind.endswith("+json")
+        return not is_photo(self.data) and (declared or _JSON.match(self.data) is not None)
 
 
 class Form(NamedTuple):
     """The files of a form, and the values of each text field, both in the order of the form.
 
-    left_empty: in a file input nothing was chosen.
+    Text fields that are photos count as files, after the others. left_empty: in a file input nothing was chosen.
     """
 
     files: list[File]
@@ -52,12 +67,20 @@ class Form(NamedTuple):
     left_empty: bool
 
     def first(self) -> File:
-        """Return the first file. Raises EmptyUpload if no file was chosen, BadRequest if the form has no file input."""
+        """Return the first photo, or the first file if none is a photo.
+
+        Raises EmptyUpload if no file was chosen, BadRequest if the form has no file input.
+        """
         if self.files:
-            return self.files[0]
+            return next((file for file in self.files if is_photo(file.data)), self.files[0])
         if self.left_empty:
             raise EmptyUpload("No file was chosen in the form.")
         raise BadRequest(NO_FILE)
+
+    def by_field(self) -> dict[str, bytes]:
+        """Return the first photo of each field, or its first file if none is a photo."""
+        photos = [file for file in self.files if is_photo(file.data)]
+        return {file.field: file.data for file in (*self.files[::-1], *photos[::-1])}  # the last of a field counts
 
 
 class _Part(NamedTuple):
@@ -101,6 +124,7 @@ def split_header(header: str) -> tuple[str, dict[str, str]]:
 def parse(body: bytes, boundary: str) -> Form:
     """Parse a form. Raises BadRequest for a malformed form, and for one beyond the limits of this module."""
     files: list[File] = []
+    texts: list[File] = []
     fields: dict[str, list[str]] = {}
     left_empty = False
     try:
@@ -108,13 +132,15 @@ def parse(body: bytes, boundary: str) -> Form:
             if part.is_left_empty:
                 left_empty = True
             elif part.is_file:
-                files.append(File(part.disposition.get("name", ""), base_name(part.file_name), part.data))
+                files.append(File(part.disposition.get("name", ""), base_name(part.file_name), part.data, part.kind))
+            elif "name" in part.disposition and is_text(part.data):
+                texts.append(File(part.disposition["name"], NAMELESS, part.data))
             elif "name" in part.disposition:
                 fields.setdefault(part.disposition["name"], []).append(_text(part.data).strip())
     except MultipartError as error:
         # RFC 7578 requires `Content-Disposition: form-data` in each part. Most likely the photo lacks it.
         raise BadRequest(BROKEN if files else NO_FILE) from error
-    return Form(files, fields, left_empty)
+    return Form([*files, *texts], fields, left_empty)
 
 
 def _parts(body: bytes, boundary: str) -> Iterator[_Part]:
@@ -146,7 +172,23 @@ def _part(segment: MultipartSegment, data: bytes) -> _Part:
     kind, _ = split_header(headers.get("Content-Type", ""))
     if kind.startswith("multipart/"):
         raise BadRequest("The form has parts within a part: send the photo as a file part of its own.")
-    return _Part(disposition, kind, data)
+    encoding, _ = split_header(headers.get("Content-Transfer-Encoding", ""))
+    return _Part(disposition, kind, _decoded(data, encoding))
+
+
+def _decoded(data: bytes, encoding: str) -> bytes:
+    """Decode the content of a part, as libraries for e-mail encode it. Raises BadRequest."""
+    if encoding in ("", "7bit", "8bit", "binary"):
+        return data
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(data)
+    named = f"`Content-Transfer-Encoding: {UNPRINTABLE.sub('', encoding[:40])}`"
+    if encoding != "base64":
+        raise BadRequest(f"A part of the form has {named}: send it as binary.")
+    try:
+        return decode_base64(data.decode("ascii", "replace"))
+    except BadRequest as error:
+        raise BadRequest(f"A part of the form has {named}, but it is not valid base64.") from error
 
 
 def _delimiter(boundary: str) -> bytes:
@@ -155,7 +197,7 @@ def _delimiter(boundary: str) -> bytes:
     # Clients use more characters than the RFC allows, but only printable ASCII, and neither semicolons nor quotes.
     if len(boundary) > MAX_BOUNDARY or not re.fullmatch(r"[!-~ ]*[!-~]", boundary) or set(boundary) & set(';"\\'):
         raise BadRequest(f"The form's boundary is not made of at most {MAX_BOUNDARY} plain characters.")
-    return b"\r\n--" + boundary.encode("ascii")
+    return b"--" + boundary.encode("ascii")
 
 
 def _checked(body: bytes, delimiter: bytes) -> bytes:
@@ -165,19 +207,30 @@ def _checked(body: bytes, delimiter: bytes) -> bytes:
     a folded header, and takes seconds for 4.5 MB of them. Raises BadRequest for a malformed form or beyond a limit.
     """
     body = b"\r\n" + body
-    end = body.find(delimiter + b"--")
+    line_break = CRLF
+    end = body.find(CRLF + delimiter + b"--")
+    if end < 0:  # lines that end in LF alone are common in forms that are written by hand or as e-mail
+        line_break = b"\n"
+        end = body.find(line_break + delimiter + b"--")
     if end < 0:
         raise BadRequest(BROKEN)
-    _, *parts = body[:end].split(delimiter)
+    _, *parts = body[:end].split(line_break + delimiter)
     if len(parts) > MAX_PARTS:
         raise BadRequest(f"The form has more than {MAX_PARTS} parts: send the photo alone.")
-    parts = [part.lstrip(b" \t") for part in parts]
-    for part in parts:
-        if part.find(b"\r\n\r\n", 0, 2 + MAX_HEADER_BYTES + 4) < 0 and len(part) > MAX_HEADER_BYTES:
-            raise BadRequest(f"A part of the form has more than {MAX_HEADER_BYTES // 1024} KB of headers.")
-        if not part.startswith(b"\r\n") or b"\r\n\r\n" not in part:
-            raise BadRequest(BROKEN)
-    return delimiter.join([b"", *parts, b"--"])
+    parts = [_checked_part(part.lstrip(b" \t"), line_break) for part in parts]
+    return (CRLF + delimiter).join([b"", *parts, b"--"])
+
+
+def _checked_part(part: bytes, line_break: bytes) -> bytes:
+    """Check a part, and end the lines of its headers with CRLF. Raises BadRequest."""
+    end = part.find(2 * line_break, 0, 2 + MAX_HEADER_BYTES + 4)
+    if end < 0 and len(part) > MAX_HEADER_BYTES:
+        raise BadRequest(f"A part of the form has more than {MAX_HEADER_BYTES // 1024} KB of headers.")
+    if not part.startswith(line_break) or end < 0:
+        raise BadRequest(BROKEN)
+    if line_break == CRLF:
+        return part
+    return part[:end].replace(line_break, CRLF) + 2 * CRLF + part[end + 2 :]
 
 
 def _text(data: bytes) -> str:

@@ -15,7 +15,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Tuple
 from urllib.parse import unquote, unquote_plus
 
 from api.encoding import decode_base64
@@ -158,13 +158,6 @@ class S3Photo(NamedTuple):
     bucket: str
     key: str
     etag: str
-
-
-def s3_photos(event: Event) -> Iterator[S3Photo]:
-    """List the objects that an S3 notification names. S3's test event names none."""
-    for record in event.get("Records") or ():
-        found = record["s3"]
-        yield S3Photo(found["bucket"]["name"], unquote_plus(found["object"]["key"]), found["object"]["eTag"])
 
 
 def _mapping(event: Event, name: str) -> Event:

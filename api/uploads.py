@@ -1,21 +1,22 @@
-"""Bodies of requests: photos, and what else a request says about them."""
+"""Photos of requests, and what else a request says about them."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from api import forms
-from api.encoding import decode_base64
+from api import bodies, forms
+from api.bodies import FORM, URLENCODED, Body, parse_object, read_body
 from api.errors import BadParameter, BadRequest, EmptyUpload, TooLarge
 from api.lambda_events import Request
 from api.parameters import Values, parse_collection, parse_options
+from api.photo_text import decode_image, is_photo, photo_bytes
 from service.results import IdentifyOptions, UploadedPhoto
 
 MAX_BYTES = 4_500_000  # Lambda takes 6 MB a request, in which a photo is base64
 MAX_PHOTOS = 20  # of a person in one request
-JSON = "application/json"
-FORM = "multipart/form-data"
+PHOTO_FIELDS = ("file", "photo", "image")  # common names
 
 
 class Upload(NamedTuple):
@@ -42,7 +43,7 @@ class Pair(NamedTuple):
 
 
 def read(request: Request, *, max_bytes: int = MAX_BYTES) -> Upload:
-    """Read a photo: multipart form data, a raw image, or JSON with the image in base64. max_bytes: of the image.
+    """Read a photo: a form, a raw image, or JSON with the image in base64. max_bytes: of the image.
 
     The Content-Type of a raw body is ignored: the bytes identify the format, and curl always declares a form.
 
@@ -51,7 +52,7 @@ def read(request: Request, *, max_bytes: int = MAX_BYTES) -> Upload:
     form = _files(request, ("image",))
     file = form.first()
     options = parse_options(_values(form.fields, request))
-    return Upload(file.name, checked(file.data, max_bytes), options)
+    return Upload(file.name, checked(photo_bytes(file.data), max_bytes), options)
 
 
 def read_photos(request: Request) -> Photos:
@@ -69,18 +70,13 @@ def read_person(request: Request) -> Photos:
 
     Raises BadRequest or BadParameter.
     """
-    kind, _ = content_type(request)
-    if kind == JSON:
-        content = read_json(request)
-        given = {name: content[name] for name in ("name", "external_id", "collection") if name in content}
-        wrong = next((name for name, value in given.items() if not isinstance(value, str)), None)
-        if wrong:
-            raise BadParameter(f"`{wrong}` in the JSON body is not text.")
-        return Photos((), _values({name: [value] for name, value in given.items()}, request))
-    if kind != FORM:
+    body = read_body(request)
+    if body.is_json:
+        return Photos((), _values(_person_in_json(body), request))
+    if body.kind != FORM and not (body.kind == URLENCODED and body.is_form):
         raise BadRequest("Send a person as multipart/form-data with `name` and photos, or as JSON.")
-    form = _files(request, ())
-    for name in ("file", "photo", "image"):
+    form = bodies.parse_form(body)
+    for name in PHOTO_FIELDS:
         if name in form.fields:
             raise BadRequest(f"`{name}` is text and not a file: curl needs an @, as in -F {name}=@photo.jpg.")
     return Photos(_uploaded(form), _values(form.fields, request))
@@ -89,38 +85,17 @@ def read_person(request: Request) -> Photos:
 def read_pair(request: Request) -> Pair:
     """Read two photos: the files `source` and `target` of a form, or JSON with both in base64. Raises as `read`."""
     form = _files(request, ("source", "target"))
-    found = {file.field: file.data for file in reversed(form.files)}
+    found = form.by_field()
     if not {"source", "target"} <= set(found):
         raise BadRequest("Comparing needs two photos: the files `source` and `target` of a form.")
     options = parse_options(_values(form.fields, request))
-    return Pair(checked(found["source"]), checked(found["target"]), options)
+    source, target = (checked(photo_bytes(found[name])) for name in ("source", "target"))
+    return Pair(source, target, options)
 
 
 def read_json(request: Request) -> dict[str, Any]:
     """Read a body that is a JSON object. Raises BadRequest."""
-    content = parse_json(request.body())
-    if not isinstance(content, dict):
-        raise BadRequest("The JSON body is not an object.")
-    return content
-
-
-def parse_json(body: bytes) -> Any:
-    """Parse a body that is JSON. Raises BadRequest."""
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("The body is not JSON.") from error
-
-
-def content_type(request: Request) -> tuple[str, dict[str, str]]:
-    """Read the Content-Type header. -> media type in lower case, and its parameters."""
-    return forms.split_header(request.headers.get("content-type", ""))
-
-
-def parse_form(request: Request) -> forms.Form:
-    """Parse a body that is a form. Raises BadRequest."""
-    kind, parameters = content_type(request)
-    return forms.parse(_bytes(request, kind), parameters.get("boundary", ""))
+    return parse_object(read_body(request).data)
 
 
 def checked(image: bytes, max_bytes: int = MAX_BYTES) -> bytes:
@@ -132,41 +107,50 @@ def checked(image: bytes, max_bytes: int = MAX_BYTES) -> bytes:
     return image
 
 
-def decode_image(text: str) -> bytes:
-    """Decode a photo in base64, which may be a data URL. Raises BadRequest."""
-    text = text.lstrip()
-    return decode_base64(text.partition(",")[2] if text[:5].lower() == "data:" else text)
-
-
 def _files(request: Request, names: tuple[str, ...]) -> forms.Form:
     """Read the files of a request. names: of the fields of a JSON object that have a photo each.
 
-    A raw image is a file without a field.
+    A raw image is a file without a field. Raises BadRequest.
     """
-    kind, _ = content_type(request)
-    if kind == JSON and names:
-        return forms.Form(_from_json(request.body(), names), {}, False)
-    if kind == FORM:
-        return parse_form(request)
-    return forms.Form([forms.File("", forms.NAMELESS, _bytes(request, kind))], {}, False)
+    body = read_body(request)
+    if body.is_json:
+        return forms.Form(_from_json(body.data, names), {}, False)
+    if not body.data:
+        raise BadRequest(bodies.NO_BODY)
+    if not is_photo(body.data):
+        if body.is_form:
+            return bodies.parse_form(body)
+        if body.as_text:
+            raise BadRequest(bodies.AS_TEXT)
+    return forms.Form([forms.File("", forms.NAMELESS, body.data)], {}, False)
 
 
-def _bytes(request: Request, kind: str) -> bytes:
-    """Return a body with a photo in it, of this media type. Raises BadRequest."""
-    body = request.body()
-    if not body:
-        raise BadRequest("The request has no body: send a photo as multipart/form-data, or as the body itself.")
-    # A gateway that decodes bytes as UTF-8 leaves U+FFFD in place of those that are not.
-    if not request.is_base64 and (kind != FORM or "\ufffd" in request.text):
-        raise BadRequest("The photo arrived as text, not as bytes: send it as multipart/form-data.")
-    return body
+def _person_in_json(body: Body) -> dict[str, list[str]]:
+    """Return the fields of a person without photos. Raises BadRequest, BadParameter."""
+    content = parse_object(body.data)
+    if any(name in content for name in PHOTO_FIELDS):
+        raise BadRequest("The photos of a person are files of a form: send multipart/form-data, not JSON.")
+    given = {name: content[name] for name in ("name", "external_id", "collection") if name in content}
+    wrong = next((name for name, value in given.items() if not isinstance(value, str)), None)
+    if wrong:
+        raise BadParameter(f"`{wrong}` in the JSON body is not text.")
+    return {name: [value] for name, value in given.items()}
 
 
 def _uploaded(form: forms.Form) -> tuple[UploadedPhoto, ...]:
-    """Return the files of a form. A bad one does not count against the others. Raises BadRequest."""
-    if len(form.files) > MAX_PHOTOS:
+    """Return the photos of a form. A bad one does not count against the others. Raises BadRequest."""
+    # JSON beside photos says something about them. JSON alone was meant as a photo.
+    files = [file for file in form.files if not file.is_json] or form.files
+    if len(files) > MAX_PHOTOS:
         raise BadRequest(f"The form has more than {MAX_PHOTOS} photos: send the others in another request.")
-    return tuple(UploadedPhoto(file.name, file.data) for file in form.files)
+    return tuple(UploadedPhoto(file.name, _photo(file.data)) for file in files)
+
+
+def _photo(data: bytes) -> bytes:
+    """Return a photo, also if it is text. Broken base64 stays as it is, and is not readable as a photo."""
+    with suppress(BadRequest):
+        return photo_bytes(data)
+    return data
 
 
 def _values(fields: Values, request: Request) -> Values:

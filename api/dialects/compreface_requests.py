@@ -10,11 +10,12 @@ from typing import Any, Mapping, NamedTuple
 
 import numpy as np
 
-from api import uploads
+from api import bodies, uploads
 from api.errors import BadRequest, DialectError
 from api.keys import Access, Keys, same
 from api.lambda_events import Request
 from api.parameters import FACE_ID, Values, parse_embedding, parse_number
+from api.photo_text import decode_image, photo_bytes
 from service.names import clean
 
 # CompreFace's error codes.
@@ -97,19 +98,20 @@ def read_photos(request: Request, *names: str) -> Photos:
 
     Raises DialectError, BadRequest, EmptyUpload, TooLarge.
     """
-    kind, _ = uploads.content_type(request)
-    images: Mapping[str, bytes] = {}
+    body = bodies.read_body(request)
+    images: Mapping[str, Any] = {}
     fields: Values = {}
-    if kind == uploads.JSON:
-        content = uploads.read_json(request)
-        images = {name: _decoded(content.get(name), name) for name in names}
-    elif kind == uploads.FORM:
-        form = uploads.parse_form(request)
-        images, fields = {file.field: file.data for file in reversed(form.files)}, form.fields
+    if body.is_json:
+        content = bodies.parse_object(body.data)
+        images = {name: content.get(name) for name in names}
+    elif body.is_form:
+        form = bodies.parse_form(body)
+        images, fields = form.by_field(), form.fields
     for name in names:
         if name not in images:
             raise DialectError(NO_PART, f"The form has no file `{name}`.")
-    return Photos(tuple(uploads.checked(images[name]) for name in names), parse_parameters(request.query, fields))
+    photos = tuple(uploads.checked(_decoded(images[name], name)) for name in names)
+    return Photos(photos, parse_parameters(request.query, fields))
 
 
 def parse_parameters(*sources: Values) -> Parameters:
@@ -186,7 +188,7 @@ def face_id(text: Any) -> str:
 
 def read_face_ids(request: Request) -> list[str]:
     """Read a body that is a JSON list of IDs of faces. Raises BadRequest, DialectError."""
-    content = uploads.parse_json(request.body())
+    content = bodies.parse_json(bodies.read_body(request).data)
     if not isinstance(content, list):
         raise BadRequest("The JSON body is not a list of IDs.")
     return [face_id(each) for each in content]
@@ -210,10 +212,11 @@ def _key(request: Request) -> str:
 
 
 def _decoded(value: Any, name: str) -> bytes:
+    """value: a file of a form, or a field of a JSON object."""
     if value is None:
         raise DialectError(EMPTY_FIELD, f"`{name}` is missing in the JSON body.")
     try:
-        return uploads.decode_image(value)
+        return photo_bytes(value) if isinstance(value, bytes) else decode_image(value)
     except (BadRequest, AttributeError) as error:
         raise DialectError(NO_IMAGE, f"`{name}` is not Base64.") from error
 

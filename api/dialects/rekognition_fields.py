@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any, Callable, Mapping, Pattern
 
-from api.encoding import decode_base64
 from api.errors import BadRequest, DialectError
 from api.lambda_events import Request
 from api.parameters import FACE_ID
+from api.photo_text import decode_image
 from storage.collection_names import is_collection_name
 
 INVALID, TOO_LARGE, BROKEN = "InvalidParameterException", "ImageTooLargeException", "SerializationException"
@@ -135,7 +135,7 @@ class Fields:
         if not isinstance(given, str):
             raise DialectError(BROKEN, f"{name}.Bytes is not text.")
         try:
-            data = decode_base64(given)
+            data = decode_image(given)
         except BadRequest as error:
             raise DialectError(BROKEN, f"{name}.Bytes is not Base64.") from error
         if not data:

@@ -14,6 +14,7 @@ import pytest
 
 import handler
 from api.bulk import BulkRecognition
+from api.errors import BadRequest
 from app import compose, create_app, open_bucket
 from service.errors import ModelUnavailable
 from service.faces import FaceService
@@ -24,6 +25,7 @@ from testing.emulator import Emulator
 from testing.paths import SAMPLES
 from testing.servers import free_port
 from tests.api.buckets import S3Bucket, new_bucket
+from tests.api.test_s3_events import WRAPPERS, bridged, in_queue
 from tests.services import FixedFaces, around, fixed
 
 KNOWN = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
@@ -245,14 +247,53 @@ def test_deleted_photo_is_skipped(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize("key", ["results/a.jpg.json", "failures/a.jpg.json", "a.jpg", "photos/", "other/photos/a.jpg"])
 def test_other_keys_are_ignored(key: str, bucket: Bucket) -> None:
-    assert handler.on_upload(bucket.put(key, KNOWN), context()) == {}
+    assert handler.on_upload(bucket.put(key, KNOWN), context()) == {"ignored": 1}
     assert bucket.keys() == [key]
 
 
-@pytest.mark.parametrize("event", [{"Service": "Amazon S3", "Event": "s3:TestEvent"}, {}, {"Records": []}])
-def test_an_event_without_photos(event: dict[str, Any]) -> None:
-    """S3 sends a test event when the trigger is set up."""
-    assert handler.on_upload(event, context()) == {}
+def test_test_event_is_ignored() -> None:
+    """S3 sends it when the trigger is set up."""
+    assert handler.on_upload({"Service": "Amazon S3", "Event": "s3:TestEvent"}, context()) == {"ignored": 1}
+
+
+KEY = "photos/2026/group 1+2 é%41.jpg"
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_ways_of_a_notification(wrap: Any, bucket: Bucket) -> None:
+    assert handler.on_upload(wrap(bucket.put(KEY, KNOWN)), context()) == {"answered": 1}
+    assert bucket.read("results/2026/group 1+2 é%41.jpg.json")["source"]["key"] == KEY
+    assert handler.on_upload(wrap(bucket.put(KEY, KNOWN)), context()) == {"done_before": 1}
+
+
+def test_event_of_eventbridge(bucket: Bucket) -> None:
+    etag = bucket.put(KEY, KNOWN)["Records"][0]["s3"]["object"]["eTag"]
+    event = bridged(bucket.name, KEY, etag)
+    assert handler.on_upload(in_queue(event, bridged(bucket.name, KEY, etag, "Object Deleted")), context()) == {
+        "answered": 1,
+        "ignored": 1,
+    }
+    assert handler.on_upload(event, context()) == {"done_before": 1}
+    assert bucket.read("results/2026/group 1+2 é%41.jpg.json")["source"]["key"] == KEY
+
+
+@pytest.mark.parametrize(
+    "event", [{}, {"Records": []}, None, [], {"source": "aws.ec2", "detail-type": "x", "detail": {}}]
+)
+def test_event_of_another_source_fails(event: Any, lines: Any) -> None:
+    app = compose(Settings(), handler.app.services)
+    with pytest.raises(BadRequest, match="not complete notifications from S3"):
+        app.on_upload(event, context())
+    assert [line["photos"] for line in lines() if "photos" in line] == [{"refused": 1}]
+
+
+def test_wrong_messages_of_a_queue_do_not_hold_up_the_others(bucket: Bucket) -> None:
+    """Lambda gives the whole batch back to the queue, which gives up on it in the end."""
+    event = in_queue({"name": "Jane_Roe"}, bucket.put("photos/Jane_Roe.jpg", KNOWN))
+    with pytest.raises(BadRequest) as caught:
+        handler.on_upload(event, context())
+    assert "Roe" not in f"{caught.value} {caught.value.__cause__} {caught.value.__context__}"
+    assert bucket.read("results/Jane_Roe.jpg.json")["predicted_name"] == "Kofi Annan"
 
 
 def test_log_and_metrics_contain_no_personal_data(bucket: Bucket, lines: Any) -> None:

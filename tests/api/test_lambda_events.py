@@ -11,7 +11,7 @@ import pytest
 
 import handler
 from api.errors import BadRequest
-from api.lambda_events import Request, Response, adapter_for, s3_photos
+from api.lambda_events import Request, Response, adapter_for
 from api.uploads import read
 from service.results import IdentifyOptions
 from testing.events import recorded, request
@@ -261,9 +261,3 @@ def test_parsing_does_not_change_the_event() -> None:
     before = json.dumps(event)
     parse(event)
     assert json.dumps(event) == before
-
-
-def test_photos_of_a_notification() -> None:
-    entry = {"bucket": {"name": "ours"}, "object": {"key": "photos/a+%C3%A9%2B.jpg", "size": 1, "eTag": "0a"}}
-    assert list(s3_photos({"Records": [{"eventSource": "aws:s3", "s3": entry}]})) == [("ours", "photos/a é+.jpg", "0a")]
-    assert list(s3_photos({"Service": "Amazon S3", "Event": "s3:TestEvent"})) == []
