@@ -29,7 +29,7 @@ module.exports = {
   overlap,
   resolveGalleryUri,
 
-  // `make run` also serves a folder.
+  // `sls offline` also serves a folder.
   uri: async ({ resolveVariable }) =>
     (await resolveVariable("param:where")) === "local"
       ? process.env.GALLERY_URI || ""

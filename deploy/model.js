@@ -29,7 +29,7 @@ module.exports = {
   parseS3Uri,
   resolveModelUri,
 
-  // Empty for a model in the image. `make run` serves a folder, so it needs the path.
+  // Empty for a model in the image. `sls offline` serves a folder, so it needs the path.
   uri: async ({ resolveVariable }) => {
     const uri = await resolveModelUri(resolveVariable);
     return isS3(uri) || (await resolveVariable("param:where")) === "local" ? uri : "";

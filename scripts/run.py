@@ -1,4 +1,4 @@
-"""Serve the model with serverless-offline, and the page at the next port, until Ctrl-C: `make run`."""
+"""Serve the function behind a local API Gateway, and the page at the next port, until Ctrl-C: `make run`."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ if __name__ == "__main__":
 
 import contextlib
 import functools
+import http.client
 import http.server
+import json
 import os
 import secrets
-import socket
-import subprocess
+import socketserver
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
+from typing import Callable, TypeVar
 
-ROOT = Path(__file__).resolve().parent.parent
-LOG = ROOT / ".serverless" / "run.log"
+from scripts.function import ROOT, Function
+from scripts.gateway import Gateway
+from settings import Settings
+
+LOG = ROOT / "build" / "run.log"
 GALLERIES = ROOT / "galleries"  # collections that can change, unless GALLERY_URI is set
 KEY = ROOT / ".admin-key"  # the administrator's, unless ADMIN_KEY is set
+STAGE = "dev"
 START_TIMEOUT = 120  # seconds
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+Server = TypeVar("Server", bound=socketserver.TCPServer)
 
 
-class PortError(Exception):
-    """The port cannot be used; the message is a sentence for the user."""
+class StartError(Exception):
+    """The service cannot be started; the message is a sentence for the user."""
 
 
 class Page(http.server.SimpleHTTPRequestHandler):
@@ -42,36 +47,6 @@ class Page(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep the terminal free of the page's requests."""
-
-
-def is_port_in_use(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
-
-
-def start(port: int) -> subprocess.Popen[bytes]:
-    LOG.parent.mkdir(exist_ok=True)
-    environment = {**os.environ, "VIRTUAL_ENV": str(ROOT / ".venv")}
-    environment.update(GALLERY_URI=environment.get("GALLERY_URI") or str(GALLERIES), ADMIN_KEY=admin_key())
-    for name in ("MODEL_URI", "GALLERY_URI"):
-        uri = environment.get(name, "")
-        if uri and "://" not in uri:
-            environment[name] = str(Path(uri).resolve())
-    command = ["node", "--require", str(ROOT / "scripts/spawn.cjs"), str(ROOT / "node_modules/.bin/sls")]
-    command += ["offline", "--param", "where=local"]
-    for name, parameter in (("STRICTNESS", "strictness"), ("KEEP_CROPS", "crops")):
-        if environment.get(name):
-            command += ["--param", f"{parameter}={environment[name]}"]
-    command += ["--host", "localhost", "--httpPort", str(port), "--lambdaPort", str(port + 2)]
-    # In a new session, so that Ctrl-C reaches only this process, which then stops the service with all its children.
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=LOG.open("wb"), stderr=subprocess.STDOUT, start_new_session=True
-    )
 
 
 def admin_key() -> str:
@@ -88,61 +63,71 @@ def admin_key() -> str:
     return key
 
 
-def wait_until_ready(service: subprocess.Popen[bytes], url: str) -> str:
-    """Wait until the service is healthy. Returns an error message, or an empty string."""
-    deadline = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < deadline:
-        time.sleep(0.2)
-        if service.poll() is not None:
-            return f"The service did not start:\n{LOG.read_text()[-2000:]}"
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=20).close()
-            return ""
-        except urllib.error.HTTPError as error:
-            return f"The service does not work: {error.read().decode()}"
-        except OSError:
-            continue
-    return f"The service is not ready after {START_TIMEOUT} s; its log is {LOG}."
-
-
-def stop(service: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(service.pid, signal.SIGTERM)
+def environment() -> dict[str, str]:
+    """Return the function's variables: those of the user, and else as serverless.yml sets them. Raises StartError."""
+    memory = json.loads((ROOT / "deploy" / "parameters.json").read_text())["properties"]["memory"]["default"]
+    variables = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory), "POWERTOOLS_METRICS_DISABLED": "true", **os.environ}
+    variables.update(GALLERY_URI=variables.get("GALLERY_URI") or str(GALLERIES), ADMIN_KEY=admin_key())
     try:
-        service.wait(5)
-    except subprocess.TimeoutExpired:
-        os.killpg(service.pid, signal.SIGKILL)
+        Settings.from_env(variables)
+    except ValueError as error:
+        raise StartError(str(error)) from error
+    for name in ("MODEL_URI", "GALLERY_URI"):
+        uri = variables.get(name, "")
+        if uri and "://" not in uri:
+            variables[name] = str(Path(uri).resolve())
+    return variables
 
 
 def selected_port() -> int:
-    """Port of the service, from PORT. The next two must be free for the page and Lambda's API. Raises PortError."""
+    """Port of the service, from PORT. The page has the next one. Raises StartError."""
     text = os.environ.get("PORT") or "3000"
-    if not text.isdigit() or not 0 < int(text) < 65534:
-        raise PortError(f"PORT={text} is not a port")
-    port = int(text)
-    for number in (port, port + 1, port + 2):
-        if is_port_in_use(number):
-            raise PortError(
-                f"port {number} is in use: stop the program that uses it, or choose another port with "
-                f"PORT={port + 10} make run"
-            )
-    return port
+    if not text.isdigit() or not 0 < int(text) < 65535:
+        raise StartError(f"PORT={text} is not a port")
+    return int(text)
 
 
-def serve_page(port: int) -> None:
-    """Serve web/ in a thread until this process ends."""
-    handler = functools.partial(Page, directory=str(ROOT / "web"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+def listen(make: Callable[[int], Server], port: int) -> Server:
+    """Make a server. Raises StartError."""
+    try:
+        return make(port)
+    except OSError as error:
+        how = f"stop the program that uses it, or choose another port with PORT={port + 10} make run"
+        raise StartError(f"port {port} is in use: {how}") from error
+
+
+def serve(server: socketserver.TCPServer) -> None:
+    """Serve in a thread until this process ends."""
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def supervise(service: subprocess.Popen[bytes], port: int, url: str) -> int:
-    """Wait for the service, serve the page and return an exit status when the service ends by itself."""
-    error = wait_until_ready(service, url)
-    if error:
-        print(error, file=sys.stderr)
-        return 1
-    serve_page(port + 1)
+def health(port: int) -> tuple[int, str]:
+    """Return status and body of the service's response. Not with urllib, which can use a proxy for it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", f"/{STAGE}/health", headers={"Connection": "close"})
+    response = connection.getresponse()
+    return response.status, response.read().decode()
+
+
+def wait_until_ready(port: int) -> None:
+    """Wait until the service is healthy. Raises StartError."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        status, body = health(port)
+        if status == 200:
+            return
+        if status == 502:
+            raise StartError(f"The service did not start:\n{end_of_log()}")
+        if status != 504:
+            raise StartError(f"The service does not work: {body}")
+    raise StartError(f"The service is not ready after {START_TIMEOUT} s; its log is {LOG}.")
+
+
+def end_of_log() -> str:
+    return LOG.read_text()[-2000:]
+
+
+def show_use(port: int, url: str) -> None:
     print(f"\n  curl -F file=@web/samples/Kofi_Annan_0006.jpg {url}/classify\n")
     print("  Enrol yourself, with your name and photos of you:")
     photo = '-F name="Eileen Collins" -F file=@web/samples/astronaut.jpg'
@@ -150,31 +135,37 @@ def supervise(service: subprocess.Popen[bytes], port: int, url: str) -> int:
     print(f"  page: http://localhost:{port + 1}/?endpoint={url}")
     print(f"  log:  {LOG.relative_to(ROOT)}")
     print("  Ctrl-C stops it.", flush=True)
-    service.wait()
-    print(f"The service has stopped:\n{LOG.read_text()[-2000:]}", file=sys.stderr)
-    return 1
+
+
+def run() -> None:
+    """Serve until the function ends. Raises StartError."""
+    port = selected_port()
+    function = Function(environment(), LOG)
+    gateway = listen(lambda number: Gateway(function.answer, STAGE, number), port)
+    web = functools.partial(Page, directory=str(ROOT / "web"))
+    page = listen(lambda number: http.server.ThreadingHTTPServer(("127.0.0.1", number), web), port + 1)
+    url = f"http://localhost:{port}/{STAGE}"
+    print(f"starting {url} ...", flush=True)
+    with function:
+        serve(gateway)
+        wait_until_ready(port)
+        serve(page)
+        show_use(port, url)
+        function.process.wait()
+        raise StartError(f"The service has stopped:\n{end_of_log()}")
 
 
 def main() -> int:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
-        port = selected_port()
-    except PortError as error:
+        run()
+    except StartError as error:
         print(error, file=sys.stderr)
         return 1
-    url = f"http://localhost:{port}/dev"
-    print(f"starting {url} ...", flush=True)
-    for number in SIGNALS:
-        signal.signal(number, lambda *_: None)  # an interrupt before `try` would leave the service running
-    service = start(port)
-    try:
-        for number in SIGNALS:
-            signal.signal(number, signal.default_int_handler)
-        return supervise(service, port, url)
     except KeyboardInterrupt:
         print("\nstopped")
-        return 130
-    finally:
-        stop(service)
+    return 130
 
 
 if __name__ == "__main__":

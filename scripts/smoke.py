@@ -93,8 +93,6 @@ class Endpoint:
 
     def raw(self) -> str:
         """Send the photo as the body of the request."""
-        if "//localhost" in self.url:
-            return "skipped: serverless-offline does not support raw bodies"
         try:
             with self.photo.open("rb") as photo:
                 self.request(200, "POST", "/classify", data=photo, headers={"Content-Type": "image/jpeg"})
@@ -107,8 +105,6 @@ class Endpoint:
         return f"refused: {response.json()['error']['message']}"
 
     def preflight(self) -> str:
-        if "//localhost" in self.url:
-            return "skipped: serverless-offline answers preflight requests itself"
         headers = {"Origin": "https://page.example", "Access-Control-Request-Method": "POST"}
         response = self.request(204, "OPTIONS", "/classify", headers=headers)
         allowed = response.headers.get("Access-Control-Allow-Origin")

@@ -1,4 +1,4 @@
-"""`make run` and `sls package`, as a user calls them."""
+"""`make run`, `sls offline` and `sls package`, as a user calls them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Iterator
 
+import psutil
 import pytest
 
 from api.bulk import FAILURES, PHOTOS
+from scripts.gateway import too_large
 from testing.paths import ROOT, SAMPLES
-from testing.servers import free_port
+from testing.servers import free_port, until_up
 from tests.commands import begin, clone, documented, shell
 from tests.conftest import sls
 
@@ -70,12 +72,25 @@ def test_page_is_served(service: tuple[int, str]) -> None:
         assert b"<title>" in reply.read()
 
 
-def test_raw_body_gets_an_error_that_names_multipart(service: tuple[int, str]) -> None:
-    """serverless-offline passes only multipart bodies as bytes."""
-    command = ["curl", "-s", "-H", "Content-Type: image/jpeg", "--data-binary", f"@{SAMPLES / 'astronaut.jpg'}"]
-    url = f"http://localhost:{service[0]}/dev/classify"
-    answer = subprocess.run([*command, url], capture_output=True, text=True, timeout=60, check=True)
-    assert "multipart/form-data" in json.loads(answer.stdout)["error"]["message"]
+def curl(port: int, path: str, *options: str) -> Any:
+    """Send a photo as the body of a request. -> JSON of the response."""
+    command = ["curl", "-s", *options, "--data-binary", f"@{SAMPLES / 'Kofi_Annan_0006.jpg'}"]
+    done = subprocess.run(
+        [*command, f"http://localhost:{port}{path}"], capture_output=True, text=True, timeout=60, check=True
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("options", [(), ("-H", "Content-Type: image/jpeg"), ("-H", "Transfer-Encoding: chunked")])
+def test_raw_photo(service: tuple[int, str], options: tuple[str, ...]) -> None:
+    assert curl(service[0], "/dev/classify", *options)["predicted_name"] == "Kofi Annan"
+
+
+def test_smoke_test_skips_nothing(service: tuple[int, str], cloned: Path) -> None:
+    done = shell("make smoke", cloned, URL=f"http://localhost:{service[0]}/dev")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "skipped" not in done.stdout
+    assert "pages of * may read the responses" in done.stdout
 
 
 def test_busy_port_is_reported(service: tuple[int, str], cloned: Path) -> None:
@@ -89,7 +104,69 @@ def test_wrong_strictness_is_reported(cloned: Path) -> None:
     with begin(documented("make run"), cloned, PORT=str(free_port()), STRICTNESS="2") as process:
         _, error = process.communicate(timeout=60)
     assert process.returncode > 0
-    assert "--param strictness=2: must be one of 0.1, 0.3, 1, 3." in error
+    assert error.startswith("STRICTNESS is not one of 0.1, 0.3, 1, 3.\n")
+
+
+def test_forgotten_stage_and_a_crash_are_reported(cloned: Path) -> None:
+    port = free_port()
+    with start(cloned, port) as process:
+        printed_until_ready(process)
+        assert curl(port, "/classify") == {"message": "Forbidden"}
+        function_of(process).kill()
+        _, error = process.communicate(timeout=20)
+    assert process.returncode > 0
+    assert f"POST /classify: 403, the stage is missing: http://localhost:{port}/dev/classify\n" in error
+    assert "The service has stopped:\n" in error
+
+
+def test_no_process_is_left(cloned: Path) -> None:
+    """Even if `make run` cannot stop the service itself."""
+    with start(cloned, free_port()) as process:
+        printed_until_ready(process)
+        function = function_of(process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=20)
+    function.wait(20)
+
+
+def function_of(process: subprocess.Popen[str]) -> psutil.Process:
+    """The process of the function that `make run` started."""
+    (found,) = [
+        child for child in psutil.Process(process.pid).children(recursive=True) if "scripts.function" in child.cmdline()
+    ]
+    return found
+
+
+def test_service_that_does_not_start(checkout: Path) -> None:
+    (checkout / "handler.py").write_text("raise OSError('no disk')")
+    with start(checkout, free_port()) as process:
+        _, error = process.communicate(timeout=60)
+    assert process.returncode > 0
+    assert "The service did not start:\n" in error
+    assert "OSError: no disk" in error
+
+
+def test_model_that_cannot_be_loaded(checkout: Path) -> None:
+    with begin(documented("make run"), checkout, PORT=str(free_port()), MODEL_URI="nowhere") as process:
+        _, error = process.communicate(timeout=60)
+    assert process.returncode > 0
+    assert 'The service does not work: {"error":{"code":"model_unavailable"' in error
+
+
+def test_sls_offline(checkout: Path) -> None:
+    """The real Serverless route, with the functions of serverless.yml."""
+    port = free_port()
+    ports = f"--httpPort {port} --lambdaPort {free_port()}"
+    command = documented("npx sls offline --param where=local", extra=ports)
+    url = f"http://localhost:{port}/dev"
+    with begin(f"exec {command}", checkout) as process:
+        try:
+            until_up(f"{url}/health", process, seconds=120)
+            found = shell(f"curl -sF file=@web/samples/Kofi_Annan_0006.jpg {url}/classify", checkout).stdout
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.communicate(timeout=20)
+    assert json.loads(found)["predicted_name"] == "Kofi Annan"
 
 
 def curl_lines(output: str) -> tuple[str, str]:
@@ -162,6 +239,8 @@ def test_sls_package() -> None:
     assert "BulkLambdaFunction" not in resources
     assert "s3:" not in json.dumps(resources["IamRoleLambdaExecution"])
     assert Path(ROOT / "Dockerfile").exists()
+    template = resources["GatewayLimits"]["Properties"]["ResponseTemplates"]["application/json"]
+    assert json.loads(template) == too_large("$context.requestId")
 
 
 def test_sls_package_with_photos_in_a_bucket() -> None:

@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from app import App
+from scripts.gateway import MAX_BODY
 from tests.clients.programs.service_model import deviations, error_deviations
 from tests.gateway import serving
 
@@ -62,8 +63,12 @@ class Rekognition:
 
 @contextmanager
 def served(app: App) -> Iterator[str]:
-    """Serve an app behind a small gateway. Yields the URL."""
-    with serving(lambda event: app.handle(event, SimpleNamespace(aws_request_id="request-1"))) as url:
+    """Serve an app behind a gateway that also passes on requests that are too large for Lambda. Yields the URL."""
+
+    def answer(event: Any) -> Any:
+        return app.handle(event, SimpleNamespace(aws_request_id="request-1"))
+
+    with serving(answer, max_payload=MAX_BODY * 2) as url:
         yield f"{url}/"
 
 

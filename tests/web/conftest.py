@@ -117,7 +117,7 @@ def loaded(page: Page, page_url: str, endpoint: str) -> Page:
 
 
 def open_page(page: Page, page_url: str, endpoint: str) -> Page:
-    """Open the page and wait for its health check, before which serverless-offline would start more processes."""
+    """Open the page and wait for its health check."""
     page.goto(f"{page_url}?endpoint={endpoint}")
     expect(page.locator("#health")).to_have_text("Ready")
     return page
