@@ -31,6 +31,7 @@ COPY api ./api
 COPY service ./service
 COPY storage ./storage
 COPY model/*.py ./model/
+COPY model/decoding ./model/decoding
 COPY model/detection ./model/detection
 RUN python -m compileall -q --invalidation-mode unchecked-hash .
 

@@ -84,14 +84,19 @@ def _prepare(
         found = [face for face in detector.detect(photo) if face.confidence >= min_confidence]
         if not found:
             return Skipped(upload.file, NO_FACE)
-        face = found[0]
-        if len(found) > 1 and face.box.area < DOMINANT * found[1].box.area:
+        face = dominant_face(found)
+        if face is None:
             return Skipped(upload.file, SEVERAL_FACES)
         if min(face.box.width, face.box.height) < SMALLEST:
             return Skipped(upload.file, TOO_SMALL)
         return PreparedFace.of(upload.file, photo, digest, face, spec)
-    except RecognitionError:
-        return Skipped(upload.file, UNREADABLE)
+    except RecognitionError as error:
+        return Skipped(upload.file, UNREADABLE, str(error))
+
+
+def dominant_face(faces: Sequence[Face]) -> Face | None:
+    """Return the face that is at least DOMINANT times as large as the next one. faces: one or more, largest first."""
+    return faces[0] if len(faces) == 1 or faces[0].box.area >= DOMINANT * faces[1].box.area else None
 
 
 class FaceEmbeddings:

@@ -42,10 +42,11 @@ TOO_SMALL, DUPLICATE = "too_small", "duplicate"
 
 
 class Skipped(NamedTuple):
-    """A photo that was not enrolled. reason: one of the above."""
+    """A photo that was not enrolled. reason: one of the above; detail: a sentence more about it, or ""."""
 
     file: str
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Identification:
 
     faces: the identified faces, largest first, at least one; faces_detected: number of all faces in the photo; width,
     height: pixels of the upright photo; timings: milliseconds by phase (decode, detect, classify); others: the faces
-    that were not identified, largest first.
+    that were not identified, largest first; truncated: the photo's file is cut short, see model/photo.py.
     """
 
     faces: tuple[RecognizedFace, ...]
@@ -171,6 +172,7 @@ class Identification:
     gallery: GalleryInfo
     timings: Mapping[str, float] = field(default_factory=dict)
     others: tuple[Face, ...] = ()
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ class Detection:
     width: int
     height: int
     timings: Mapping[str, float] = field(default_factory=dict)
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,7 +231,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class EmbeddedFaces:
-    """The faces in a photo, largest first, with embeddings, float32 [faces, size]. spec: which embedding it is."""
+    """The faces in a photo, largest first, with embeddings, float32 [faces, size]. spec: which embedding it is.
+
+    Other fields: as in Identification.
+    """
 
     faces: tuple[Face, ...]
     embeddings: np.ndarray
@@ -236,6 +242,7 @@ class EmbeddedFaces:
     width: int
     height: int
     model: ModelInfo
+    truncated: bool = False
 
 
 @dataclass(frozen=True)

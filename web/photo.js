@@ -5,7 +5,8 @@ import { Failure } from "./http.js";
 const MAX_SIDE = 1600; // pixels of the longer side; the detector scales larger photos down anyway
 export const MAX_BYTES = 4_400_000; // of the photos in a request; the service accepts 4.5 MB, including the form around them
 const QUALITIES = [0.92, 0.8, 0.6]; // of the JPEG, tried in this order until it is small enough
-const FORMATS = "JPEG, PNG, WebP, GIF and HEIC";
+const FORMATS = "JPEG, PNG, WebP, GIF, HEIC and AVIF";
+const HEADER_BYTES = 512; // by which the service recognizes a format
 // EXIF, XMP and Photoshop's metadata.
 const METADATA = /exif|ns\.adobe\.com\/xap|photoshop 3/i;
 
@@ -13,13 +14,15 @@ const unsendable = (message) => new Failure("unsendable", message);
 
 /** @typedef {{blob: Blob, name: string, drawable: boolean}} Photo */
 
-/** @returns {"jpeg" | "png" | "gif" | "webp" | "heic" | ""} the format by the first bytes, with the service's rules */
+/** @returns {"jpeg" | "png" | "gif" | "webp" | "avif" | "heic" | ""} the format by the first bytes, with the service's rules */
 function imageFormat(header) {
   if (header.startsWith("\xff\xd8\xff")) return "jpeg";
   if (header.startsWith("\x89PNG")) return "png";
   if (header.startsWith("GIF8")) return "gif";
   if (header.startsWith("RIFF") && header.startsWith("WEBP", 8)) return "webp";
-  if (/^....ftyp(hei[cmsx]|hev[cmsx]|mif1|msf1)/s.test(header)) return "heic";
+  // By any of the brands in the first box.
+  if (/^....ftyp(....)*?(avi[fs]|MA1[AB])/s.test(header)) return "avif";
+  if (/^....ftyp(....)*?(hei[cmsx]|hev[cmsx]|mif[12]|msf1|miaf|MiH[ABE])/s.test(header)) return "heic";
   return "";
 }
 
@@ -76,7 +79,7 @@ function unopenedPhoto(file, format, maxBytes) {
  */
 export async function prepare(file, maxBytes = MAX_BYTES) {
   if (!file.size) throw unsendable(`${file.name} is empty.`);
-  const format = imageFormat(latin1(new Uint8Array(await file.slice(0, 16).arrayBuffer())));
+  const format = imageFormat(latin1(new Uint8Array(await file.slice(0, HEADER_BYTES).arrayBuffer())));
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });

@@ -40,7 +40,7 @@ Json = Dict[str, Any]
 def encode_problem(problem: Problem, request_id: str) -> Response:
     body = error(problem, request_id)
     if problem.skipped:
-        body["skipped"] = [_skipped(photo) for photo in problem.skipped]
+        body["skipped"] = [skipped_photo(photo) for photo in problem.skipped]
     return Response.of_json(body, problem.status)
 
 
@@ -139,7 +139,7 @@ def person(found: PersonDetails) -> Json:
 def enrolment(found: Enrolment) -> Json:
     body = {
         **person(found.person),
-        "skipped": [_skipped(photo) for photo in found.skipped],
+        "skipped": [skipped_photo(photo) for photo in found.skipped],
         "look_alikes": [_match(match) for match in found.look_alikes],
         "same_name": list(found.same_name),
     }
@@ -159,7 +159,8 @@ def _gallery(found: GalleryInfo) -> Json:
 
 
 def _size(photo: Identification | Detection | EmbeddedFaces) -> Json:
-    return {"width": photo.width, "height": photo.height}
+    size: Json = {"width": photo.width, "height": photo.height}
+    return {**size, "truncated": True} if photo.truncated else size
 
 
 def _timings(timings: Mapping[str, float]) -> Json:
@@ -202,8 +203,9 @@ def _summary(person: PersonSummary) -> Json:
     return {**_named(person), "faces": person.faces}
 
 
-def _skipped(photo: Skipped) -> Json:
-    return photo._asdict()
+def skipped_photo(photo: Skipped) -> Json:
+    skipped: Json = {"file": photo.file, "reason": photo.reason}
+    return {**skipped, "message": photo.detail} if photo.detail else skipped
 
 
 def _enrolled(face: EnrolledFace) -> Json:

@@ -63,6 +63,13 @@ def test_two_photos_and_a_third_one(client: Client, lfw_small: Path) -> None:
     assert (stranger["predicted_id"], stranger["known"], len(stranger["candidates"])) == (None, False, 2)
 
 
+def test_why_a_photo_cannot_be_read(client: Client) -> None:
+    (cut, text, wall) = client.ok("POST", "/people", person("Ada", KOFI, CUT, b"no photo", WALL))["skipped"]
+    assert (cut["reason"], "damaged" in cut["message"]) == (UNREADABLE, True)
+    assert (text["reason"], "not an image" in text["message"]) == (UNREADABLE, True)
+    assert set(wall) == {"file", "reason"}
+
+
 def test_box_confidence_and_time_of_a_face(client: Client) -> None:
     (face,) = client.ok("POST", "/people", person("Kofi Annan", KOFI))["faces"]
     detected = client.ok("POST", "/detect", KOFI)["faces"][0]

@@ -53,6 +53,15 @@ def test_detect(client: Client) -> None:
     assert set(body["timings_ms"]) == {"decode", "detect"}
 
 
+@pytest.mark.parametrize("route", ["/detect", "/classify", "/embed"])
+def test_a_photo_whose_end_is_missing(route: str, client: Client) -> None:
+    """The answer says so, if at most 2 % of the pixels are missing."""
+    client.enrol("Kofi Annan", KOFI)
+    assert client.ok("POST", route, KOFI[:-2])["image"] == {"width": 250, "height": 250, "truncated": True}
+    assert "truncated" not in client.ok("POST", route, KOFI)["image"]
+    assert client.error("POST", route, KOFI[: len(KOFI) // 2]) == (422, "unreadable_image")
+
+
 def test_detect_in_other_photos(client: Client) -> None:
     nobody = client.ok("POST", "/detect", WALL)
     assert (nobody["faces"], nobody["faces_detected"]) == ([], 0)

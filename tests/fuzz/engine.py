@@ -30,7 +30,7 @@ from api.problems import INTERNAL, TABLE, describe_error
 from api.uploads import MAX_BYTES, read
 from app import App, compose
 from model.calibration import STRICTNESS
-from model.photo import MAX_PIXELS, decode
+from model.photo import MAX_JPEG_PIXELS, MAX_PIXELS, decode
 from service.results import DUPLICATE, SEVERAL_FACES, TOO_SMALL
 from settings import Settings
 from testing.paths import EVENTS, SAMPLES
@@ -310,8 +310,9 @@ def check_image(data: bytes) -> str | None:
         photo = decode(data)
         image = photo.at_scale()
         assert image.mode == "RGB"
-        assert image.size == (photo.width, photo.height)
-        assert 0 < photo.width * photo.height <= MAX_PIXELS
+        assert 0 < image.width * image.height <= MAX_PIXELS
+        assert photo.width * photo.height <= MAX_JPEG_PIXELS
+        assert photo.width * photo.height > MAX_PIXELS or image.size == (photo.width, photo.height)
 
     return failure_of(check)
 

@@ -15,14 +15,15 @@ from testing.paths import SAMPLES
 PIXELS = Image.fromarray(np.random.RandomState(0).randint(0, 256, (20, 30, 3)).astype(np.uint8))
 ASTRONAUT = Image.open(SAMPLES / "astronaut.jpg").convert("RGB").resize((96, 96))
 UPRIGHT = ASTRONAUT.resize((64, 96))
-FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "HEIF"]
+FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "HEIF", "AVIF"]
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    if kind == "HEIF":
-        from pillow_heif import register_heif_opener
+    if kind in ("HEIF", "AVIF"):
+        from pillow_heif import register_avif_opener, register_heif_opener
 
         register_heif_opener()
+        register_avif_opener()
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
@@ -42,8 +43,24 @@ def difference(a: Image.Image, b: Image.Image) -> float:
     return float(np.abs(pixels(a) - pixels(b)).mean())
 
 
+def jpeg_segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def with_segments(*segments: bytes, data: bytes | None = None) -> bytes:
+    """Put segments at the beginning of a JPEG, by default one of ASTRONAUT."""
+    data = encoded(ASTRONAUT, "JPEG") if data is None else data
+    return data[:2] + b"".join(segments) + data[2:]
+
+
 def png_chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def xmp(orientation: int, template: str = '<rdf:Description tiff:Orientation="{}"/>') -> bytes:
+    """Return XMP with an orientation, and nothing else."""
+    described = template.format(orientation)
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF>{described}</rdf:RDF></x:xmpmeta>'.encode()
 
 
 def with_orientation(orientation: int, upright: Image.Image = UPRIGHT) -> tuple[Image.Image, bytes]:

@@ -83,7 +83,7 @@ def test_no_face(loaded: Page) -> None:
 def test_a_file_that_is_not_a_photo_is_not_sent(page: Page, page_url: str, proxy: Proxy) -> None:
     open_page(page, page_url, proxy.url)
     choose_files(page, ("notes.txt", b"not a photo" * 20))
-    expect(panel(page)).to_contain_text("notes.txt is not a photo. Supported formats: JPEG, PNG, WebP, GIF and HEIC.")
+    expect(panel(page)).to_contain_text("notes.txt is not a photo. Supported formats: JPEG, PNG, WebP, GIF, HEIC and A")
     check_appearance(page, "wrong-file")
     assert proxy.bodies == []
     # Files that are photos only by name are sent, and the service refuses them.
@@ -152,6 +152,14 @@ def test_heic_is_sent_unchanged(loaded: Page) -> None:
     expect_kofi_annan(loaded)
     expect(loaded.locator(".photo")).to_contain_text("This browser cannot display this photo.")
     check_appearance(loaded, "heic")
+
+
+def test_avif(loaded: Page) -> None:
+    pillow_heif.register_avif_opener()
+    photo = io.BytesIO()
+    Image.open(KOFI_ANNAN).save(photo, "AVIF")
+    choose_files(loaded, ("photo.avif", photo.getvalue()))
+    expect_kofi_annan(loaded)
 
 
 def test_paste(loaded: Page) -> None:
