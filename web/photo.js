@@ -6,7 +6,7 @@ const MAX_SIDE = 1600; // pixels of the longer side; the detector scales larger 
 export const MAX_BYTES = 4_400_000; // of the photos in a request; the service accepts 4.5 MB, including the form around them
 const QUALITIES = [0.92, 0.8, 0.6]; // of the JPEG, tried in this order until it is small enough
 const FORMATS = "JPEG, PNG, WebP, GIF, HEIC and AVIF";
-const HEADER_BYTES = 512; // by which the service recognizes a format
+const HEADER_BYTES = 512; // by which a format is recognized
 // EXIF, XMP and Photoshop's metadata.
 const METADATA = /exif|ns\.adobe\.com\/xap|photoshop 3/i;
 
@@ -14,15 +14,14 @@ const unsendable = (message) => new Failure("unsendable", message);
 
 /** @typedef {{blob: Blob, name: string, drawable: boolean}} Photo */
 
-/** @returns {"jpeg" | "png" | "gif" | "webp" | "avif" | "heic" | ""} the format by the first bytes, with the service's rules */
+/** @returns {"jpeg" | "png" | "gif" | "webp" | "heic" | ""} the format by the first bytes, with the service's rules */
 function imageFormat(header) {
   if (header.startsWith("\xff\xd8\xff")) return "jpeg";
   if (header.startsWith("\x89PNG")) return "png";
   if (header.startsWith("GIF8")) return "gif";
   if (header.startsWith("RIFF") && header.startsWith("WEBP", 8)) return "webp";
-  // By any of the brands in the first box.
-  if (/^....ftyp(....)*?(avi[fs]|MA1[AB])/s.test(header)) return "avif";
-  if (/^....ftyp(....)*?(hei[cmsx]|hev[cmsx]|mif[12]|msf1|miaf|MiH[ABE])/s.test(header)) return "heic";
+  // By any brand of the first box; AVIF is the same container.
+  if (/^....ftyp(....)*?(avi[fs]|MA1[AB]|hei[cmsx]|hev[cmsx]|mif[12]|msf1|miaf|MiH[ABE])/s.test(header)) return "heic";
   return "";
 }
 
