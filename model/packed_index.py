@@ -9,7 +9,6 @@ In a gallery with clusters, only people in the clusters near a probe are scored,
 
 from __future__ import annotations
 
-import ctypes
 import math
 from typing import TYPE_CHECKING, Iterator, NamedTuple, Sequence
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from model.clusters import NOWHERE
 from model.cohort import PROBE_WEIGHT
+from model.freed_memory import release_freed_memory
 from model.index import Hits, best
 from model.packed import Block, Probe
 
@@ -108,8 +108,8 @@ class PackedIndex:
         for i, held in enumerate(self.held):
             held.block.complete(gallery)
             if i % RELEASE_BLOCKS == 0:
-                release_freed_memory()
-        release_freed_memory()
+                release_freed_memory(0)
+        release_freed_memory(0)
 
     def search(self, gallery: Gallery, probes: np.ndarray, k: int, exclude: np.ndarray | None = None) -> Hits:
         """Find the k best people of the gallery for each probe. Of equal scores the lower row comes first.
@@ -175,14 +175,7 @@ def _packed(gallery: Gallery, rows: np.ndarray, cluster: int) -> Iterator[Held]:
         some = rows[start : start + BLOCK_PEOPLE]
         yield Held(Block(gallery, some), np.ones(len(some), bool), cluster)
         if i % RELEASE_BLOCKS == 0:
-            release_freed_memory()
-
-
-def release_freed_memory() -> None:
-    """Return freed memory to the system: glibc keeps what lies between arrays that are still used."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
+            release_freed_memory(0)
 
 
 def _kth(scores: Sequence[np.ndarray], k: int) -> float:

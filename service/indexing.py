@@ -27,6 +27,7 @@ from service.similarity import similar_to_face
 from storage.galleries import now
 from storage.networks import Snapshot
 
+MOST_FACES = 100  # of a photo, as in Rekognition: to embed more, each also mirrored, takes longer than users wait
 EXCESS = "excess"  # reason why a face is not indexed: the photo has more faces than are wanted
 # Reasons of model/quality.py for which a face is not indexed, by how strict a client wants it.
 QUALITY_BARS: dict[str, tuple[str, ...]] = {
@@ -49,12 +50,13 @@ class IndexService:
     ) -> Indexing:
         """Add the faces of a photo, the largest first.
 
-        external_id: of the person, None if each face is somebody else; max_faces: None for all; quality: one of
+        external_id: of the person, None if each face is somebody else; max_faces: None for MOST_FACES; quality: one of
         QUALITY_BARS. Raises RecognitionError, CollectionFull; errors of `Galleries.commit`.
         """
         snapshot = self._galleries.snapshot()
-        photo, faces = self._faces.find(image)
-        selected, left_out = _select(photo, faces, max_faces, QUALITY_BARS[quality])
+        most = min(max_faces or MOST_FACES, MOST_FACES)
+        photo, faces = self._faces.find(image, all_faces=most > 1)
+        selected, left_out = _select(photo, faces, most, QUALITY_BARS[quality])
         digest, spec = photo.digest(), snapshot.network.config.crop
         prepared = [PreparedFace.of("", photo, digest, face, spec) for face in selected]
         size = Size(photo.width, photo.height)
@@ -101,14 +103,14 @@ def faces_of(gallery: SearchableGallery, people: Sequence[tuple[int, float]]) ->
 
 
 def _select(
-    photo: Photo, faces: Sequence[Face], max_faces: int | None, bar: Sequence[str]
+    photo: Photo, faces: Sequence[Face], most: int, bar: Sequence[str]
 ) -> tuple[list[Face], tuple[tuple[Face, tuple[str, ...]], ...]]:
     """Select the faces to index. -> these, and the others with the reasons."""
     selected: list[Face] = []
     left_out = []
     for face in faces:
         reasons = tuple(reason for reason in measure(photo, face).reasons if reason in bar) if bar else ()
-        if not reasons and max_faces is not None and len(selected) >= max_faces:
+        if not reasons and len(selected) >= most:
             reasons = (EXCESS,)
         if reasons:
             left_out.append((face, reasons))

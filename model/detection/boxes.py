@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 import numpy as np
+
+from model.face import Face
+
+
+def boxes_of(faces: Sequence[Face]) -> np.ndarray:
+    """Return the boxes of N faces, float32 [N, 4]."""
+    boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in faces]
+    return np.array(boxes, np.float32).reshape(-1, 4)
 
 
 def to_squares(boxes: np.ndarray) -> np.ndarray:

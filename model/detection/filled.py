@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Sequence
 
-import numpy as np
 from PIL import Image
 
+from model.detection.boxes import boxes_of
 from model.detection.nms import overlap
 from model.face import Face
 from model.photo import Photo
@@ -53,15 +53,10 @@ def merge(photo: Photo, faces: Sequence[Face], bordered: Sequence[Face]) -> list
     good = [face for face in bordered if face.confidence >= CERTAIN and _shows_landmarks(photo, face)]
     if not good or not faces:
         return good or list(faces)
-    same = overlap(_edges(faces), _edges(good), by_min_area=True) > FOUND_AGAIN
+    same = overlap(boxes_of(faces), boxes_of(good), by_min_area=True) > FOUND_AGAIN
     return [*good, *(face for face, found_again in zip(faces, same.any(axis=1)) if not found_again)]
 
 
 def _shows_landmarks(photo: Photo, face: Face) -> bool:
     """Tell whether all landmarks lie in the photo. A face of which only a cheek is visible identifies nobody."""
     return bool((face.landmarks >= 0).all() and (face.landmarks <= (photo.width, photo.height)).all())
-
-
-def _edges(faces: Sequence[Face]) -> np.ndarray:
-    boxes = [(face.box.left, face.box.top, face.box.right, face.box.bottom) for face in faces]
-    return np.array(boxes, np.float32).reshape(-1, 4)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from pathlib import Path
-from typing import Callable, Dict, NamedTuple, Sequence
+from typing import Dict, NamedTuple
 
 import numpy as np
 import torch
@@ -26,7 +26,9 @@ from model.processor import keep_freed_memory
 
 Weights = Dict[str, torch.Tensor]
 
-BATCH = 128  # patches at a time, to limit memory: O-Net takes 0.8 MB for each
+# Patches in the convolutions at a time. O-Net takes 0.8 MB for each, and for 128 of them 1.7 times as long, because
+# glibc maps new pages for tensors of more than 32 MB. Only the dense layers round differently for other numbers.
+PART = 32
 
 
 class Proposals(NamedTuple):
@@ -75,37 +77,35 @@ class Networks:
         rows = places.numpy() // columns
         return Proposals(rows, places.numpy() - rows * columns, scores.numpy(), offsets.numpy())
 
-    def refine(self, x: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def refine(self, x: torch.Tensor) -> tuple[np.ndarray, ...]:
         """Run R-Net over patches [N, 3, 24, 24] -> probability of a face [N], box offsets [N, 4]."""
-        scores, offsets = _in_batches(self._refine, x)
-        return scores, offsets
+        weights = self._rnet
+        x = torch.cat([self._refining_features(part) for part in x.split(PART)])
+        x = prelu(_dense(x, weights, "dense4"), weights["prelu4.weight"])
+        return F.softmax(_dense(x, weights, "dense5_1"), dim=1)[:, 1].numpy(), _dense(x, weights, "dense5_2").numpy()
 
-    def locate(self, x: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def locate(self, x: torch.Tensor) -> tuple[np.ndarray, ...]:
         """Run O-Net over patches [N, 3, 48, 48].
 
         Returns the probability of a face [N], box offsets [N, 4] and landmarks [N, 10]: 5 x, then 5 y, in units of the
         box's sides from its upper left corner.
         """
-        scores, offsets, points = _in_batches(self._locate, x)
-        return scores, offsets, points
-
-    def _refine(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        weights = self._rnet
-        x = _first_layer(x, weights, pool_size=3)
-        x = pool(_conv(x, weights, 2), 3)
-        x = _flatten(_conv(x, weights, 3))
-        x = prelu(_dense(x, weights, "dense4"), weights["prelu4.weight"])
-        return F.softmax(_dense(x, weights, "dense5_1"), dim=1)[:, 1], _dense(x, weights, "dense5_2")
-
-    def _locate(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         weights = self._onet
-        x = _first_layer(x, weights, pool_size=3)
-        x = pool(_conv(x, weights, 2), 3)
-        x = pool(_conv(x, weights, 3), 2)
-        x = _flatten(_conv(x, weights, 4))
+        x = torch.cat([self._locating_features(part) for part in x.split(PART)])
         x = prelu(_dense(x, weights, "dense5"), weights["prelu5.weight"])
-        confidence = F.softmax(_dense(x, weights, "dense6_1"), dim=1)[:, 1]
-        return confidence, _dense(x, weights, "dense6_2"), _dense(x, weights, "dense6_3")
+        scores = F.softmax(_dense(x, weights, "dense6_1"), dim=1)[:, 1]
+        return scores.numpy(), _dense(x, weights, "dense6_2").numpy(), _dense(x, weights, "dense6_3").numpy()
+
+    def _refining_features(self, x: torch.Tensor) -> torch.Tensor:
+        x = _first_layer(x, self._rnet, pool_size=3)
+        x = pool(_conv(x, self._rnet, 2), 3)
+        return _flatten(_conv(x, self._rnet, 3))
+
+    def _locating_features(self, x: torch.Tensor) -> torch.Tensor:
+        x = _first_layer(x, self._onet, pool_size=3)
+        x = pool(_conv(x, self._onet, 2), 3)
+        x = pool(_conv(x, self._onet, 3), 2)
+        return _flatten(_conv(x, self._onet, 4))
 
 
 def _weights(name: str) -> Weights:
@@ -124,11 +124,6 @@ def _weights(name: str) -> Weights:
         weights[key] = weights[key].repeat(4)
     # The kernels are stored in Caffe's memory order, and every use would copy them.
     return {key: weight.contiguous() if weight.dim() == 4 else weight for key, weight in weights.items()}
-
-
-def _in_batches(network: Callable[[torch.Tensor], Sequence[torch.Tensor]], x: torch.Tensor) -> list[np.ndarray]:
-    """Run a network over N patches, BATCH at a time -> each of its outputs, [N, ...]."""
-    return [torch.cat(parts).numpy() for parts in zip(*(network(batch) for batch in x.split(BATCH)))]
 
 
 def prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from benchmarks.crowds import Composer, cost
+from service import indexing
+from service.faces import CHUNK
+from service.indexing import EXCESS, IndexService
 from tests.api.client import (
     CUT,
     JENNIFER,
@@ -20,6 +26,8 @@ from tests.api.client import (
     File,
     Form,
     another,
+    jpeg,
+    person,
     photos,
     side_by_side,
     tiny,
@@ -210,3 +218,68 @@ def test_classify_in_a_collection_that_changes(three: Client) -> None:
     three.ok("PUT", "/collections/empty")
     empty = three.ok("POST", "/classify", group, faces="all", collection="empty", threshold="0")
     assert [(face["known"], face["confidence"], face["candidates"]) for face in empty["faces"]] == [(False, 0, [])] * 2
+
+
+def crowd(*rows: tuple[int, list[bytes]]) -> bytes:
+    """A photo of 2,400 pixels. rows: side of the people's photos in pixels, and the photos, from the left."""
+    image, top = Image.new("RGB", (2400, 2400), (90, 110, 130)), 0
+    for side, people in rows:
+        for i, data in enumerate(people):
+            image.paste(Image.open(io.BytesIO(data)).resize((side, side), Image.Resampling.LANCZOS), (i * side, top))
+        top += side
+    return jpeg(image)
+
+
+def test_small_faces(three: Client) -> None:
+    """Faces of 1.4 % of the photo: requests for all faces find them, and others do not search them."""
+    photo = crowd((1200, [KOFI]), (90, [SERENA, TONY]))
+    largest, body = three.ok("POST", "/classify", photo), three.ok("POST", "/classify", photo, faces="all")
+    assert (largest["faces_detected"], body["faces_detected"]) == (1, 3)
+    assert body["faces"][0]["face"] == largest["face"] == body["face"]
+    assert {face["predicted_name"] for face in body["faces"]} == {"Kofi Annan", "Serena Williams", "Tony Blair"}
+    assert len(three.ok("POST", "/detect", photo)["faces"]) == 3
+    assert [len(three.ok("POST", "/embed", photo, faces=which)["faces"]) for which in ("largest", "all")] == [1, 3]
+    assert three.ok("POST", "/compare", pair(photo, KOFI))["faces"][0]["same"] is True
+    compared = three.ok("POST", "/compare", pair(TONY, photo))["faces"]
+    assert [face["same"] for face in compared] == [True, False, False]
+    assert compared[0]["box"]["left"] > 90 and compared[0]["box"]["top"] > 1200
+    with_bystander = crowd((1200, [JENNIFER]), (90, [SERENA]))
+    assert three.ok("POST", "/people", person("Jennifer Aniston", with_bystander))["skipped"] == []
+
+
+def test_embeddings_of_more_faces_than_fit_into_a_chunk(client: Client) -> None:
+    people = [KOFI, SERENA, TONY, JENNIFER]
+    count = 2 * CHUNK + 1
+    photo = crowd(*((500, [people[i % 4] for i in range(row, min(row + 3, count))]) for row in range(0, count, 3)))
+    faces = client.ok("POST", "/embed", photo, faces="all")["faces"]
+    places = [3 * int(face["box"]["top"] // 500) + int(face["box"]["left"] // 500) for face in faces]
+    assert sorted(places) == list(range(count))
+    embeddings = np.array([face["embedding"] for face in faces])
+    same = np.array(places)[:, None] % 4 == np.array(places) % 4
+    cosines = embeddings @ embeddings.T
+    assert cosines[same].min() > 0.9
+    assert cosines[~same].max() < 0.6
+
+
+def test_most_faces_of_a_photo_that_are_indexed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.ok("PUT", "/collections/team")
+    services = client.app.services
+    photo = crowd((1200, [KOFI]), (90, [SERENA, TONY]))
+
+    def indexed(max_faces: int | None) -> tuple[int, list[tuple[str, ...]]]:
+        found = IndexService(services.galleries, services.faces).index("team", photo, None, max_faces, "none")
+        return len(found.indexed), [reasons for _, reasons in found.left_out]
+
+    assert indexed(None) == (3, [])
+    assert indexed(2) == (2, [(EXCESS,)])
+    assert indexed(1) == (1, [])  # small faces are not searched
+    monkeypatch.setattr(indexing, "MOST_FACES", 2)
+    for max_faces in (None, 3):
+        assert indexed(max_faces) == (2, [(EXCESS,)])
+
+
+def test_memory_and_response_of_a_large_group(lfw_archive: Path) -> None:
+    measured = cost(Composer(lfw_archive).compose(384, 0.015).file)
+    assert measured["faces"] >= 384
+    assert measured["peak_mb"] < 500
+    assert measured["bytes"] < 2_000_000  # Lambda allows 6 MB

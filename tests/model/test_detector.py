@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Sequence
 
 import numpy as np
 import pytest
@@ -12,11 +13,17 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from benchmarks.crowds import Composer, found
 from model.crop import CropSpec, crop
+from model.detection.boxes import boxes_of
 from model.detection.detector import Detector
 from model.detection.integral_image import IntegralImage
-from model.detection.mtcnn import pool, prelu
-from model.photo import Photo
+from model.detection.mtcnn import PART, Networks, pool, prelu
+from model.detection.nms import overlap
+from model.detection.small import OVERLAP, TILE, find_small, tiles
+from model.detection.stages import BATCH, Search, Stages
+from model.face import Face
+from model.photo import Photo, decode
 from settings import limit_convolution_cache
 from testing.paths import DATA, ROOT, SAMPLES
 
@@ -58,16 +65,108 @@ def test_boxes_are_in_pixels_of_the_full_resolution(detector: Detector) -> None:
         assert abs(getattr(large, edge) / 5 - getattr(small, edge)) < 0.03 * small.width
 
 
-def test_group_photo(detector: Detector) -> None:
-    path = DATA / "photos" / "multiface.jpg"
+def data_photo(name: str) -> Photo:
+    """Skips the test if the photo is missing."""
+    path = DATA / "photos" / name
     if not path.exists():
         pytest.skip(f"no photo at {path}: set DATA_DIR")
-    assert len(detector.detect(Photo.of(Image.open(path).convert("RGB")))) == 6
+    return decode(path.read_bytes())
 
 
-@pytest.mark.parametrize("size", [(1, 1), (5, 400), (400, 5), (19, 19), (640, 640)])
+def same(some: Sequence[Face], others: Sequence[Face]) -> bool:
+    """Tell whether faces are equal to the last bit."""
+    return [(face.box, face.confidence, face.landmarks.tolist()) for face in some] == [
+        (face.box, face.confidence, face.landmarks.tolist()) for face in others
+    ]
+
+
+def test_group_photo(detector: Detector) -> None:
+    photo = data_photo("multiface.jpg")
+    faces = detector.detect(photo)
+    assert len(faces) == 6
+    assert same(detector.detect_all(photo), faces)
+
+
+@pytest.mark.parametrize("name", ["angelina_jolie.jpg", "paul_rudd.jpg"])
+def test_small_faces_of_a_portrait(name: str, detector: Detector) -> None:
+    """Textures look like small faces, and none is reported."""
+    photo = data_photo(name)
+    faces = detector.detect(photo)
+    assert len(faces) == 1
+    assert same(detector.detect_all(photo), faces)
+
+
+@pytest.mark.parametrize("path", PHOTOS, ids=lambda path: path.stem)
+def test_photos_without_more_pixels_have_no_smaller_faces(path: Path, detector: Detector) -> None:
+    photo = decode(path.read_bytes())
+    assert same(detector.detect_all(photo), detector.detect(photo))
+
+
+@pytest.mark.parametrize(("people", "share"), [(96, 0.015), (24, 0.007)])
+def test_small_faces_of_a_group(people: int, share: float, lfw_archive: Path, detector: Detector) -> None:
+    group = Composer(lfw_archive).compose(people, share)
+    photo = decode(group.file)
+    before, faces = detector.detect(photo), detector.detect_all(photo)
+    assert found(group, before).mean() < 0.2
+    assert found(group, faces).mean() >= 0.95
+    false = ~(overlap(boxes_of(faces), group.faces) > 0.3).any(axis=1)
+    assert false.mean() < 0.06
+    assert [face.box.area for face in faces] == sorted((face.box.area for face in faces), reverse=True)
+    kept = [face for face in faces if face.box in {known.box for known in before}]
+    assert same(kept, before)
+    apart = overlap(boxes_of(faces), boxes_of(faces), by_min_area=True) - np.eye(len(faces))
+    assert apart.max() < 0.75
+
+
+def test_no_small_faces_are_searched_if_there_are_enough_faces(detector: Detector) -> None:
+    photo = Photo.of(Image.open(SAMPLES / "astronaut.jpg").convert("RGB").resize((2000, 2000)))
+    faces = detector.detect(photo)
+    assert find_small(Stages(), photo, faces, smallest=80, most=len(faces)) == faces
+
+
+@pytest.mark.parametrize("size", [(30, 20), (TILE, TILE), (TILE + 1, 400), (1000, 750), (2000, 1333), (3000, 2250)])
+def test_tiles_cover_the_image_once(size: tuple[int, int]) -> None:
+    times = np.zeros(size[::-1], int)
+    sizes = set()
+    for tile in tiles(*size):
+        (left, top, right, bottom), core = tile.region, tile.core
+        times[core[1] : core[3], core[0] : core[2]] += 1
+        for cut, border in ((core[0] - left, left == 0), (core[1] - top, top == 0)):
+            assert border or cut >= OVERLAP // 2 - 1
+        for cut, border in ((right - core[2], right == size[0]), (bottom - core[3], bottom == size[1])):
+            assert border or cut >= OVERLAP // 2 - 1
+        sizes.add((right - left, bottom - top))
+    assert (times == 1).all()
+    assert len(sizes) == 1
+    assert max(*sizes.pop()) <= TILE
+
+
+@pytest.mark.parametrize("count", [PART - 1, PART + 1, BATCH])
+def test_results_do_not_depend_on_the_number_of_patches(count: int) -> None:
+    """Small numbers differ, because the dense layers round differently."""
+    networks, random = Networks(), torch.Generator().manual_seed(0)
+    for network, size in ((networks.refine, 24), (networks.locate, 48)):
+        patches = torch.rand(count, 3, size, size, generator=random) * 2 - 1
+        with torch.no_grad():
+            outputs, first = network(patches), network(patches[:5])
+        for whole, part in zip(outputs, first):
+            assert len(whole) == count
+            assert np.abs(whole[:5] - part).max() < 1e-5
+
+
+def test_search_for_a_range_of_sizes() -> None:
+    photo = Image.open(SAMPLES / "astronaut.jpg").convert("RGB")
+    stages = Stages()
+    (face,) = stages.results(photo, Search(20)).best().faces(Photo.of(photo), photo)
+    assert len(stages.results(photo, Search(20, largest=face.box.width * 1.2)).best().boxes) == 1
+    assert len(stages.results(photo, Search(20, largest=face.box.width / 3)).boxes) == 0
+    assert len(stages.results(photo, Search(20, select=lambda boxes: boxes[:, 0] < 0)).boxes) == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 400), (400, 5), (19, 19), (640, 640), (4, 3000), (1700, 1700)])
 def test_empty_photos_have_no_faces(size: tuple[int, int], detector: Detector) -> None:
-    assert detector.detect(Photo.of(Image.new("RGB", size, (200, 180, 160)))) == []
+    photo = Photo.of(Image.new("RGB", size, (200, 180, 160)))
+    assert detector.detect(photo) == detector.detect_all(photo) == []
 
 
 @pytest.mark.parametrize("size", [2, 3])
