@@ -123,12 +123,12 @@ def timed(file: bytes, *detect: Callable[[Photo], list[Face]]) -> list[tuple[lis
     return [min(results[i :: len(detect)], key=lambda result: result[1]) for i in range(len(detect))]
 
 
-def cost(file: bytes) -> dict[str, float]:
+def cost(file: bytes, repeats: int = 3) -> dict[str, float]:
     """Measure requests about a photo: see benchmarks/photo_cost.py."""
     with tempfile.NamedTemporaryFile(suffix=".jpg") as photo:
         photo.write(file)
         photo.flush()
-        command = [sys.executable, "-m", "benchmarks.photo_cost", photo.name]
+        command = [sys.executable, "-m", "benchmarks.photo_cost", photo.name, str(repeats)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return measured

@@ -20,18 +20,17 @@ from types import SimpleNamespace
 from testing.events import upload
 from testing.paths import SAMPLES
 
-REPEATS = 3
 QUERIES = {"largest_ms": {}, "all_ms": {"faces": "all", "top": "20"}}
 
 
-def main(path: str) -> None:
+def main(path: str, repeats: int = 3) -> None:
     os.environ.update(OMP_NUM_THREADS="1", POWERTOOLS_METRICS_DISABLED="true")
     import handler  # reads the environment
 
     context, file = SimpleNamespace(aws_request_id="1"), Path(path).read_bytes()
     handler.handle(upload((SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()), context)
     times: dict[str, list[float]] = {name: [] for name in QUERIES}
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         for name, query in QUERIES.items():
             started = time.process_time()
             response = handler.handle(upload(file, **query), context)
@@ -44,4 +43,4 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:]))

@@ -16,7 +16,6 @@ from PIL import Image
 
 from model.detection.boxes import boxes_of
 from model.detection.downscale import downscale
-from model.detection.filled import CERTAIN
 from model.detection.nms import overlap
 from model.detection.stages import Results, Search, Stages, joined
 from model.face import Face
@@ -30,6 +29,7 @@ SMALLEST = 20  # pixels of a face in the searched image
 LARGEST = 0.84  # windows, relative to the smallest face of the search before: half a level of the pyramid below it
 TILE = 432  # pixels: more are searched in tiles. Of 1,000 pixels, they are no faster in a request and take 100 MB more
 OVERLAP = 64  # pixels: a face on the edge of a tile is whole in the next one
+CERTAIN = 0.98  # confidence: reached by four in five small faces, and not by patterns of clothes or circuit boards
 KNOWN = 0.5  # overlap with a face that was found before, by the smaller area
 # Stricter than MTCNN's own overlaps, which halves the time. Other boxes than MTCNN's may be returned for a face.
 CANDIDATE_OVERLAP, REFINED_OVERLAP = 0.5, 0.4
@@ -58,7 +58,7 @@ def find_small(stages: Stages, photo: Photo, faces: Sequence[Face], smallest: fl
             break
         smaller = _search(stages, photo, found, side, LARGEST * smallest)
         release_freed_memory()
-        # A face that is alone with a low confidence is rarely one. In a crowd it is.
+        # Beside a certain face, those with a low confidence are faces, too.
         if any(face.confidence >= CERTAIN for face in smaller):
             found += smaller
         elif found:

@@ -23,6 +23,7 @@ from model.detection.nms import overlap
 from model.detection.small import OVERLAP, TILE, find_small, tiles
 from model.detection.stages import BATCH, Search, Stages
 from model.face import Face
+from model.freed_memory import KEPT
 from model.photo import Photo, decode
 from settings import limit_convolution_cache
 from testing.paths import DATA, ROOT, SAMPLES
@@ -215,10 +216,39 @@ print(resident[-1] - resident[1])
 """
 
 
-def test_memory_does_not_grow_with_the_number_of_photo_sizes() -> None:
-    """torch keeps its prepared convolutions: about 130 MB in this test, and 65 to 80 MB with LRU_CACHE_CAPACITY."""
-    command = [sys.executable, "-c", MEMORY_GROWTH, str(SAMPLES / "Kofi_Annan_0006.jpg")]
+def output(program: str, *arguments: str) -> str:
+    """Run a program in a new process with the settings of the service."""
     environment = dict(os.environ)
     limit_convolution_cache(environment)
+    command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=300)
-    assert int(done.stdout) < 105_000_000
+    return done.stdout
+
+
+def test_memory_does_not_grow_with_the_number_of_photo_sizes() -> None:
+    """torch keeps its prepared convolutions: about 130 MB in this test, and 65 to 80 MB with LRU_CACHE_CAPACITY."""
+    assert int(output(MEMORY_GROWTH, str(SAMPLES / "Kofi_Annan_0006.jpg"))) < 105_000_000
+
+
+FREED_MEMORY = """
+import sys
+import psutil
+from model.freed_memory import KEPT, release_freed_memory
+from model.processor import keep_freed_memory
+
+keep_freed_memory()
+megabyte = 1 << 20
+for size in (KEPT // 2, 4 * KEPT):
+    filled = [bytearray(megabyte) for _ in range(size // megabyte)]
+    last = bytearray(megabyte)  # above the hole that the others leave
+    del filled
+    before = psutil.Process().memory_info().rss
+    release_freed_memory()
+    print(before - psutil.Process().memory_info().rss)
+"""
+
+
+def test_much_freed_memory_is_released() -> None:
+    few, many = (int(released) for released in output(FREED_MEMORY).split())
+    assert few < KEPT // 8
+    assert many > 3 * KEPT
