@@ -4,7 +4,7 @@
 
 Composes photos of 6,000 x 4,000 pixels, in which LFW's people stand in random places of a grid, and prints Markdown
 tables: how many people are found in groups of several sizes, and time, memory and response of the service for some
-photos. Times are processor times of one thread. Takes four minutes.
+photos. Times are processor times of one thread. Takes five minutes.
 """
 
 from __future__ import annotations
