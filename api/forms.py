@@ -33,8 +33,8 @@ NO_FILE = "The form has no file: add the photo as a file part, as `curl -F file=
 # ("à" is C3 A0). In code page 437 only 0xFF is whitespace above ASCII, and UTF-8 never contains it.
 HEADER_ENCODING = "cp437"
 
-# The parser in email.message is slow for many semicolons within quotes and fails on some encoded names.
 _JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]")
+# The parser in email.message is slow for many semicolons within quotes and fails on some encoded names.
 _PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s"]*)', re.DOTALL)
 
 

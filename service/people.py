@@ -17,6 +17,7 @@ from service.errors import InvalidRequest, NothingEnrolled, UnknownFace, Unknown
 from service.galleries import Galleries
 from service.results import MAX_LISTED, Enrolment, PeopleList, PersonDetails, PersonSummary, Skipped, UploadedPhoto
 from storage.engine import Change
+from storage.networks import Snapshot
 
 Result = TypeVar("Result")
 
@@ -75,7 +76,7 @@ class PeopleService:
         snapshot = self._galleries.snapshot()
         additions: dict[str, Addition] = {}
         results: dict[str, Enrolment | NothingEnrolled] = {}
-        for name, prepared in self.find_faces(collection, people):
+        for name, prepared in self._prepared(snapshot, collection, people):
             try:
                 additions[name] = Addition(snapshot, partial(named, name), prepared, self._keep_crops)
             except NothingEnrolled as error:
@@ -93,9 +94,15 @@ class PeopleService:
 
         Raises ModelUnavailable.
         """
-        spec, known = self._galleries.snapshot().network.config.crop, self._galleries.known_photos(collection)
+        return self._prepared(self._galleries.snapshot(), collection, people)
+
+    def _prepared(
+        self, snapshot: Snapshot, collection: str | None, people: Mapping[str, Iterable[UploadedPhoto]]
+    ) -> Iterator[tuple[str, Sequence[PreparedFace | Skipped]]]:
+        """Find and cut the faces of people, one person at a time, as these networks need them."""
+        known = self._galleries.known_photos(collection)
         for name, photos in people.items():
-            yield name, prepare(photos, self._detector, spec, known)
+            yield name, prepare(photos, self._detector, snapshot.network.config.crop, known)
 
     def update(
         self, collection: str | None, person_id: int, name: str | None, external_id: str | None, *, keep_external: bool

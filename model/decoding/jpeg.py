@@ -142,7 +142,7 @@ class Jpeg:
         return DIVISORS if len(self._frame.sampling) in (1, 3) and not self._frame.lossless else (1,)
 
     def check(self) -> None:
-        """Check the scans and the end of the file. Raises UnreadableImage and ImageTooLarge."""
+        """Check the scans and the end of the file. Raises UnreadableImage, ImageTooLarge and ValueError."""
         if self._frame.progressive or self._data[self._first_scan.start] < len(self._frame.sampling):
             if self._frame.coefficients > MAX_COEFFICIENTS:
                 raise ImageTooLarge("The JPEG has too many pixels to be progressive: save it without that option.")
@@ -162,7 +162,7 @@ class Jpeg:
         return [self._data[each.start : each.end] for each in (self._first_scan, *following) if each.marker == _SOS]
 
     def _completed(self) -> bytes:
-        """Return the file, which is cut short, with an end marker. Raises UnreadableImage if too much is missing."""
+        """Return the file, which is cut short, with an end marker. Raises ValueError if too much is missing."""
         present = self._data.rstrip(b"\0")
         if len(self._data) - len(present) < _ZEROS:
             present = self._data
@@ -172,7 +172,7 @@ class Jpeg:
             or not self._frame.is_complete(self._scans())
             or self._share(present) < MIN_SHARE
         ):
-            raise UnreadableImage("The image is damaged, truncated or in a rare variant of its format.")
+            raise ValueError("too much of the file is missing")
         return present + _EOI
 
     def _share(self, present: bytes) -> float:

@@ -67,7 +67,7 @@ def test_odd_jpeg_segments_are_ignored(segment: bytes) -> None:
 
 
 def test_colours_of_a_jpeg_depend_on_its_adobe_segment() -> None:
-    """Of the first kind the numbers are RGB, of the second YCbCr."""
+    """Keep the numbers: those of the first kind are RGB, those of the second YCbCr."""
     data = encoded(ASTRONAUT, "JPEG")
     start = data.index(b"\xff\xe0")
     plain = data[:start] + data[start + 18 :]

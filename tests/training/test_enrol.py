@@ -147,7 +147,7 @@ def test_photos_that_are_left_out(access: Access, photos: Path, capsys: pytest.C
 
 
 def test_a_bystander_is_not_enrolled(access: Access, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of several faces only one that is much larger than the others is the person's."""
+    """Enrol a face beside others only if it is much larger than they are."""
     beside("Kofi_Annan_0006", "Tony_Blair_0007").save(photos / "Kofi_Annan/team.jpg")
     beside("Kofi_Annan_0006", "Tony_Blair_0007", scale=0.5).save(photos / "Kofi_Annan/in front.jpg")
     report = enrol([photos], access)

@@ -53,7 +53,7 @@ def _read(folder: Path, level: int | None, data_set: bool) -> PeoplePhotos:
     if not folder.is_dir():
         raise TrainingError(f"{printable(folder)} is not a folder.")
     tree = read_tree(folder)
-    base, level = (folder, level) if level else _understand(folder, tree, data_set)
+    base, level = (folder, level) if level else (_base(folder, tree, data_set), 1)
     people: dict[str, list[Path]] = {}
     loose, legacy = [], set()
     for path in tree.photos:
@@ -84,23 +84,20 @@ def _nobody(folder: Path, tree: Tree, loose: int) -> TrainingError:
     return TrainingError(f"{shown} has no photos: it needs one folder of photos per person.{hint}")
 
 
-def _understand(folder: Path, tree: Tree, data_set: bool) -> tuple[Path, int]:
-    """Find out which folders are people. -> the folder that they are in, and their level in it, which is 1.
-
-    Raises TrainingError if the layout is ambiguous.
-    """
+def _base(folder: Path, tree: Tree, data_set: bool) -> Path:
+    """Find the folder in which the people's folders are. Raises TrainingError if the layout is ambiguous."""
     base, below = folder, _subfolders(folder, tree)
     while data_set and len(below) == 1 and not _has_photos(base, tree):
         base = base / next(iter(below))
         inner = {name for path in tree.photos for name in path.relative_to(base).parts[:-1]}
         if _has_photos(base, tree) or all(map(is_part_name, inner)):
-            return base.parent, 1  # a single person
+            return base.parent  # a single person
         below = _subfolders(base, tree)
         log(f"the people are the folders in {printable(base)}")
     for name in below:
         if _is_group(name, below):
             raise TrainingError(_ambiguous(folder, name, below[name]))
-    return base, 1
+    return base
 
 
 def _has_photos(base: Path, tree: Tree) -> bool:
