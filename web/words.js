@@ -27,19 +27,21 @@ const SKIPPED = {
 };
 
 const list = new Intl.ListFormat("en");
+const area = ({ box }) => box.width * box.height;
 
 /** @param {string} reason of a skipped photo */
 export const skippedText = (reason) => `Not used: ${SKIPPED[reason] ?? reason}.`;
 
 /**
- * @param {{quality: {good: boolean, reasons: string[]}}[]} faces of a photo, largest first
+ * @param {object[]} faces of a photo as /detect returns them, largest first
  * @returns {{text: string, severity: "success" | "warning"}} how suitable the photo is for adding a person
  */
 export function qualityText(faces) {
   if (!faces.length) return { text: "No face was found. It will not be used.", severity: "warning" };
   const { good, reasons } = faces[0].quality;
   const problems = reasons.map((reason) => REASONS[reason] ?? reason);
-  if (faces.length > 1) problems.push("it has several faces, of which only a much larger one can be used");
+  // As in service/enrolment.py.
+  if (faces.length > 1 && area(faces[0]) < 2 * area(faces[1])) problems.push(SKIPPED.several_faces);
   if (good && !problems.length) return { text: "Good photo", severity: "success" };
   return { text: `Not ideal: ${list.format(problems)}.`, severity: "warning" };
 }

@@ -45,6 +45,21 @@ def test_photos_are_judged_before_and_after(administrated: Page, tmp_path: Path,
     check_appearance(administrated, "added-person", ALL)
 
 
+def test_a_small_bystander_does_not_matter(administrated: Page, tmp_path: Path) -> None:
+    """Enrolment takes the largest face if it has twice the area of the next one, and the judgement before says so."""
+    person, bystander = Image.open(ASTRONAUT), Image.open(KOFI_ANNAN)
+    photo = Image.new("RGB", (person.width + bystander.width, person.height), "gray")
+    photo.paste(person, (0, 0))
+    photo.paste(bystander.resize((120, 120)), (person.width, 0))
+    photo.save(tmp_path / "two.png")
+    administrated.get_by_role("link", name="People").click()
+    view(administrated).get_by_role("button", name="Add a person").click()
+    choose_photos(administrated, tmp_path / "two.png")
+    expect(remarks(administrated)).to_have_text("Good photo")
+    form(administrated).get_by_label("Name").fill("Eileen Collins")
+    send(administrated, "Eileen Collins was added with 1 face.")
+
+
 def test_photos_none_of_which_can_be_used(administrated: Page, group: Path) -> None:
     administrated.get_by_role("link", name="People").click()
     view(administrated).get_by_role("button", name="Add a person").click()
