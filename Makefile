@@ -66,7 +66,7 @@ audit: setup-dev ## report known vulnerabilities of the service's packages, exce
 soak: setup-dev ## measure memory and speed of one runtime over ARGS="--requests 20000"
 	@exec $(PYTHON) -m benchmarks.soak $(ARGS)
 
-bench: setup-dev ## measure the service and the baseline (facenet-pytorch); writes benchmarks/results.md in 15 minutes
+bench: setup-dev ## measure the service and the baseline (facenet-pytorch); writes benchmarks/results.md in 12 minutes
 	@exec $(PYTHON) -m benchmarks.bench $(ARGS)
 
 bench-bulk: setup-dev ## measure photos a second of one and of two runtimes that process batches, in 3 minutes

@@ -1,4 +1,4 @@
-"""Lambda functions for the benchmarks: they run in AWS's Lambda emulator with a local S3 and an optional CPU limit.
+"""Lambda functions for the benchmarks: they run in AWS's Lambda emulator, with photos and a local S3.
 
 The time of a request is the duration that the emulator reports, which is what Lambda bills.
 """
@@ -22,16 +22,18 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from benchmarks import usage
 from storage.networks import BUNDLED
 from testing.emulator import Emulator
 from testing.events import upload
-from testing.paths import DATA, SAMPLES
+from testing.paths import DATA, ROOT, SAMPLES
 from testing.servers import moto
 from training.publishing.publish import publish
 
 HANDLERS = {"baseline": "benchmarks.baseline.handle", "ours": "handler.handle"}
-BASELINE_FILE = Path("build/baseline.pt")
+BASELINE_FILE = ROOT / "build/baseline.pt"
 MODEL_BUCKET, BASELINE_BUCKET, BASELINE_KEY = "models", "baseline", "model.pt"
+SAMPLE = SAMPLES / "Kofi_Annan_0006.jpg"
 
 
 def jpeg(image: Image.Image, quality: int = 90) -> bytes:
@@ -41,12 +43,9 @@ def jpeg(image: Image.Image, quality: int = 90) -> bytes:
     return file.getvalue()
 
 
-def portrait() -> Image.Image:
-    """A portrait of 1665 x 2048 pixels; without the data folder an enlarged sample photo."""
-    path = DATA / "photos" / "angelina_jolie.jpg"
-    if path.exists():
-        return Image.open(path).convert("RGB")
-    return Image.open(SAMPLES / "astronaut.jpg").convert("RGB").resize((1665, 2048), Image.Resampling.LANCZOS)
+def scaled(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Scale an image to width x height pixels."""
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def collage(count: int, width: int, height: int) -> Image.Image:
@@ -56,19 +55,19 @@ def collage(count: int, width: int, height: int) -> Image.Image:
     cell = min(width // columns, height // -(-count // columns))
     photo = Image.new("RGB", (width, height), "gray")
     for i in range(count):
-        face = faces[i % len(faces)].resize((cell, cell), Image.Resampling.LANCZOS)
-        photo.paste(face, (i % columns * cell, i // columns * cell))
+        photo.paste(scaled(faces[i % len(faces)], cell, cell), (i % columns * cell, i // columns * cell))
     return photo
 
 
 def photos() -> dict[str, bytes]:
-    """JPEG files of the comparison, by their labels in the tables."""
-    large, group = portrait(), DATA / "photos" / "multiface.jpg"
+    """JPEG files of the comparison, by their labels in the tables. Without the data folder from sample photos."""
+    portrait, group = DATA / "photos" / "angelina_jolie.jpg", DATA / "photos" / "multiface.jpg"
+    large = Image.open(portrait if portrait.exists() else SAMPLES / "astronaut.jpg").convert("RGB")
     return {
-        "250 px": (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes(),
-        "640 px": jpeg(large.resize((520, 640), Image.Resampling.LANCZOS)),
-        "1.6 x 2 k": jpeg(large),
-        "12 MP": jpeg(large.resize((3122, 3840), Image.Resampling.LANCZOS)),
+        "250 px": SAMPLE.read_bytes(),
+        "640 px": jpeg(scaled(large, 520, 640)),
+        "1.6 x 2 k": jpeg(scaled(large, 1665, 2048)),
+        "12 MP": jpeg(scaled(large, 3122, 3840)),
         "six faces": group.read_bytes() if group.exists() else jpeg(collage(6, 1200, 630)),
     }
 
@@ -76,6 +75,12 @@ def photos() -> dict[str, bytes]:
 def event(photo: bytes, **query: str) -> bytes:
     """The REST API event of an upload as JSON."""
     return json.dumps(upload(photo, **query)).encode()
+
+
+def use_s3(url: str) -> None:
+    """Set the environment so that this and child processes use a local S3."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ.update({"AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true", **keys})
 
 
 @contextmanager
@@ -87,8 +92,8 @@ def storage() -> Iterator[None]:
         command = [sys.executable, "-m", "benchmarks.baseline", str(BASELINE_FILE)]
         subprocess.run(command, env={**os.environ, **home}, check=True)
     with moto() as url:
-        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-        os.environ.update({"AWS_ENDPOINT_URL": url, "BUCKET": BASELINE_BUCKET, "KEY": BASELINE_KEY, **keys})
+        use_s3(url)
+        os.environ.update(BUCKET=BASELINE_BUCKET, KEY=BASELINE_KEY)
         s3 = boto3.client("s3")
         for bucket in (BASELINE_BUCKET, MODEL_BUCKET):
             s3.create_bucket(Bucket=bucket)
@@ -100,17 +105,14 @@ def storage() -> Iterator[None]:
 class Function(Emulator):
     """One running function. The first request starts it. Close after use."""
 
-    def __init__(self, name: str, folder: Path, threads: int, limit: Limit | None = None, **environment: str) -> None:
+    def __init__(self, name: str, folder: Path, threads: int, **environment: str) -> None:
         """Prepare the function.
 
-        name: key of HANDLERS, or a handler as `module.function`; folder: created for the log and temporary files;
-        environment: variables of the function; `python` selects another interpreter.
+        name: key of HANDLERS; folder: created for the log and temporary files; environment: variables of the function.
         """
         folder.mkdir(parents=True)
         defaults = {"MODEL_URI": f"s3://{MODEL_BUCKET}", "TMPDIR": str(folder), "OMP_NUM_THREADS": str(threads)}
-        super().__init__(folder / "log", HANDLERS.get(name, name), **{**defaults, **environment})
-        if limit:
-            limit.add(self.process.pid)
+        super().__init__(folder / "log", HANDLERS[name], **{**defaults, **environment})
 
     def duration(self, event: bytes) -> float:
         """Duration of a request in milliseconds, including INIT for the first one. Raises AssertionError unless 200."""
@@ -124,43 +126,17 @@ class Function(Emulator):
 
     def peak(self) -> float:
         """Peak resident memory in MB. Requires an earlier request."""
-        status = Path(f"/proc/{self.runtime().pid}/status").read_text()
-        match = re.search(r"VmHWM:\s+(\d+) kB", status)
-        assert match
-        return int(match.group(1)) * 1024 / 1e6
+        return usage.peak(self.runtime().pid)
 
     def _last_logged(self, pattern: str) -> str:
         return str(re.findall(pattern, self.log.read_text(errors="replace"))[-1])
 
 
 @contextmanager
-def functions(folder: Path, threads: int, limit: Limit | None = None) -> Iterator[dict[str, Function]]:
+def functions(folder: Path, threads: int) -> Iterator[dict[str, Function]]:
     """Run the baseline and this project's function side by side."""
     with ExitStack() as stack:
-        yield {name: stack.enter_context(closing(Function(name, folder / name, threads, limit))) for name in HANDLERS}
-
-
-class Limit:
-    """CPU limit of processes and their children by a Linux control group. Needs root. Close after use."""
-
-    def __init__(self, processors: float) -> None:
-        """Create the control group. processors: CPUs, may be a fraction. Raises OSError if that is not possible."""
-        root = Path("/sys/fs/cgroup/cpu")
-        self._folder = (root if root.exists() else root.parent) / f"benchmark-{os.getpid()}"
-        self._folder.mkdir()
-        period = 100_000  # microseconds
-        if (self._folder / "cpu.max").exists():
-            (self._folder / "cpu.max").write_text(f"{int(processors * period)} {period}")
-        else:
-            (self._folder / "cpu.cfs_period_us").write_text(str(period))
-            (self._folder / "cpu.cfs_quota_us").write_text(str(int(processors * period)))
-
-    def add(self, process: int) -> None:
-        """Limit a process, given by its ID."""
-        (self._folder / "cgroup.procs").write_text(str(process))
-
-    def close(self) -> None:
-        self._folder.rmdir()
+        yield {name: stack.enter_context(closing(Function(name, folder / name, threads))) for name in HANDLERS}
 
 
 def drop_file_cache() -> bool:
@@ -176,6 +152,6 @@ def drop_file_cache() -> bool:
 def machine() -> str:
     """Processor, memory and operating system of this machine, and the date."""
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory().total / 1e9
+    cores, size = len(os.sched_getaffinity(0)), psutil.virtual_memory().total / 1e9
     name = model.group(1) if model else platform.machine()
-    return f"{cores} cores of {name}, {memory:.0f} GB, {platform.system()}, {date.today()}"
+    return f"{cores} cores of {name}, {size:.0f} GB, {platform.system()}, {date.today()}"

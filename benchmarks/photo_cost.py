@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from benchmarks import usage
 from testing.events import upload
 from testing.paths import SAMPLES
 
@@ -35,10 +35,9 @@ def main(path: str, repeats: int = 3) -> None:
             started = time.process_time()
             response = handler.handle(upload(file, **query), context)
             times[name].append((time.process_time() - started) * 1000)
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert peak and response["statusCode"] == 200, response["body"]
     body = response["body"]
-    cost = {"faces": len(json.loads(body)["faces"]), "peak_mb": int(peak[1]) * 1024 / 1e6, "bytes": len(body)}
+    assert response["statusCode"] == 200, body
+    cost = {"faces": len(json.loads(body)["faces"]), "peak_mb": usage.peak(), "bytes": len(body)}
     print(json.dumps({**cost, **{name: min(durations) for name, durations in times.items()}}))
 
 

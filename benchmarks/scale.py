@@ -11,7 +11,6 @@ embeddings with one thread. Each size has a process of its own, because memory i
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -24,13 +23,16 @@ from typing import Any, Mapping
 
 import boto3
 import numpy as np
+from matplotlib.figure import Figure
 
 from benchmarks import scale_database, scale_engines, synthetic
 from benchmarks.bundled import bundled
-from benchmarks.cost import PRICES_OF, S3_GB_MONTH
-from benchmarks.functions import Function, event, machine, photos
+from benchmarks.functions import Function, event, machine, photos, use_s3
+from benchmarks.options import parser_of
 from benchmarks.scale_database import PGVECTOR
 from benchmarks.scale_engines import CLUSTERED, ENGINES, PARTS, PROBES_OF
+from benchmarks.usage import median_ms
+from scripts.bulk_plan import PRICES
 from settings import s3_settings_from_env
 from storage.blobs import open_blobs
 from storage.collections import Collections
@@ -46,8 +48,36 @@ MARK = "<!-- written by `make bench-scale` from here on -->"
 BUCKET = "people"
 REQUESTS, COMMITS = 20, 5
 PATIENCE = 120  # seconds for a collection to be loaded
+MEASURES = {"search": scale_engines.measure, "database": scale_database.measure}
+# Columns of the tables, and how their values are written.
+COLUMNS = {
+    "service": {
+        "collection, MB": "{:,.1f}",
+        "start to first answer, ms": "{:,.0f}",
+        "503 before it": "{}",
+        "warm /classify, ms": "{:,.0f}",
+        "peak memory, MB": "{:,.0f}",
+        "adding a person, ms": "{:,.0f}",
+        "storage, $ a month": "{:.4f}",
+    },
+    "database": {"database, MB": "{:,.0f}", "import and indexes, s": "{:,.0f}", "adding a person, ms": "{:,.0f}"},
+}
 
-Figures = Mapping[str, Any]
+Figures = Mapping[str, Mapping[str, Any]]  # by kind: ms, recall, memory, service, database
+
+
+def measure(people: int) -> Figures:
+    """Measure everything with so many people."""
+    figures: dict[str, dict[str, Any]] = {}
+    for what in MEASURES:
+        print(f"{what} of {people:,} people", file=sys.stderr, flush=True)
+        for kind, found in in_process(what, people).items():
+            figures.setdefault(kind, {}).update(found)
+    print(f"the service with {people:,} people", file=sys.stderr, flush=True)
+    with conditional_s3() as url, tempfile.TemporaryDirectory() as folder:
+        use_s3(url)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        return {**figures, "service": served(people, Path(folder))}
 
 
 def in_process(what: str, people: int) -> Figures:
@@ -59,14 +89,14 @@ def in_process(what: str, people: int) -> Figures:
     return found
 
 
-def served(people: int, folder: Path) -> Figures:
-    """Measure the function with a collection of so many people in a local S3. -> times in ms, sizes in MB."""
-    real, uri = bundled().gallery.loaded(), f"s3://{BUCKET}/{people}"
-    size = synthetic.write(open_blobs(uri, s3_settings_from_env()), "people", real, people)
-    request = event(photos()["250 px"])
+def served(people: int, folder: Path) -> Mapping[str, Any]:
+    """Measure the function with a collection of so many people in a local S3. -> values of COLUMNS."""
+    uri, request = f"s3://{BUCKET}/{people}", event(photos()["250 px"])
+    blobs = open_blobs(uri, s3_settings_from_env())
+    size = synthetic.write(blobs, "people", bundled().gallery.loaded(), people)
     environment: Any = {"GALLERY_URI": uri, "MODEL_URI": "", "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand"}
     started = time.monotonic()
-    with closing(Function("ours", folder / str(people), threads=1, **environment)) as function:
+    with closing(Function("ours", folder / "function", threads=1, **environment)) as function:
         refused = 0
         while function.answer(request)["statusCode"] != 200:
             refused += 1
@@ -74,108 +104,71 @@ def served(people: int, folder: Path) -> Figures:
             time.sleep(1)
         start = (time.monotonic() - started) * 1000
         time.sleep(people / 100_000)  # what is packed beside the requests
-        warm = float(np.median([function.duration(request) for _ in range(REQUESTS)]))
-        figures: dict[str, Any] = {"start": start, "refused": refused, "warm": warm, "peak": function.peak()}
-        figures.update(size=size / 1e6, storage=size / 1e9 * S3_GB_MONTH)
-    return {**figures, "commit": commit_time(uri), "init": function.init()}
+        warm, peak = np.median([function.duration(request) for _ in range(REQUESTS)]), function.peak()
+    storage = size / 1e9 * PRICES["s3_gb_month"]
+    values = size / 1e6, start, refused, warm, peak, commit_time(Collections(blobs)), storage
+    return dict(zip(COLUMNS["service"], values))
 
 
-def commit_time(uri: str) -> float:
+def commit_time(collections: Collections) -> float:
     """Median time in ms in which a runtime that has the collection in memory adds a person, without the photo."""
-    collections = Collections(open_blobs(uri, s3_settings_from_env()))
-    snapshot = bundled()
-    revision = collections.read("people", snapshot.cohort)
+    cohort = bundled().cohort
+    revision = collections.read("people", cohort)
     revision.gallery.pack()
-    times = []
-    for number in range(COMMITS):
-        started = time.perf_counter()
-        revision, _ = collections.commit("people", snapshot.cohort, adding("New", f"new-{number}"), revision)
-        times.append((time.perf_counter() - started) * 1000)
-    return float(np.median(times))
+
+    def add(number: int) -> None:
+        nonlocal revision
+        revision, _ = collections.commit("people", cohort, adding("New", f"new-{number}"), revision)
+
+    return median_ms(add, COMMITS)
 
 
-def tables(
-    searched: Mapping[int, Figures], functions: Mapping[int, Figures], databases: Mapping[int, Figures]
-) -> list[str]:
-    """Return the sections of the page."""
-    sizes = [f"{people:,}" for people in searched]
-    all_engines = {people: _merged(found, databases[people]) for people, found in searched.items()}
+def row(figures: Mapping[int, Figures], kind: str, text: str, *key: str) -> list[str]:
+    """Format the key, and its figure for each number of people, - if it is not measured."""
+    values = [found[kind].get(", ".join(key)) for found in figures.values()]
+    return [*key, *("-" if value is None else text.format(value) for value in values)]
+
+
+def tables(figures: Mapping[int, Figures]) -> list[str]:
+    """Return the sections of the page. figures: by number of people."""
+    sizes = [f"{people:,}" for people in figures]
     engines = [(engine, part) for engine in (*ENGINES, PGVECTOR) for part in PARTS]
-    search = [[*key, *_cells(all_engines, "ms", ", ".join(key), "{:.2f}")] for key in engines]
     kinds = [(engine, part, probes) for engine in (CLUSTERED, PGVECTOR) for part in PARTS for probes in PROBES_OF]
-    recall = [[*key, *_cells(all_engines, "recall", ", ".join(key), "{:.1%}")] for key in kinds]
-    memory = [[engine, *_cells(searched, "memory", engine, "{:,.0f}")] for engine in ENGINES]
-    database = [
-        [f"{people:,}", *(text.format(found[name]) for name, (_, text) in DATABASE_COLUMNS.items())]
-        for people, found in databases.items()
-    ]
-    service = [
-        [f"{people:,}", *(text.format(found[name]) for name, (_, text) in COLUMNS.items())]
-        for people, found in functions.items()
-    ]
-    return [
-        f"Measured on {machine()}, prices of {PRICES_OF}.",
+    search = [row(figures, "ms", "{:.2f}", *key) for key in engines]
+    recall = [row(figures, "recall", "{:.1%}", *key) for key in kinds]
+    memory = [row(figures, "memory", "{:,.0f}", engine) for engine in ENGINES]
+    sections = [
+        f"Measured on {machine()}, prices of {PRICES['as_of']}.",
         "### Search, ms for one face\n\n" + table(["engine", "by", *sizes], search),
         "### Recall of the best person\n\n" + table(["engine", "by", "probes", *sizes], recall),
         "### Memory of the index, MB\n\n" + table(["engine", *sizes], memory),
-        "### The service\n\n" + table(["people", *(title for title, _ in COLUMNS.values())], service),
-        "### The database\n\n" + table(["people", *(title for title, _ in DATABASE_COLUMNS.values())], database),
     ]
+    for kind, columns in COLUMNS.items():
+        rows = zip(sizes, *(row(figures, kind, text, name)[1:] for name, text in columns.items()))
+        sections.append(f"### The {kind}\n\n" + table(["people", *columns], rows))
+    return sections
 
 
-def _merged(searched: Figures, database: Figures) -> Figures:
-    return {kind: {**searched[kind], **database[kind]} for kind in ("ms", "recall")}
-
-
-def _cells(searched: Mapping[int, Figures], kind: str, key: str, text: str) -> list[str]:
-    return [text.format(found[kind][key]) if key in found[kind] else "-" for found in searched.values()]
-
-
-def plot(searched: Mapping[int, Figures], functions: Mapping[int, Figures], databases: Mapping[int, Figures]) -> bytes:
+def plot(figures: Mapping[int, Figures]) -> bytes:
     """Draw search time, memory, start and commit time by the number of people. -> PNG file."""
-    from matplotlib.figure import Figure
-
+    times = "start to first answer, ms", "warm /classify, ms", "adding a person, ms"
+    searches = [
+        (f"Search by {part}", "ms", "ms", {f"{name}, {part}": name for name in (*ENGINES, PGVECTOR)}) for part in PARTS
+    ]
+    panels = [
+        *searches,
+        ("The service: memory", "MB", "service", {"peak memory, MB": "peak"}),
+        ("The service: time", "ms", "service", {name: name.rpartition(",")[0] for name in times}),
+    ]
     figure = Figure(figsize=(10, 7), layout="constrained")
-    (first, second), (third, fourth) = figure.subplots(2, 2)
-    for engine in (*ENGINES, PGVECTOR):
-        measured_in = databases if engine == PGVECTOR else searched
-        for axes, part in zip((first, second), PARTS):
-            times = {people: found["ms"].get(f"{engine}, {part}") for people, found in measured_in.items()}
-            measured = {people: ms for people, ms in times.items() if ms is not None}
-            if measured:
-                axes.plot(list(measured), list(measured.values()), marker="o", label=engine)
-            axes.set(title=f"Search by {part}", ylabel="ms")
-    for axes, names in ((third, ("peak",)), (fourth, ("start", "warm", "commit"))):
-        for name in names:
-            axes.plot(list(functions), [found[name] for found in functions.values()], marker="o", label=LABELS[name])
-    third.set(title="The service: memory", ylabel="MB", ylim=(0, None), xscale="log")
-    fourth.set(title="The service: time", ylabel="ms")
-    for axes in (first, second, fourth):
-        axes.set(xscale="log", yscale="log")
-    for axes in (first, second, third, fourth):
-        axes.set(xlabel="people")
+    for axes, (title, unit, kind, lines) in zip(figure.subplots(2, 2).flat, panels):
+        for name, label in lines.items():
+            measured = {people: found[kind][name] for people, found in figures.items() if name in found[kind]}
+            axes.plot(list(measured), list(measured.values()), marker="o", label=label)
+        axes.set(title=title, xlabel="people", ylabel=unit, xscale="log", yscale="log" if unit == "ms" else "linear")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return png(figure)
-
-
-# Columns of the service's table, and how their values are written.
-COLUMNS = {
-    "size": ("collection, MB", "{:,.1f}"),
-    "start": ("start to first answer, ms", "{:,.0f}"),
-    "refused": ("503 before it", "{}"),
-    "warm": ("warm /classify, ms", "{:,.0f}"),
-    "peak": ("peak memory, MB", "{:,.0f}"),
-    "commit": ("adding a person, ms", "{:,.0f}"),
-    "storage": ("storage, $ a month", "{:.4f}"),
-}
-DATABASE_COLUMNS = {
-    "size": ("database, MB", "{:,.0f}"),
-    "load": ("import and indexes, s", "{:,.0f}"),
-    "commit": ("adding a person, ms", "{:,.0f}"),
-}
-MEASURES = {"search": scale_engines.measure, "database": scale_database.measure}
-LABELS = {"peak": "peak", "start": "start to first answer", "warm": "warm /classify", "commit": "adding a person"}
 
 
 def main(arguments: list[str]) -> int:
@@ -183,34 +176,18 @@ def main(arguments: list[str]) -> int:
     if arguments and arguments[0] in MEASURES:
         json.dump(MEASURES[arguments[0]](int(arguments[1])), sys.stdout)
         return 0
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = parser_of(__doc__)
     parser.add_argument("--people", type=int, nargs="+", help="numbers of people; prints the tables")
     chosen = parser.parse_args(arguments).people
-    searched, functions, databases = {}, {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        for people in chosen or PEOPLE:
-            _say(f"search in {people:,} people")
-            searched[people] = in_process("search", people)
-            _say(f"a database with {people:,} people")
-            databases[people] = in_process("database", people)
-            with conditional_s3() as url:
-                keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-                os.environ.update({"AWS_ENDPOINT_URL": url, **keys})
-                boto3.client("s3").create_bucket(Bucket=BUCKET)
-                _say(f"the service with {people:,} people")
-                functions[people] = served(people, Path(folder))
-    sections = tables(searched, functions, databases)
+    figures = {people: measure(people) for people in chosen or PEOPLE}
+    sections = tables(figures)
     if chosen:
         print("\n\n".join(sections))
         return 0
     text = PAGE.read_text().split(MARK)[0]
     PAGE.write_text(text + "\n\n".join([MARK, "![plots of the tables below](scale.png)", *sections]) + "\n")
-    PICTURE.write_bytes(plot(searched, functions, databases))
+    PICTURE.write_bytes(plot(figures))
     return 0
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

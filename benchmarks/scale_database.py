@@ -5,13 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Iterator, Mapping
-
-import numpy as np
+from typing import Any, Mapping
 
 from benchmarks import synthetic
 from benchmarks.bundled import bundled
-from benchmarks.scale_engines import PROBES_OF, TOP, probes_of
+from benchmarks.scale_engines import PROBES_OF, TOP, probes_of, recall, search_each
+from benchmarks.usage import median_ms
 from model.edit import Edit
 from model.gallery import Gallery
 from model.processor import use_threads
@@ -29,8 +28,8 @@ LARGE = 100_000
 SETTINGS = {"fsync": "off", "shared_buffers": "4GB", "maintenance_work_mem": "4GB", "max_wal_size": "8GB"}
 
 
-def measure(people: int) -> Mapping[str, Any]:
-    """Measure a database with so many people. -> times in ms and sizes in MB, and the recall of the best person."""
+def measure(people: int) -> Mapping[str, Mapping[str, Any]]:
+    """Measure a database with so many people. -> figures by kind, see benchmarks/scale.py."""
     use_threads(1769)
     real = bundled().gallery.loaded()
     gallery = Gallery(real.spec, real.cohort, list(synthetic.pieces(real, people)))
@@ -45,37 +44,24 @@ def measure(people: int) -> Mapping[str, Any]:
             everything = gallery.people, gallery.faces, gallery.embeddings
             collections.commit("people", lambda _: real.cohort, lambda _: (Edit(*everything, next_id=people), None))
             load = time.perf_counter() - started
-            served = collections.check("people", lambda _: real.cohort).result().revision.gallery
-            found = _searched(gallery, served)
-            commit = float(np.median(list(_commit_times(collections, real))))
+            found = _search(gallery, collections.check("people", lambda _: real.cohort).result().revision.gallery)
+            commit = median_ms(
+                lambda number: collections.commit("people", lambda _: real.cohort, adding("New", f"new-{number}")),
+                COMMITS,
+            )
             size = _size(uri)
             database.close()
-    return {**found, "size": size, "load": load, "commit": commit}
+    return {**found, "database": {"database, MB": size, "import and indexes, s": load, "adding a person, ms": commit}}
 
 
-def _searched(gallery: Gallery, served: SearchableGallery) -> dict[str, Any]:
-    ms: dict[str, float] = {}
-    recall: dict[str, float] = {}
-    for part, faces in probes_of(gallery).items():
-        for name, probes in faces.items():
-            times, ids = [], []
-            for row in range(len(probes)):
-                started = time.perf_counter()
-                ids.append(served.search(probes[[row]], TOP).ids[0, 0])
-                times.append((time.perf_counter() - started) * 1000)
-            exact = gallery.search(probes, TOP).ids[:, 0]
-            recall[f"{PGVECTOR}, {part}, {name}"] = float(np.mean(exact == np.array(ids)))
-            if name == PROBES_OF[0]:
-                ms[f"{PGVECTOR}, {part}"] = float(np.median(times))
-    return {"ms": ms, "recall": recall}
-
-
-def _commit_times(collections: PostgresCollections, real: Gallery) -> Iterator[float]:
-    """Times in ms in which a person is added, without the photo."""
-    for number in range(COMMITS):
-        started = time.perf_counter()
-        collections.commit("people", lambda _: real.cohort, adding("New", f"new-{number}"))
-        yield (time.perf_counter() - started) * 1000
+def _search(gallery: Gallery, served: SearchableGallery) -> dict[str, dict[str, float]]:
+    ms, recalls = {}, {}
+    for part, name, probes in probes_of(gallery):
+        time_of_one, best = search_each(lambda probe: served.search(probe, TOP).ids[0], probes)
+        recalls[f"{PGVECTOR}, {part}, {name}"] = recall(best, gallery.search(probes, TOP).ids[:, 0])
+        if name == PROBES_OF[0]:
+            ms[f"{PGVECTOR}, {part}"] = time_of_one
+    return {"ms": ms, "recall": recalls}
 
 
 def _size(uri: str) -> float:

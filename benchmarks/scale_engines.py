@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
-import time
-from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator, Mapping
 
 import numpy as np
 
 from benchmarks import synthetic
 from benchmarks.bundled import bundled
+from benchmarks.usage import anonymous, median_ms
 from model import gallery as galleries
 from model.embedding import normalize
+from model.freed_memory import release_freed_memory
 from model.gallery import Gallery
 from model.processor import use_threads
 from storage.segments import decode, describe_segment, encode, stored
@@ -30,52 +29,58 @@ CLUSTERED_PEOPLE = 100_000  # from which on clusters are measured
 Search = Callable[[np.ndarray], np.ndarray]  # probe [1, numbers] -> IDs [TOP]
 
 
-def measure(people: int) -> Mapping[str, Any]:
-    """Measure all engines. -> for each its times in ms and memory in MB, and the recall with clusters."""
+def measure(people: int) -> Mapping[str, Mapping[str, Any]]:
+    """Measure all engines. -> figures by kind, see benchmarks/scale.py."""
     use_threads(1769)
-    parts = []
-    for piece in synthetic.pieces(bundled().gallery.loaded(), people):
+    real, parts = bundled().gallery.loaded(), []
+    for piece in synthetic.pieces(real, people):
         data = encode(piece)
         segment = describe_segment("", data, piece)
         parts.append(stored(decode(data, segment, piece.embeddings.shape[1]), data, segment))
-    real = bundled().gallery.loaded()
-    spec, cohort = real.spec, real.cohort
-    faces = probes_of(Gallery(spec, cohort, parts))
+    faces = list(probes_of(Gallery(real.spec, real.cohort, parts)))
     ms: dict[str, float] = {}
     memory: dict[str, float] = {}
-    best: dict[str, np.ndarray] = {}
+    best: dict[tuple[str, str, str], np.ndarray] = {}
     for engine in ENGINES:
         if engine == CLUSTERED and people < CLUSTERED_PEOPLE:
             continue
-        clusters = cluster(Gallery(spec, cohort, parts)) if engine == CLUSTERED else None
+        clusters = cluster(Gallery(real.spec, real.cohort, parts)) if engine == CLUSTERED else None
         before = _resident()
-        search = _prepared(engine, Gallery(spec, cohort, parts, clusters=clusters))
-        for part, probes in faces.items():
-            for name, cut in probes.items():
-                count = len(cut) if engine in (PACKED, CLUSTERED) else min(len(cut), TIMED)
-                times, ids = zip(*(_timed(search, cut[[i]]) for i in range(count)))
-                best[f"{engine}, {part}, {name}"] = np.array([each[0] for each in ids])
-                if name == PROBES_OF[0]:
-                    ms[f"{engine}, {part}"] = float(np.median(times))
+        search = _prepared(engine, Gallery(real.spec, real.cohort, parts, clusters=clusters))
+        for part, name, probes in faces:
+            count = len(probes) if engine in (PACKED, CLUSTERED) else TIMED
+            time_of_one, best[engine, part, name] = search_each(search, probes[:count])
+            if name == PROBES_OF[0]:
+                ms[f"{engine}, {part}"] = time_of_one
         memory[engine] = _resident() - before
         del search
-    kinds = [f"{part}, {name}" for part in PARTS for name in PROBES_OF]
-    clustered = [kind for kind in kinds if f"{CLUSTERED}, {kind}" in best]
-    keys = [(f"{CLUSTERED}, {kind}", f"{PACKED}, {kind}") for kind in clustered]
-    recall = {key: float(np.mean(best[key] == best[exact])) for key, exact in keys}
-    return {"ms": ms, "memory": memory, "recall": recall}
+    recalls = {
+        ", ".join(key): recall(ids, best[(PACKED, *key[1:])]) for key, ids in best.items() if key[0] == CLUSTERED
+    }
+    return {"ms": ms, "memory": memory, "recall": recalls}
 
 
-def probes_of(gallery: Gallery) -> Mapping[str, Mapping[str, np.ndarray]]:
-    """Return faces to search: by part of the embedding and by whom they show, float32 [faces, numbers] of length 1."""
+def probes_of(gallery: Gallery) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield faces to search: part of the embedding, whom they show, and float32 [faces, numbers] of length 1."""
     spec, random = gallery.spec, np.random.RandomState(1)
     rows = random.choice(len(gallery.ids), min(len(gallery.ids), PROBES), replace=False)
     known = synthetic.photographed(gallery.embeddings_of(np.sort(rows)), spec.mobile, random)
-    faces = dict(zip(PROBES_OF, (known, synthetic.drawn(bundled().gallery.loaded(), PROBES, random))))
-    return {
-        part: {name: normalize(probes[:, numbers]).astype(np.float32) for name, probes in faces.items()}
-        for part, numbers in zip(PARTS, (slice(-spec.mobile, None), slice(None)))
-    }
+    strangers = synthetic.drawn(bundled().gallery.loaded(), PROBES, random)
+    for part, numbers in zip(PARTS, (slice(-spec.mobile, None), slice(None))):
+        for name, probes in zip(PROBES_OF, (known, strangers)):
+            yield part, name, normalize(probes[:, numbers]).astype(np.float32)
+
+
+def search_each(search: Search, probes: np.ndarray) -> tuple[float, np.ndarray]:
+    """Search faces one by one. -> median time in ms, and the best person of each, int64."""
+    best: list[int] = []
+    ms = median_ms(lambda row: best.append(search(probes[[row]])[0]), len(probes))
+    return ms, np.array(best)
+
+
+def recall(best: np.ndarray, exact: np.ndarray) -> float:
+    """Share of faces for which the best person is found. best, exact: IDs, int64 [faces]."""
+    return float(np.mean(best == exact))
 
 
 def _prepared(engine: str, gallery: Gallery) -> Search:
@@ -112,14 +117,7 @@ def _faiss(gallery: Gallery) -> Search:
     return lambda probe: np.asarray(indexes[probe.shape[1]].search(probe, TOP)[1][0])
 
 
-def _timed(search: Search, probe: np.ndarray) -> tuple[float, np.ndarray]:
-    started = time.perf_counter()
-    ids = search(probe)
-    return (time.perf_counter() - started) * 1000, ids
-
-
 def _resident() -> float:
     """Memory of this process that is no file, in MB."""
-    ctypes.CDLL(None).malloc_trim(0)
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("RssAnon")).split()[1]) * 1024 / 1e6
+    release_freed_memory(kept=0)
+    return anonymous()

@@ -8,13 +8,11 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from benchmarks.bench import RESULTS, STAGES, Pair, check
 from benchmarks.functions import Function, collage, event, photos
-from benchmarks.growth import Growth
 from benchmarks.served import LANDMARK, Compared, Difference, compare, report_accuracy, report_detection
 from model.detection.detector import Detector
 from model.photo import Photo
@@ -24,8 +22,7 @@ from training.markdown import table
 
 def test_ratio_compares_neighbouring_requests() -> None:
     """A temporary slowdown of both functions does not change the ratio."""
-    pair = Pair(np.array([100.0, 1000, 100]), np.array([50.0, 500, 40]))
-    assert pair.ratio == 0.5
+    pair = Pair([100.0, 1000, 100], [50.0, 500, 40])
     assert pair.cells() == ["100", "50", "455", "491", "0.500", "0.450-0.500", "3"]
 
 
@@ -41,15 +38,8 @@ def test_recorded_ratios_have_the_labels_of_the_benchmark() -> None:
     assert set(json.loads(RESULTS.with_suffix(".json").read_text())) == labels
 
 
-def test_tables() -> None:
+def test_table() -> None:
     assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
-    grown = Growth("Faces", "faces", [1, 50], [30.2, 1200.0], {"found": ["1", "50"]})
-    assert grown.table().splitlines()[2:] == [
-        "| faces | p50, ms | found |",
-        "| --- | --- | --- |",
-        "| 1 | 30 | 1 |",
-        "| 50 | 1,200 | 50 |",
-    ]
 
 
 def test_collage_shows_the_given_number_of_faces() -> None:

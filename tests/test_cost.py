@@ -15,7 +15,6 @@ def test_month() -> None:
     bill = month(1_000_000, 1024, Milliseconds(warm=100, cold=100))
     assert bill["Lambda"] == pytest.approx(1.66667 + 0.20, abs=1e-4)
     assert bill["API Gateway"] == pytest.approx(3.50)
-    assert month(1_000_000, 1024, Milliseconds(100, 100), endpoint="http")["API Gateway"] == pytest.approx(1.00)
     assert bill["logs"] == pytest.approx(0.35)
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from benchmarks import cost
 from model.calibration import DEFAULT_STRICTNESS, STRICTNESS
+from scripts.bulk_plan import PRICES
 from settings import Settings
 from tests.commands import ROOT, shell
 
@@ -115,13 +116,13 @@ def test_the_help_needs_no_valid_parameters(checkout: Path) -> None:
 def test_the_prices_are_those_of_the_bill() -> None:
     memory = PROPERTIES["memory"]["default"]
     per_runtime, _ = cost.provisioned(memory, 0, cost.Milliseconds(warm=0, cold=0))
-    rest, http = (1e6 * cost.GATEWAY_REQUEST[front] for front in ("rest", "http"))
+    rest, http = (1e6 * PRICES["gateway_request"][front] for front in ("rest", "http"))
     prices = {
         "front": f"${rest:.2f} (`rest`), ${http:.2f} (`http`) or nothing (`url`) per million requests",
         "warm": f"${per_runtime:.2f} a month for each at {memory:,} MB",
-        "bucket": f"${cost.S3_GB_MONTH} per GB and month",
-        "alarms": f"${cost.ALARMS * cost.ALARM_MONTH + cost.METRIC_MONTH:.2f} a month",
-        "metrics": f"up to ${cost.METRICS * cost.METRIC_MONTH:.2f} a month",
-        "logs": f"${cost.LOG_GB:.2f} per GB written",
+        "bucket": f"${PRICES['s3_gb_month']} per GB and month",
+        "alarms": f"${cost.alarms():.2f} a month",
+        "metrics": f"up to ${cost.metrics():.2f} a month",
+        "logs": f"${PRICES['log_gb']:.2f} per GB written",
     }
     assert {name: PROPERTIES[name]["costs"] for name in prices} == prices

@@ -21,8 +21,8 @@ def test_tables_of_a_small_collection() -> None:
     assert "| numpy float32 | MobileFaceNet |" in done.stdout and "| packed, exact | both networks |" in done.stdout
     recall = done.stdout.split("### Recall")[1]
     assert recall.count("| pgvector, HNSW |") == recall.count(" 100.0% |") == 4  # so few people are all compared
-    for title, columns in (("### The service", scale.COLUMNS), ("### The database", scale.DATABASE_COLUMNS)):
-        cells = done.stdout.split(title)[1].strip().splitlines()[2].split(" | ")
+    for kind, columns in scale.COLUMNS.items():
+        cells = done.stdout.split(f"### The {kind}")[1].strip().splitlines()[2].split(" | ")
         assert cells[0] == "| 300" and len(cells) == 1 + len(columns)
 
 
@@ -32,10 +32,10 @@ def test_engines_with_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
     found = scale_engines.measure(400)
     assert set(found["memory"]) == set(scale_engines.ENGINES) and len(found["ms"]) == 8
     assert min(found["recall"].values()) == 1  # few people are in few clusters, all of which are looked at
-    served = dict.fromkeys(("size", "storage", "start", "refused", "warm", "peak", "commit"), 1.0)
-    database = {"ms": {}, "recall": {}, **dict.fromkeys(("size", "load", "commit"), 1.0)}
-    assert scale.plot({400: found}, {400: served}, {400: database}).startswith(b"\x89PNG")
-    assert len(scale.tables({400: found}, {400: served}, {400: database})) == 6
+    others = {kind: dict.fromkeys(columns, 1.0) for kind, columns in scale.COLUMNS.items()}
+    figures = {400: {**found, **others}}
+    assert scale.plot(figures).startswith(b"\x89PNG")
+    assert len(scale.tables(figures)) == 6
 
 
 def test_synthetic_people_resemble_real_ones() -> None:

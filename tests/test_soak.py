@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.soak import Window, long_run, problems, side_by_side
+from benchmarks.soak import Window, long_run, problems
 from tests.commands import documented, shell
 
 GOOD = Window(1000, wrong=0, p50=10, p95=100, p99=200, cpu=40, rss=300, uss=200, descriptors=6, threads=1, files=0)
@@ -26,11 +26,6 @@ def test_short_run(checkout: Path) -> None:
 def test_run_that_takes_too_long() -> None:
     (found,) = long_run(100_000, 32, seconds=1)
     assert re.match(r"Only \d+ of 100,000 requests were completed in time\.", found)
-
-
-def test_two_concurrent_runtimes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert side_by_side(2, 8, seconds=60) == []
-    assert re.search(r"The throughput together is \d\.\d\d times that of one\.", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
