@@ -5,10 +5,7 @@ Runs against a local S3 (moto) and a folder. Exits with 1 if a change is lost or
 
 from __future__ import annotations
 
-import argparse
 import io
-import json
-import os
 import random
 import statistics
 import subprocess
@@ -16,49 +13,44 @@ import sys
 import tempfile
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Callable
 
 import boto3
-import numpy as np
 from PIL import Image
 
 from app import App, create_app
-from model.edit import Edit
-from model.embedding import GENERIC, normalize
-from model.records import EnrolledFace, Person
-from settings import Settings
+from benchmarks import synthetic
+from benchmarks.bundled import bundled
+from benchmarks.functions import SAMPLE, Function, event, use_s3
+from benchmarks.options import parser_of
+from settings import Settings, s3_settings_from_env
 from storage.blobs import BlobStore, open_blobs
 from storage.collections import Collections
 from storage.live_collections import LiveCollections
-from storage.networks import BUNDLED, load_current
-from storage.s3_settings import S3Settings
 from testing.changes import COLLECTION, SPEC, adding, cohorts
-from testing.emulator import Emulator
 from testing.events import upload
-from testing.paths import ROOT, SAMPLES
+from testing.paths import ROOT
 from testing.servers import conditional_s3
 from testing.wrapped_blobs import WrappedBlobs
 from training.markdown import table
 
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 ADMIN = "an administrator's key"
-PARTS = ("writers", "kills", "runtimes", "size", "times", "cold")
-BOX = (1.0, 2.0, 101.5, 121.5)
 
 
 class Place:
-    """A new bucket of the local S3. uri: a prefix in it; environment: variables of processes that use it."""
+    """A new bucket of the local S3. uri: a prefix in it."""
 
     def __init__(self, url: str) -> None:
+        use_s3(url)
         bucket = f"galleries-{uuid.uuid4()}"
         self.endpoint, self.uri = url, f"s3://{bucket}/galleries"
-        self.environment = {**KEYS, "AWS_ENDPOINT_URL": url, "AWS_EC2_METADATA_DISABLED": "true"}
-        os.environ.update(self.environment)
         boto3.client("s3").create_bucket(Bucket=bucket)
 
     def open(self) -> BlobStore:
-        return open_blobs(self.uri, S3Settings("us-east-1", "test", "test", endpoint=self.endpoint))
+        return open_blobs(self.uri, s3_settings_from_env())
 
 
 def writers(place: Place, processes: int, count: int) -> list[str]:
@@ -73,8 +65,8 @@ def writers(place: Place, processes: int, count: int) -> list[str]:
     names = {f"writer {i} {j}" for i in range(processes) for j in range(count)}
     assert sorted(ids) == [person.id for person in gallery.people] == list(range(processes * count))
     assert {person.name for person in gallery.people} == names and len(gallery.faces) == len(names)
-    result = f"{len(ids)} made, 0 lost, 0 doubled"
-    return [f"{processes} processes, {count} changes each", result, f"{len(ids) / seconds:.1f}"]
+    result = f"{len(ids)} made, 0 lost, 0 doubled; {len(ids) / seconds:.1f} commits/s"
+    return [f"{processes} processes, {count} changes each", result]
 
 
 def writer(uri: str, endpoint: str, name: str, count: int) -> subprocess.Popen[str]:
@@ -84,8 +76,7 @@ def writer(uri: str, endpoint: str, name: str, count: int) -> subprocess.Popen[s
 
 def kills(uri: str, place: Place, count: int) -> list[str]:
     """Kill writers at random points of a commit. -> a row. Raises AssertionError if a revision cannot be read."""
-    settings = S3Settings("us-east-1", "test", "test", endpoint=place.endpoint)
-    collections = Collections(open_blobs(uri, settings))
+    collections = Collections(open_blobs(uri, s3_settings_from_env()))
     collections.create(COLLECTION, SPEC)
     made = 0
     for number in range(count):
@@ -99,12 +90,12 @@ def kills(uri: str, place: Place, count: int) -> list[str]:
         assert set(answered) <= set(gallery.ids.tolist())
         made += len(answered)
         assert len(gallery.people) == len(gallery.faces) >= made
-    place_name = "S3" if "://" in uri else "folder"
-    return [f"{count} kills, {place_name}", f"{count} revisions read, all {made} answered changes in them"]
+    kind = "S3" if "://" in uri else "a folder"
+    return [f"{count} kills, {kind}", f"{count} revisions read, all {made} answered changes in them"]
 
 
 def runtimes(place: Place, count: int, changes: int) -> list[str]:
-    """Count the runtimes that do not see a change with their next request."""
+    """Count the runtimes that do not see a change with their next request. -> a row."""
     Collections(place.open()).create(COLLECTION, SPEC)
     running = [LiveCollections(place.open) for _ in range(count + 1)]
     late = 0
@@ -115,73 +106,9 @@ def runtimes(place: Place, count: int, changes: int) -> list[str]:
     return [f"{changes} changes, {count} other runtimes", f"{late} requests with an older revision"]
 
 
-def times(place: Place, repeats: int) -> list[list[str]]:
-    """Time requests to one function each, in turn: without collections, with them in S3, and enrolling."""
-    photo = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
-    plain = create_app(Settings(metrics=False))
-    ours = create_app(Settings(metrics=False, gallery_uri=place.uri, admin_key=ADMIN, collection="lfw-copy"))
-    ours.services.galleries.restore(ours.services.galleries.snapshot().gallery.loaded(), None)
-    found: dict[str, list[float]] = {"bundled": [], "S3": [], "enrol": []}
-    for _ in range(repeats):
-        found["bundled"].append(timed(plain, upload(photo)))
-        found["S3"].append(timed(ours, upload(photo)))
-    for number in range(repeats):
-        found["enrol"].append(timed(ours, enrolling(changed(photo, number), number)))
-    median = {name: statistics.median(values[3:]) for name, values in found.items()}
-    return [
-        ["/classify, bundled collection", f"{median['bundled']:.1f}", ""],
-        ["/classify, the same collection in S3", f"{median['S3']:.1f}", f"+{median['S3'] - median['bundled']:.1f} ms"],
-        ["POST /people with one photo", f"{median['enrol']:.1f}", f"{median['enrol'] / median['S3']:.2f} x"],
-    ]
-
-
-def changed(photo: bytes, number: int) -> bytes:
-    """Return a photo with other pixels, which is no duplicate."""
-    image = Image.open(io.BytesIO(photo)).convert("RGB")
-    image.putpixel((number % 250, number // 250), (255, number % 256, 0))
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
-
-
-def enrolling(photo: bytes, number: int) -> dict[str, Any]:
-    event = upload(photo)
-    event["path"] = event["resource"] = "/people"
-    event["queryStringParameters"] = {"name": f"Person {number}"}
-    event["multiValueQueryStringParameters"] = {"name": [f"Person {number}"]}
-    event.setdefault("headers", {})["X-Api-Key"] = ADMIN
-    return event
-
-
-class Context:
-    aws_request_id = "request-1"
-
-
-def timed(app: App, event: dict[str, Any]) -> float:
-    started = time.perf_counter()
-    answer = app.handle(event, Context())
-    assert answer["statusCode"] in (200, 201), answer["body"]
-    return (time.perf_counter() - started) * 1000
-
-
-def people_in_s3(place: Place, count: int) -> None:
-    """Write a collection of random people, with one face each, for the bundled model."""
-    spec = load_current(open_blobs(BUNDLED, S3Settings())).network.config.specs[GENERIC]
-    random_numbers = np.random.RandomState(0)
-    collections = Collections(place.open())
-    collections.create(COLLECTION, spec)
-    added = tuple(Person(i, f"Person {i}") for i in range(count))
-    faces = tuple(
-        EnrolledFace(str(uuid.uuid4()), i, (f"{i:016x}",), "2026-01-01T00:00:00+00:00", BOX, 0.9999)
-        for i in range(count)
-    )
-    embeddings = normalize(random_numbers.randn(count, spec.size)).astype(np.float32)
-    collections.commit(COLLECTION, cohorts, lambda _: (Edit(added, faces, embeddings), None))
-
-
 def size_of_a_change(place: Place, count: int) -> list[str]:
-    """Count the requests and bytes of adding one face to a large collection."""
-    people_in_s3(place, count)
+    """Count the requests and bytes of adding one face to a large collection. -> a row."""
+    synthetic.write(place.open(), COLLECTION, bundled().gallery.loaded(), count)
     counted = WrappedBlobs(place.open())
     collections = Collections(counted)
     revision = collections.read(COLLECTION, cohorts)
@@ -197,53 +124,74 @@ def size_of_a_change(place: Place, count: int) -> list[str]:
     return [f"100 faces added to {count:,}", result]
 
 
+def times(place: Place, repeats: int) -> list[list[str]]:
+    """Time requests to one function each, in turn: without collections, with them in S3, and enrolling. -> rows."""
+    photo = SAMPLE.read_bytes()
+    alone = create_app(Settings(metrics=False))
+    ours = create_app(Settings(metrics=False, gallery_uri=place.uri, admin_key=ADMIN, collection="lfw-copy"))
+    ours.services.galleries.restore(ours.services.galleries.snapshot().gallery.loaded(), None)
+    found: dict[str, list[float]] = {"bundled": [], "S3": []}
+    for _ in range(repeats):
+        found["bundled"].append(timed(alone, upload(photo)))
+        found["S3"].append(timed(ours, upload(photo)))
+    enrolled = statistics.median([timed(ours, enrolling(photo, number)) for number in range(repeats)][3:])
+    inside, stored = (statistics.median(each[3:]) for each in found.values())
+    return [
+        ["/classify, bundled collection", f"{inside:.1f} ms"],
+        ["/classify, the same collection in S3", f"{stored:.1f} ms"],
+        ["POST /people with one photo", f"{enrolled:.1f} ms, {enrolled / stored:.2f} times as long"],
+    ]
+
+
+def enrolling(photo: bytes, number: int) -> dict[str, Any]:
+    """Build the event that adds a person with a photo. It is changed in one pixel, so that it is no duplicate."""
+    image, file = Image.open(io.BytesIO(photo)).convert("RGB"), io.BytesIO()
+    image.putpixel((number % 250, number // 250), (255, number % 256, 0))
+    image.save(file, "PNG")
+    request = upload(file.getvalue(), name=f"Person {number}")
+    request["headers"]["X-Api-Key"] = ADMIN
+    return {**request, "path": "/people"}
+
+
+def timed(app: App, event: dict[str, Any]) -> float:
+    """Time a request in ms. Raises AssertionError if it fails."""
+    started = time.perf_counter()
+    answer = app.handle(event, SimpleNamespace(aws_request_id="request-1"))
+    assert answer["statusCode"] in (200, 201), answer["body"]
+    return (time.perf_counter() - started) * 1000
+
+
 def cold_starts(place: Place, folder: Path, count: int, repeats: int) -> list[str]:
-    """Compare start and first response with a large collection in S3 to those with the bundled one."""
-    people_in_s3(place, count)
-    event = json.dumps(upload((SAMPLES / "Kofi_Annan_0006.jpg").read_bytes())).encode()
-    variants: dict[str, dict[str, str]] = {"bundled": {}, "S3": {"GALLERY_URI": place.uri, **place.environment}}
-    found: dict[str, list[float]] = {name: [] for name in variants}
+    """Compare start and first response with a large collection in S3 to those with the bundled one. -> a row."""
+    synthetic.write(place.open(), COLLECTION, bundled().gallery.loaded(), count)
+    photo = event(SAMPLE.read_bytes())
+    found: dict[str, list[float]] = {"": [], place.uri: []}
     for number in range(repeats):
-        for name, environment in variants.items():
-            emulator = Emulator(folder / f"{name}-{number}.log", "handler.handle", OMP_NUM_THREADS="1", **environment)
-            try:
-                started = time.perf_counter()
-                answer = emulator.answer(event)
-                found[name].append(time.perf_counter() - started)
-                assert answer["statusCode"] == 200, answer
-            finally:
-                emulator.close()
-    bundled, ours = (statistics.median(values) for values in found.values())
-    result = f"{ours:.3f} s, bundled 610: {bundled:.3f} s (+{ours - bundled:.3f} s)"
-    return [f"start and first response, {count:,} people in S3", result]
+        for i, (uri, durations) in enumerate(found.items()):
+            environment = {"MODEL_URI": "", "GALLERY_URI": uri}
+            with closing(Function("ours", folder / f"{i}-{number}", threads=1, **environment)) as function:
+                durations.append(function.duration(photo) / 1000)
+    inside, stored = (statistics.median(durations) for durations in found.values())
+    return [f"start and first response, {count:,} people in S3", f"{stored:.2f} s; bundled 610 people: {inside:.2f} s"]
 
 
-def measure(part: str, url: str, folder: Path, killed: int) -> str:
-    """Measure one part. -> a Markdown table. killed: writers, in half of the cases in a folder."""
-    place = Place(url)
-    if part == "writers":
-        return table(["writers", "changes", "commits/s"], [writers(place, 32, 20)])
-    if part == "kills":
-        rows = [kills(uri, place, killed // 2) for uri in (str(folder / "galleries"), place.uri)]
-        return table(["writers killed", "result"], rows)
-    if part == "runtimes":
-        return table(["freshness", "result"], [runtimes(place, 8, 100)])
-    if part == "size":
-        return table(["cost of a change", "result"], [size_of_a_change(place, 100_000)])
-    if part == "times":
-        return table(["request", "p50, ms", "difference"], times(place, 60))
-    return table(["cold start", "result"], [cold_starts(place, folder, 10_000, 10)])
+# Part of the command line -> its rows.
+PARTS: dict[str, Callable[[Place, Path], list[list[str]]]] = {
+    "writers": lambda place, _: [writers(place, 32, 20)],
+    "kills": lambda place, folder: [kills(uri, place, 100) for uri in (str(folder / "galleries"), place.uri)],
+    "runtimes": lambda place, _: [runtimes(place, 8, 100)],
+    "size": lambda place, _: [size_of_a_change(place, 100_000)],
+    "times": lambda place, _: times(place, 60),
+    "cold": lambda place, folder: [cold_starts(place, folder, 10_000, 10)],
+}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = parser_of(__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (default: everything)")
-    parser.add_argument("--kills", type=int, default=200, help="writers to kill (default: %(default)s)")
-    options = parser.parse_args()
     with conditional_s3() as url, tempfile.TemporaryDirectory() as folder:
-        for part in options.parts or PARTS:
-            sys.stdout.write(f"{measure(part, url, Path(folder), options.kills)}\n")
-            sys.stdout.flush()
+        for part in parser.parse_args().parts or PARTS:
+            print(f"{table(['measured', 'result'], PARTS[part](Place(url), Path(folder)))}\n", flush=True)
     return 0
 
 

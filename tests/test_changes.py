@@ -15,7 +15,7 @@ def place(s3_environment: dict[str, str]) -> Place:
 
 
 def test_writers(place: Place) -> None:
-    assert writers(place, processes=2, count=2)[1] == "4 made, 0 lost, 0 doubled"
+    assert writers(place, processes=2, count=2)[1].startswith("4 made, 0 lost, 0 doubled;")
 
 
 def test_kills(place: Place, tmp_path: Path) -> None:
@@ -33,5 +33,4 @@ def test_cost_of_a_change(place: Place) -> None:
 
 
 def test_times(place: Place) -> None:
-    rows = times(place, repeats=4)
-    assert [len(row) for row in rows] == [3, 3, 3]
+    assert all(result.split()[1].startswith("ms") for _, result in times(place, repeats=4))
