@@ -16,16 +16,15 @@ from model.gallery import Gallery, Matches
 from model.photo import decode
 from storage.folder import FolderBlobs
 from storage.networks import BUNDLED, Snapshot, load_current
+from testing.paths import ROOT
 from training.data.prepare import STRANGER, TRAIN, Example, examples, prepare
 from training.evaluation.gallery import TOP, probes_of
 from training.evaluation.metrics import Probes
 from training.network.base import in_cohort, load_base
 from training.records import Run
 
-ROOT = Path(__file__).resolve().parent.parent
 SPLIT = ROOT / "build" / "split"
 MIN_IMAGES, VAL_SHARE, SEED = 4, 0.3, 0  # of the bundled model's training, see model/bundled/README.md
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "DLIB_NUM_THREADS": "1"}
 
 Search = Callable[[np.ndarray], Matches]  # embeddings float32 [N, D] -> candidates, best first
 

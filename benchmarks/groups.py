@@ -11,7 +11,6 @@ detector of frontal faces selected them. Prints Markdown tables of the val photo
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import List, NamedTuple, Sequence
 
@@ -20,6 +19,7 @@ from gender_guesser.detector import Detector as GenderDetector
 from tqdm import tqdm
 
 from benchmarks.bundled import percent
+from benchmarks.options import parser_of
 from model.crop import nearest_centre
 from model.detection.detector import Detector
 from model.photo import decode
@@ -126,7 +126,7 @@ def by_turn(listed: Sequence[Example], known: Results, strangers: Results) -> Ro
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("run", type=Path, help="folder of a training run")
     run = Run(parser.parse_args().run)
     data, snapshot, (_, listed) = dataset(run), load_model(str(run.out / "model")), examples(run)

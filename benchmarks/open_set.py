@@ -18,22 +18,23 @@ In brackets: 95 % confidence intervals, by bootstrap over people.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Iterator, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.bundled import MIN_IMAGES, ROOT, SEED, VAL_SHARE
+from benchmarks.bundled import MIN_IMAGES, SEED, VAL_SHARE
+from benchmarks.options import parser_of
 from model.calibration import Calibration
 from model.crop import CropSpec
 from model.gallery import Gallery
+from testing.paths import ROOT
 from training.data.align import align
 from training.data.dataset import RELIABLE, dataset
 from training.data.prepare import STRANGER, examples, prepare
 from training.evaluation.calibrate import Comparisons, calibrate
-from training.evaluation.open_set import HEADER, Compared, Photos, Results, compare, galleries, row, search
+from training.evaluation.open_set import HEADER, Photos, Results, compare, galleries, row, search
 from training.markdown import table
 from training.network.base import load_base, outside_cohort
 from training.network.embeddings import Embedding, generic_embedding
@@ -42,6 +43,13 @@ from training.records import Run
 
 PEOPLE = (1, 2, 5, 10, 20, 50, 100, 200, 305)
 PHOTOS, CALIBRATED = (1, 2, 3), (1, 2, 4)  # of each person who is judged, and who calibrates
+
+
+class Calibrations(NamedTuple):
+    """Calibrations of both paths of the cascade."""
+
+    joined: Calibration
+    mobile: Calibration
 
 
 def load(run: Run, precision: str, embedding: Embedding) -> tuple[Photos, int]:
@@ -71,33 +79,47 @@ def compute(data: Path) -> Run:
     return run
 
 
-def fit(parts: Sequence[Compared], name: str, seed: int) -> Calibration:
-    """Calibrate one embedding. name: `whole` or `mobile`."""
-    found = [(getattr(part, name), part.labels, part.labels >= 0) for part in parts]
-    return calibrate([Comparisons(scores[own], labels[own], scores[~own], True) for scores, labels, own in found], seed)
-
-
 def halves(people: np.ndarray, random: np.random.RandomState) -> list[np.ndarray]:
     """Split people at random."""
     return np.array_split(random.permutation(people), 2)
 
 
-def judge(data: Photos, known: int, seed: int, draws: int) -> Iterator[tuple[int, int, Results]]:
-    """Split, calibrate and search. -> photos of each person, people in the gallery, and results."""
-    random, numbers = np.random.RandomState(seed), np.unique(data.owners)
+def calibrate_half(
+    data: Photos, known: int, seed: int, random: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray, Calibrations]:
+    """Calibrate with one half of the people and of the strangers.
+
+    known: number of people who are no strangers, see `load`. -> people and strangers of the other half, and both
+    calibrations.
+    """
+    numbers = np.unique(data.owners)
     (fitted, judged), (fitted_strangers, strangers) = (
         halves(group, random) for group in (numbers[numbers < known], numbers[numbers >= known])
     )
     parts = [compare(data, fitted, fitted_strangers, photos, random) for photos in CALIBRATED]
-    joined, mobile = (fit(parts, name, seed) for name in ("whole", "mobile"))
+
+    def fit(name: str) -> Calibration:
+        found = []
+        for part in parts:
+            scores, own = getattr(part, name), part.labels >= 0
+            found.append(Comparisons(scores[own], part.labels[own], scores[~own], True))
+        return calibrate(found, seed)
+
+    return judged, strangers, Calibrations(fit("whole"), fit("mobile"))
+
+
+def judge(data: Photos, known: int, seed: int, draws: int) -> Iterator[tuple[int, int, Results]]:
+    """Split, calibrate and search. -> photos of each person, people in the gallery, and results."""
+    random = np.random.RandomState(seed)
+    judged, strangers, used = calibrate_half(data, known, seed, random)
     for photos in PHOTOS * draws:
         compared = compare(data, judged, strangers, photos, random)
         for count, part in galleries(compared, PEOPLE, random):
-            yield photos, count, search(part, joined, mobile)
+            yield photos, count, search(part, *used)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, help="archive or folder of LFW, deep-funneled")
     source.add_argument("--run", type=Path, help="folder of a training run on it")

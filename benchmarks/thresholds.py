@@ -12,16 +12,14 @@ FMR    the same as FPIR for photos of two people
 
 Galleries are random people of LFW, with one or two photos each, enrolled as the service does, and all bundled people.
 In random halves of people and strangers, one half calibrates and the other is judged. No half has 610 people, so
-galleries of that size have the calibrations that are served, which were fitted to photos of these people. The other
-galleries follow with those, too. In brackets: 95 % confidence intervals, by bootstrap over people; where the result is
-the same for everybody, the bound of the rule of three.
+galleries of that size have the calibrations that are served, which were fitted to photos of these people. In brackets:
+95 % confidence intervals, by bootstrap over people; where the result is the same for everybody, by the rule of three.
 
 `--data` is the data set of the bundled model. Embeddings are kept in build/split.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
@@ -29,7 +27,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.bundled import SPLIT, bundled, percent, rows_of
-from benchmarks.open_set import CALIBRATED, fit, halves
+from benchmarks.open_set import Calibrations, calibrate_half
+from benchmarks.options import parser_of
 from model.calibration import DEFAULT_STRICTNESS, Calibration
 from model.embedding import GENERIC, MOBILE
 from storage.networks import Snapshot
@@ -46,13 +45,6 @@ SPLITS, HALF_DRAWS = 5, 20  # random halves; galleries of each size in each of t
 FILE = "thresholds.npz"
 PAIRS = "two photos compared"
 HEADER = ["default", *(f"{100 * threshold:g}" for threshold in THRESHOLDS)]
-
-
-class Calibrations(NamedTuple):
-    """Calibrations of both paths of the cascade."""
-
-    joined: Calibration
-    mobile: Calibration
 
 
 class Decisions(NamedTuple):
@@ -156,12 +148,7 @@ def gallery_name(people: int, photos: int) -> str:
 
 def held_out(data: Photos, known: int, seed: int) -> Found:
     """Calibrate with one half of the people and of the strangers, and measure the other half."""
-    random, numbers = np.random.RandomState(seed), np.unique(data.owners)
-    (fitted, judged), (fitted_strangers, strangers) = (
-        halves(group, random) for group in (numbers[numbers < known], numbers[numbers >= known])
-    )
-    parts = [compare(data, fitted, fitted_strangers, photos, random) for photos in CALIBRATED]
-    used = Calibrations(fit(parts, "whole", seed), fit(parts, "mobile", seed))
+    judged, strangers, used = calibrate_half(data, known, seed, np.random.RandomState(seed))
     return measure(data, judged, strangers, used, HALF_DRAWS, seed)
 
 
@@ -187,10 +174,10 @@ def rates(found: Found, *, inside: bool, digits: int) -> str:
     return table(["gallery", "searches", *HEADER], rows)
 
 
-def report(title: str, found: Found) -> str:
+def report(found: Found) -> str:
     """Format both tables."""
     known, strangers = rates(found, inside=True, digits=1), rates(found, inside=False, digits=2)
-    return f"## {title}\n\nTPIR and TAR, percent\n\n{known}\n\nFPIR and FMR, percent\n\n{strangers}\n"
+    return f"TPIR and TAR, percent\n\n{known}\n\nFPIR and FMR, percent\n\n{strangers}"
 
 
 def defaults(joined: Calibration) -> str:
@@ -202,25 +189,21 @@ def defaults(joined: Calibration) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="archive or folder of LFW, deep-funneled")
-    options = parser.parse_args()
+    options = parser_of(__doc__, data=True).parse_args()
     snapshot = bundled()
     used, known = calibrations(snapshot), len(snapshot.gallery)
     data, rows = load(options.data, snapshot.emptied())
     numbers = np.unique(data.owners)
-    served = measure(data, numbers[numbers < known], numbers[numbers >= known], used, DRAWS, 0)
-    served[f"{known} people, bundled"] = [Decisions.of(search_bundled(data, rows, snapshot))]
-    judged: Found = {}
+    found: Found = {}
     for seed in tqdm(range(SPLITS), desc="halves"):
         for name, parts in held_out(data, known, seed).items():
-            judged.setdefault(name, []).extend(parts)
-    judged.update((name, served.pop(name)) for name in [*served] if name not in judged)
-    outside = np.array([row.split == STRANGER for row in rows])
-    print(f"{(~outside).sum():,} photos of {known} people, {outside.sum():,} of {len(numbers) - known} strangers.\n")
-    print(f"## Similarity of the default threshold\n\n{defaults(used.joined)}\n")
-    print(report("Calibrated with others; 610 people: as served", judged))
-    print(report("As served, on people who calibrated it", served))
+            found.setdefault(name, []).extend(parts)
+    served = measure(data, numbers[numbers < known], numbers[numbers >= known], used, DRAWS, 0)
+    found.update((name, parts) for name, parts in served.items() if name not in found)
+    found[f"{known} people, bundled"] = [Decisions.of(search_bundled(data, rows, snapshot))]
+    outside = sum(row.split == STRANGER for row in rows)
+    print(f"{len(rows) - outside:,} photos of {known} people, {outside:,} of {len(numbers) - known} strangers.\n")
+    print(f"Similarity of the default threshold\n\n{defaults(used.joined)}\n\n{report(found)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ split and number of photos, all galleries of one size count together.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from benchmarks.bundled import percent
 from benchmarks.open_set import halves, load
+from benchmarks.options import parser_of
 from training.data.dataset import Dataset, dataset
 from training.data.prepare import TRAIN
 from training.evaluation.metrics import Probes, tpir_at_fpir
@@ -67,7 +67,7 @@ def measure(data: Photos, judged: np.ndarray, strangers: np.ndarray, name: str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--run", type=Path, required=True, help="folder with the features of LFW")
     parser.add_argument("--splits", type=int, default=5, help="random halves (5)")
     options = parser.parse_args()

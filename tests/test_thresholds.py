@@ -126,7 +126,7 @@ def test_tables_of_people_who_are_not_alike(monkeypatch: pytest.MonkeyPatch) -> 
     whole, spec = join(inception, mobile), EmbeddingSpec(GENERIC, "", 704, 192)
     empty = Gallery.of(spec, NO_COHORT, [], [], whole[:0])
     monkeypatch.setattr(thresholds, "HALF_DRAWS", 2)
-    text = report("Halves", held_out(Photos(people, np.ones(len(people), bool), whole, mobile, whole, empty), 24, 0))
+    text = report(held_out(Photos(people, np.ones(len(people), bool), whole, mobile, whole, empty), 24, 0))
     known, strangers = (
         [line.strip("| ").split(" | ") for line in part.splitlines() if line.startswith("|")]
         for part in text.split("FPIR and FMR")

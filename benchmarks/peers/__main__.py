@@ -21,7 +21,6 @@ Embeddings are kept in build/peers, so that an interrupted run continues; delete
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -34,19 +33,11 @@ from typing import Any, Callable, NamedTuple, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.bundled import (
-    ONE_THREAD,
-    ROOT,
-    Search,
-    as_served,
-    bundled,
-    evaluate_embeddings,
-    own_threshold,
-    percent,
-    rows_of,
-)
+from benchmarks.bundled import Search, as_served, bundled, evaluate_embeddings, own_threshold, percent, rows_of
+from benchmarks.options import parser_of
 from model.embedding import GENERIC
 from model.gallery import Matches
+from testing.paths import ROOT
 from training.atomic_files import atomic_write
 from training.data.dataset import evenly_spaced
 from training.data.prepare import STRANGER, TRAIN, VAL, Example
@@ -57,9 +48,9 @@ from training.evaluation.open_set import draw
 from training.markdown import table
 
 OUT = ROOT / "build" / "peers"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "DLIB_NUM_THREADS"), "1")
 TIMED = 100  # photos for time and memory
 PHOTOS, SIZES, DRAWS = (1, 2), (5, 10, 50, 200, 500), 20  # photos of each person, people in the gallery, galleries
-SAVE_INTERVAL = 500  # photos
 
 
 def cosine_to_means(known: np.ndarray, labels: np.ndarray, people: int) -> Search:
@@ -112,18 +103,10 @@ class System(NamedTuple):
 
 def systems(people: int) -> list[System]:
     """All systems, this project first. people: in the gallery, on which this project's threshold depends."""
-    snapshot = bundled()
     here, peers = Path(sys.executable), ROOT / ".venv-peers" / "bin" / "python"
+    size, threshold = bundled().gallery.spec.size + 1, own_threshold(people)
     return [
-        System(
-            "ours",
-            "this project",
-            here,
-            snapshot.gallery.spec.size + 1,
-            as_served,
-            own_threshold(people),
-            both_networks,
-        ),
+        System("ours", "this project", here, size, as_served, threshold, both_networks),
         System("dlib", "face_recognition, dlib", peers, 128, distance_to_means, -0.6, distance_to_means),
         System("facenet", "facenet-pytorch", here, 512, cosine_to_means, None, cosine_to_means),
     ]
@@ -171,20 +154,18 @@ class Worker:
 
 def embeddings(system: System, rows: Sequence[Example]) -> np.ndarray:
     """Embeddings, float32 [rows, D], NaN without a face. Those of an earlier run are reused."""
+    by_digest: dict[str, np.ndarray] = {}
     with closing(Worker(system)) as worker:
         path = OUT / f"{system.name}-{worker.version}.npz"
-        by_digest: dict[str, np.ndarray] = {}
         if path.exists():
             with np.load(path) as file:
                 by_digest.update(zip(file["digests"].tolist(), file["embeddings"]))
         missing = [row for row in rows if row.digest not in by_digest]
         try:
-            for done, row in enumerate(tqdm(missing, desc=system.name, unit=" photos"), start=1):
+            for row in tqdm(missing, desc=system.name, unit=" photos"):
                 by_digest[row.digest] = worker.embed(row.path)[0]
-                if done % SAVE_INTERVAL == 0:
-                    save(path, by_digest)
         finally:
-            if missing and by_digest:
+            if missing:
                 save(path, by_digest)
     return np.stack([by_digest[row.digest] for row in rows])
 
@@ -193,7 +174,7 @@ def save(path: Path, by_digest: dict[str, np.ndarray]) -> None:
     """Write embeddings by the digest of their photo."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as partial, partial.open("wb") as file:
-        np.savez(file, digests=np.array(list(by_digest)), embeddings=np.stack(list(by_digest.values())))
+        np.savez(file, digests=np.array(list(by_digest)), embeddings=np.array(list(by_digest.values())))
 
 
 def accuracy(system: System, rows: Sequence[Example], people: int) -> list[str]:
@@ -250,11 +231,9 @@ def cost(all_systems: Sequence[System], rows: Sequence[Example]) -> list[list[st
     with ExitStack() as stack:
         workers = [stack.enter_context(closing(Worker(system))) for system in all_systems]
         times = [[worker.embed(path)[1] for worker in workers] for path in tqdm(chosen, desc="cost", unit=" photos")]
-        medians = [statistics.median(column) for column in zip(*times)]
-        return [
-            [f"{ms:.0f}", f"{usage['peak']:.0f}", f"{usage['disk']:.0f}"]
-            for ms, usage in zip(medians, [worker.finish() for worker in workers])
-        ]
+        usages = [worker.finish() for worker in workers]
+    figures = ((statistics.median(ms), usage["peak"], usage["disk"]) for ms, usage in zip(zip(*times), usages))
+    return [[f"{figure:.0f}" for figure in each] for each in figures]
 
 
 TITLES = (
@@ -272,8 +251,7 @@ TITLES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="archive or folder of LFW, deep-funneled")
+    parser = parser_of(__doc__, data=True)
     parser.add_argument("--people", type=int, metavar="N", help="only the first N people, for a quick check")
     options = parser.parse_args()
     people, rows = rows_of(options.data, options.people)

@@ -21,7 +21,8 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence
 import numpy as np
 from PIL import Image
 
-MB = 1e6
+from benchmarks.usage import MB, peak
+
 CUDA = re.compile(r"cuda|nvrtc|nvToolsExt|_gpu\.so")  # files of PyTorch that its CPU build does not have
 
 Embed = Callable[[Path], Optional[np.ndarray]]
@@ -71,9 +72,8 @@ def ours() -> Loaded:
         return np.append(snapshot.embed(cut[None], landmark_cut[None])[0], is_reliable(picture, face))
 
     # The detector reads the weights of this package without importing it.
-    files = [
-        Path(str(file.locate())) for file in importlib.metadata.files("facenet-pytorch") or () if file.suffix == ".pt"
-    ]
+    package = importlib.metadata.files("facenet-pytorch") or ()
+    files = [Path(str(file.locate())) for file in package if file.suffix == ".pt"]
     return Loaded(embed, snapshot.version, [*files, *(path for path in Path(BUNDLED).rglob("*") if path.is_file())])
 
 
@@ -118,19 +118,12 @@ def dlib() -> Loaded:
 
 def disk(files: Sequence[Path]) -> float:
     """Size of `files` and of the imported packages in MB, without CUDA's libraries, which no system needs."""
-    imported = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    total = sum(path.stat().st_size for path in files)
+    imported, found = {getattr(module, "__file__", None) for module in list(sys.modules.values())}, list(files)
     for package in importlib.metadata.distributions():
         paths = [Path(str(path.locate())) for path in package.files or ()]
         if any(str(path) in imported for path in paths):
-            total += sum(path.stat().st_size for path in paths if path.is_file() and not CUDA.search(path.name))
-    return total / MB
-
-
-def peak() -> float:
-    """Peak resident memory in MB. getrusage would include the peak of the parent process."""
-    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(kilobytes) * 1024 / MB
+            found += [path for path in paths if path.is_file() and not CUDA.search(path.name)]
+    return sum(path.stat().st_size for path in found) / MB
 
 
 def main(name: str) -> None:
