@@ -12,7 +12,7 @@ detector of frontal faces selected them. Prints Markdown tables of the val photo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, NamedTuple, Sequence
+from typing import Iterable, NamedTuple, Sequence
 
 import numpy as np
 from gender_guesser.detector import Detector as GenderDetector
@@ -38,11 +38,10 @@ GENDERS = {"male": "male", "mostly_male": "male", "female": "female", "mostly_fe
 NO_LIMIT = 1_000_000
 PHOTOS = ((1, 3), (4, 9), (10, NO_LIMIT))  # ranges of the number of training photos, inclusive
 TURNS = (0, 0.15, 0.3, NO_LIMIT)  # limits of the groups by turn of the head
+KNOWN, STRANGERS = ["val photos", "rank-1 accuracy", "TPIR"], ["strangers' photos", "FPIR"]
 
-Rows = List[List[str]]
 
-
-def usual_genders(names: Sequence[str]) -> np.ndarray:
+def usual_genders(names: Iterable[str]) -> np.ndarray:
     """Usual gender of the first names, str [N]."""
     detector = GenderDetector(case_sensitive=False)
     return np.array([GENDERS.get(detector.get_gender(name.split()[0]), "both, or unknown") for name in names])
@@ -56,30 +55,29 @@ def share(part: np.ndarray) -> str:
 class Results(NamedTuple):
     """Photos that were searched.
 
-    rows: int64 [N], their rows in photos.csv; accepted: bool [N], identified as somebody.
+    rows: int64 [N], their rows in photos.csv; probes: of known people or strangers; accepted: bool [N], identified as
+    somebody.
     """
 
     rows: np.ndarray
     probes: Probes
     accepted: np.ndarray
 
-    def cells(self, selection: np.ndarray) -> list[str]:
-        """Number of photos, rank-1 accuracy and TPIR. selection: photos of known people, bool [N]."""
+    def known(self, selection: np.ndarray) -> list[str]:
+        """Cells of KNOWN. selection: photos of known people, bool [N]."""
         correct = self.probes.correct[selection]
         return [f"{selection.sum()}", share(correct), share(correct & self.accepted[selection])]
+
+    def strangers(self, selection: np.ndarray) -> list[str]:
+        """Cells of STRANGERS. selection: photos of strangers, bool [N]."""
+        return [f"{selection.sum()}", share(self.accepted[selection])]
 
 
 def search(run: Run, data: Dataset, snapshot: Snapshot, chosen: np.ndarray) -> Results:
     """Search photos as the service does. chosen: bool, of `data`."""
     positions = np.flatnonzero(chosen)
-    probes, known, _ = search_crops(snapshot, run, data, positions)
-    return Results(data.rows[positions], probes, known)
-
-
-def turn(landmarks: np.ndarray) -> float:
-    """Return how far the nose lies beside the middle of the eyes, in distances of the eyes. landmarks: see `Face`."""
-    eyes = landmarks[1] - landmarks[0]
-    return float(abs((landmarks[2] - landmarks[:2].mean(axis=0)) @ eyes) / max(eyes @ eyes, 1e-9))
+    probes, accepted, _ = search_crops(snapshot, run, data, positions)
+    return Results(data.rows[positions], probes, accepted)
 
 
 def turns(listed: Sequence[Example], rows: np.ndarray) -> np.ndarray:
@@ -87,42 +85,42 @@ def turns(listed: Sequence[Example], rows: np.ndarray) -> np.ndarray:
     detector, found = Detector(), []
     for row in tqdm(rows, desc="turn", unit=" photos"):
         photo = decode(Path(listed[row].path).read_bytes())
-        found.append(turn(nearest_centre(detector.detect(photo), photo).landmarks))
+        landmarks = nearest_centre(detector.detect(photo), photo).landmarks
+        eyes = landmarks[1] - landmarks[0]
+        found.append(abs((landmarks[2] - landmarks[:2].mean(axis=0)) @ eyes) / max(eyes @ eyes, 1e-9))
     return np.array(found)
 
 
-def by_first_name(names: Sequence[str], known: Results, stranger_names: Sequence[str], strangers: Results) -> Rows:
-    """Rows of the table by first name. names: of the known people; stranger_names: of each of the strangers' photos."""
-    genders, stranger_genders = usual_genders(names), usual_genders(stranger_names)
-    rows = []
+def titles(ranges: Iterable[tuple[float, float]]) -> list[str]:
+    return [f"{low:g} to {high:g}" if high < NO_LIMIT else f"{low:g} and more" for low, high in ranges]
+
+
+def by_first_name(names: Sequence[str], known: Results, stranger_names: Iterable[str], strangers: Results) -> str:
+    """Format the table by first name. names: of the known people; stranger_names: of each of the strangers' photos."""
+    genders, stranger_genders, rows = usual_genders(names), usual_genders(stranger_names), []
     for group in sorted({*genders, *stranger_genders}):
-        cells = known.cells(genders[known.probes.labels] == group)
-        accepted = strangers.accepted[stranger_genders == group]
-        rows.append([group, f"{(genders == group).sum()}", *cells, f"{len(accepted)}", share(accepted)])
-    return rows
+        cells = known.known(genders[known.probes.labels] == group), strangers.strangers(stranger_genders == group)
+        rows.append([group, f"{(genders == group).sum()}", *cells[0], *cells[1]])
+    return table(["usual gender of the first name", "people", *KNOWN, *STRANGERS], rows)
 
 
-def by_photos(data: Dataset, known: Results) -> Rows:
-    """Rows of the table by number of training photos."""
+def by_photos(data: Dataset, known: Results) -> str:
+    """Format the table by number of training photos."""
     trained = np.bincount(data.labels[data.splits == TRAIN], minlength=len(data.names))
-    rows = []
-    for first, last in PHOTOS:
-        group = (trained >= first) & (trained <= last)
-        title = f"{first} to {last}" if last < NO_LIMIT else f"{first} and more"
-        rows.append([title, f"{group.sum()}", *known.cells(group[known.probes.labels])])
-    return rows
+    groups = [(trained >= first) & (trained <= last) for first, last in PHOTOS]
+    rows = [
+        [title, f"{group.sum()}", *known.known(group[known.probes.labels])]
+        for title, group in zip(titles(PHOTOS), groups)
+    ]
+    return table(["training photos", "people", *KNOWN], rows)
 
 
-def by_turn(listed: Sequence[Example], known: Results, strangers: Results) -> Rows:
-    """Rows of the table by turn of the head."""
-    angles, others = (turns(listed, found.rows) for found in (known, strangers))
-    rows = []
-    for low, high in zip(TURNS, TURNS[1:]):
-        title = f"{low:g} to {high:g}" if high < NO_LIMIT else f"{low:g} and more"
-        accepted = strangers.accepted[(others >= low) & (others < high)]
-        cells = known.cells((angles >= low) & (angles < high))
-        rows.append([title, *cells, f"{len(accepted)}", share(accepted)])
-    return rows
+def by_turn(listed: Sequence[Example], known: Results, strangers: Results) -> str:
+    """Format the table by turn of the head."""
+    angles, others = (np.digitize(turns(listed, found.rows), TURNS[1:]) for found in (known, strangers))
+    names = titles(zip(TURNS, TURNS[1:]))
+    rows = [[name, *known.known(angles == i), *strangers.strangers(others == i)] for i, name in enumerate(names)]
+    return table(["turn of the head", *KNOWN, *STRANGERS], rows)
 
 
 def main() -> None:
@@ -133,12 +131,9 @@ def main() -> None:
     known = search(run, data, snapshot, data.splits == VAL)
     strangers = search(run, data, snapshot, (data.splits == STRANGER) & outside_cohort(run, load_base(run)))
     stranger_names = [display_name(Path(listed[row].path).parent.name) for row in strangers.rows]
-    header = ["val photos", "rank-1 accuracy", "TPIR"]
-    rest = ["strangers' photos", "FPIR"]
-    first_name = ["usual gender of the first name", "people", *header, *rest]
-    print(table(first_name, by_first_name(data.names, known, stranger_names, strangers)), end="\n\n")
-    print(table(["training photos", "people", *header], by_photos(data, known)), end="\n\n")
-    print(table(["turn of the head", *header, *rest], by_turn(listed, known, strangers)))
+    print(by_first_name(data.names, known, stranger_names, strangers), end="\n\n")
+    print(by_photos(data, known), end="\n\n")
+    print(by_turn(listed, known, strangers))
 
 
 if __name__ == "__main__":
