@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-SERVICE = "face-recognition"
+SETTINGS = (Path(__file__).resolve().parent.parent / "serverless.yml").read_text(encoding="utf-8")
+(SERVICE,) = re.findall(r"^service: (\S+)$", SETTINGS, re.MULTILINE)
+(REGION,) = re.findall(r"^  region: .*'(\S+)'}$", SETTINGS, re.MULTILINE)
 # Stack outputs that hold the address, for a REST API, an HTTP API and a function URL.
 ADDRESS_OUTPUTS = ("ServiceEndpoint", "HttpApiUrl", "ClassifyLambdaFunctionUrl")
 
@@ -19,8 +23,8 @@ class EndpointError(Exception):
 
 
 def region() -> str:
-    """The AWS region, with the same default as serverless.yml."""
-    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "eu-central-1"
+    """The AWS region, as serverless.yml selects it."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or REGION
 
 
 def client(service: str) -> Any:

@@ -14,6 +14,7 @@ import threading
 from concurrent import futures
 from email.message import Message
 from io import BufferedIOBase
+from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping
 
 from scripts.proxy_events import HttpRequest, HttpResponse, MalformedResult, event_of, route_of
@@ -28,6 +29,7 @@ HOP_BY_HOP = ("connection", "expect", "keep-alive", "proxy-connection", "te", "t
 # Of API Gateway's own errors within the API: see deploy/front-rest.yml.
 ERROR_HEADERS = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
 FAILED = {"message": "Internal server error"}
+TOO_LARGE = Path(__file__).resolve().parent.parent / "deploy" / "too-large.vtl"
 
 
 class Refused(Exception):
@@ -204,14 +206,6 @@ def _exactly(stream: BufferedIOBase, size: int) -> Iterator[bytes]:
         yield piece
 
 
-def too_large(request_id: str) -> dict[str, Any]:
-    """Return the body of the response to a request that is too large, as deploy/too-large.js sets it."""
-    message = "The request is too large: its photos may have at most 4.5 MB in a form, or 3.3 MB as base64 in JSON."
-    return {
-        "error": {"code": "too_large", "message": message},
-        "request_id": request_id,
-        "__type": "ImageTooLargeException",  # for clients of Rekognition
-        "Message": message,
-        "code": 0,  # for clients of CompreFace
-        "message": message,
-    }
+def too_large(request_id: str) -> Any:
+    """Return the body of the response to a request that is too large, as deploy/front-rest.yml sets it."""
+    return json.loads(TOO_LARGE.read_text(encoding="utf-8").replace("$context.requestId", request_id))

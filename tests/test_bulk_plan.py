@@ -11,9 +11,11 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from api.bucket_photos import MAX_BYTES
+from model.processor import MB_PER_VCPU
 from scripts.bulk import explain
 from scripts.bulk_plan import (
     KINDS_OF_FILES,
+    ONE_CPU,
     PRICES,
     Entry,
     Setup,
@@ -83,6 +85,11 @@ def test_price_of_a_million_photos() -> None:
     # Reading each photo and twice for each batch; writing one result for each, and listing twice.
     assert bill["S3"] == pytest.approx(1_100_000 * 0.0000004 + (50_000 + 2_000) * 0.000005, abs=1e-6)
     assert duration(work, setup) == pytest.approx(100_000 / 50 + 1 + 100)
+
+
+def test_one_cpu() -> None:
+    """The service knows the same figure; to import it would load torch."""
+    assert ONE_CPU == MB_PER_VCPU
 
 
 def test_standard_workflows_would_cost_more() -> None:

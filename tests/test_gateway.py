@@ -339,7 +339,7 @@ class TestResponses:
 class TestLimits:
     @pytest.mark.parametrize("size", [MAX_PAYLOAD * 3 // 4, MAX_BODY, MAX_BODY + 1, MAX_BODY + 5_000_000])
     def test_request_that_is_too_large(self, connection: http.client.HTTPConnection, size: int) -> None:
-        """The response has the fields of deploy/too-large.js, with which tests/test_run.py compares it."""
+        """The response is that of deploy/too-large.vtl, with which tests/test_run.py compares it."""
         status, body = ask(connection, "POST", "/dev/x", bytes(size))
         assert (status, body["error"]["code"]) == (413, "too_large")
         assert "4.5 MB in a form" in body["message"]
