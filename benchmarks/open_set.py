@@ -19,7 +19,7 @@ In brackets: 95 % confidence intervals, by bootstrap over people.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -32,7 +32,7 @@ from model.gallery import Gallery
 from testing.paths import ROOT
 from training.data.align import align
 from training.data.dataset import RELIABLE, dataset
-from training.data.prepare import STRANGER, examples, prepare
+from training.data.prepare import STRANGER, Example, examples, prepare
 from training.evaluation.calibrate import Comparisons, calibrate
 from training.evaluation.open_set import HEADER, Photos, Results, compare, galleries, row, search
 from training.markdown import table
@@ -59,14 +59,19 @@ def load(run: Run, precision: str, embedding: Embedding) -> tuple[Photos, int]:
     """
     data, base, (_, listed) = dataset(run), load_base(run), examples(run)
     kept = np.flatnonzero((data.splits != STRANGER) | outside_cohort(run, base))
-    folders = np.array([Path(listed[row].path).parent.name for row in data.rows[kept]])
-    _, numbers = np.unique(folders, return_inverse=True)
     known = len(data.names)
-    owners = np.where(data.labels[kept] < 0, known + numbers, data.labels[kept])
+    people = owners([listed[row] for row in data.rows[kept]], known)
     mobile = np.array(load_mobile(run))[kept]
     whole = embedding.embed(load_features(run, precision)[kept], mobile)
     empty = Gallery.of(embedding.spec, base.cohort(embedding), [], [], whole[:0])
-    return Photos(owners, np.load(run.out / RELIABLE)[data.rows[kept]], whole, mobile, whole, empty), known
+    return Photos(people, np.load(run.out / RELIABLE)[data.rows[kept]], whole, mobile, whole, empty), known
+
+
+def owners(rows: Sequence[Example], known: int) -> np.ndarray:
+    """Number the people of photos: known people as in `rows`, strangers from `known` on. -> int64 [N]."""
+    _, folders = np.unique([Path(row.path).parent.name for row in rows], return_inverse=True)
+    people = np.array([row.person for row in rows])
+    return np.where(people < 0, known + folders, people)
 
 
 def compute(data: Path) -> Run:

@@ -27,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.bundled import SPLIT, bundled, percent, rows_of
-from benchmarks.open_set import Calibrations, calibrate_half
+from benchmarks.open_set import Calibrations, calibrate_half, owners
 from benchmarks.options import parser_of
 from model.calibration import DEFAULT_STRICTNESS, Calibration
 from model.embedding import GENERIC, MOBILE
@@ -87,13 +87,6 @@ def load(data: Path, snapshot: Snapshot) -> tuple[Photos, list[Example]]:
         photos = Photos(**file, empty=snapshot.gallery.loaded())
     kept = [rows[i] for i in photos.owners]
     return photos._replace(owners=owners(kept, known)), kept
-
-
-def owners(rows: Sequence[Example], known: int) -> np.ndarray:
-    """Number the people of photos: known people as in `rows`, strangers from `known` on. -> int64 [N]."""
-    _, folders = np.unique([Path(row.path).parent.name for row in rows], return_inverse=True)
-    people = np.array([row.person for row in rows])
-    return np.where(people < 0, known + folders, people)
 
 
 def one_to_one(compared: Compared) -> Compared:

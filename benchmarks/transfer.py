@@ -10,7 +10,7 @@ split and number of photos, all galleries of one size count together.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Tuple
 
 import numpy as np
 
@@ -31,13 +31,7 @@ PHOTOS, PEOPLE = (1, 2, 3, 5), (10, 50, 200)
 DRAWS = 20
 FPIRS = (0.01, 0.001)
 
-
-class Point(NamedTuple):
-    """Conditions of one figure. people: in the gallery; photos: enrolled of each."""
-
-    people: int
-    photos: int
-    embedding: str
+Point = Tuple[int, int]  # people in the gallery, and photos enrolled of each
 
 
 def train(run: Run, precision: str, people: np.ndarray, seed: int) -> Head:
@@ -50,20 +44,15 @@ def train(run: Run, precision: str, people: np.ndarray, seed: int) -> Head:
     return train_head(load_features(run, precision)[chosen], part, Recipe(), seed)[0]
 
 
-def measure(data: Photos, judged: np.ndarray, strangers: np.ndarray, name: str, seed: int) -> dict[Point, np.ndarray]:
-    """Enrol and search. -> TPIR at each of FPIRS.
-
-    name: of the embedding. The same seed draws the same photos for each embedding.
-    """
+def measure(data: Photos, judged: np.ndarray, strangers: np.ndarray, seed: int) -> dict[Point, list[float]]:
+    """Enrol and search. -> TPIR at each of FPIRS. The same seed draws the same photos for each embedding."""
     found: dict[Point, list[Probes]] = {}
     random = np.random.RandomState(seed)
     for photos in PHOTOS * DRAWS:
         compared = compare(data, judged, strangers, photos, random)
         for people, part in galleries(compared, PEOPLE, random):
-            found.setdefault(Point(people, photos, name), []).append(part.probes())
-    return {
-        point: np.array([tpir_at_fpir(Probes.joined(parts), fpir) for fpir in FPIRS]) for point, parts in found.items()
-    }
+            found.setdefault((people, photos), []).append(part.probes())
+    return {point: [tpir_at_fpir(Probes.joined(parts), fpir) for fpir in FPIRS] for point, parts in found.items()}
 
 
 def main() -> None:
@@ -74,23 +63,19 @@ def main() -> None:
     run, precision = Run(options.run), default_precision()
     generic, known = load(run, precision, generic_embedding())
     numbers = np.unique(generic.owners)
-    found: dict[Point, list[np.ndarray]] = {}
+    found: dict[Point, list[list[list[float]]]] = {}  # TPIR of each split, embedding and FPIR
     for seed in range(options.splits):
         trained, judged = halves(numbers[numbers < known], np.random.RandomState(seed))
         tuned, _ = load(run, precision, tuned_embedding(train(run, precision, trained, seed)))
-        for name, data in (("generic", generic), ("tuned", tuned)):
-            for point, shares in measure(data, judged, numbers[numbers >= known], name, seed).items():
-                found.setdefault(point, []).append(shares)
-    names = ("generic", "tuned")
-    header = ["people", "photos of each", *(f"{name}, {percent(fpir, 1)} FPIR" for fpir in FPIRS for name in names)]
-    rows = []
-    for people in PEOPLE:
-        for photos in PHOTOS:
-            if Point(people, photos, "tuned") in found:
-                means = [np.mean(found[Point(people, photos, name)], axis=0) for name in names]
-                cells = [percent(mean[i], 1) for i in range(len(FPIRS)) for mean in means]
-                rows.append([f"{people}", f"{photos}", *cells])
-    print(table(header, rows))
+        both = [measure(data, judged, numbers[numbers >= known], seed) for data in (generic, tuned)]
+        for point in both[0]:
+            found.setdefault(point, []).append([shares[point] for shares in both])
+    header = [f"{name}, {percent(fpir, 1)} FPIR" for fpir in FPIRS for name in ("generic", "tuned")]
+    rows = [
+        [f"{people}", f"{photos}", *(percent(share, 1) for share in np.mean(found[people, photos], axis=0).T.ravel())]
+        for people, photos in sorted(found)
+    ]
+    print(table(["people", "photos of each", *header], rows))
 
 
 if __name__ == "__main__":

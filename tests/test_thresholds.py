@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import thresholds
 from benchmarks.bundled import bundled
+from benchmarks.open_set import owners
 from benchmarks.thresholds import (
     HEADER,
     PAIRS,
@@ -18,7 +19,6 @@ from benchmarks.thresholds import (
     cell,
     defaults,
     held_out,
-    owners,
     report,
     search_bundled,
     search_pairs,
