@@ -14,6 +14,8 @@ const FORMS = { integer: /^[0-9]+$/, number: /^[0-9]+(\.[0-9]+)?$/ };
 const defaults = Object.fromEntries(
   Object.entries(properties).map(([name, property]) => [name, property.default ?? UNSET]),
 );
+// Otherwise serverless-offline would start without a route and without a word.
+if (process.argv[2] === "offline") defaults.where = "local";
 
 /** @returns {string} allowed values of a parameter in words, such as "a whole number, at least 1" */
 function allowedValues({ enum: choices, minimum, maximum, allowed }) {

@@ -157,7 +157,7 @@ def test_sls_offline(checkout: Path) -> None:
     """The real Serverless route, with the functions of serverless.yml."""
     port = free_port()
     ports = f"--httpPort {port} --lambdaPort {free_port()}"
-    command = documented("npx sls offline --param where=local", extra=ports)
+    command = documented("npx sls offline", extra=ports)
     url = f"http://localhost:{port}/dev"
     with begin(f"exec {command}", checkout) as process:
         try:
