@@ -164,8 +164,11 @@ def plot(figures: Mapping[int, Figures]) -> bytes:
     for axes, (title, unit, kind, lines) in zip(figure.subplots(2, 2).flat, panels):
         for name, label in lines.items():
             measured = {people: found[kind][name] for people, found in figures.items() if name in found[kind]}
-            axes.plot(list(measured), list(measured.values()), marker="o", label=label)
+            if measured:
+                axes.plot(list(measured), list(measured.values()), marker="o", label=label)
         axes.set(title=title, xlabel="people", ylabel=unit, xscale="log", yscale="log" if unit == "ms" else "linear")
+        if unit == "MB":
+            axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     return png(figure)

@@ -579,7 +579,7 @@ class TestPackage:
         assert "GALLERY_URI contains a password, which everyone who may read the function's configuration" in output
         assert PASSWORD not in output
 
-    def test_make_run_may_use_a_folder(self) -> None:
+    def test_offline_may_use_a_folder(self) -> None:
         printed = sls("print", *params("where=local"), GALLERY_URI="/tmp/galleries", ADMIN_KEY="short", COLLECTION="")
         assert printed.returncode == 0, printed.stdout + printed.stderr
         variables = yaml.safe_load(printed.stdout)["provider"]["environment"]
