@@ -14,6 +14,8 @@ from model.photo import Photo
 from training.data.align import Change
 from training.data.dataset import dataset, evenly_spaced
 from training.data.prepare import STRANGER, VAL, examples
+from training.data.stored_crops import ENDING
+from training.errors import TrainingError
 from training.evaluation.evaluate_model import evaluate_probes
 from training.network.base import load_base, outside_cohort
 from training.records import Run
@@ -92,21 +94,35 @@ CHANGES: dict[str, Change] = {
 }
 
 
+def _photos(run: Run) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """List the val photos with the model's ID of each person, -1 if it has none, and the strangers' photos with -1.
+
+    Raises TrainingError if the run has stored crops instead of photos.
+    """
+    names, listed = examples(run)
+    if any(row.path.endswith(ENDING) for row in listed):
+        raise TrainingError("stress needs photos, but this run was trained on the stored crops of a collection.")
+    data = dataset(run)
+    ids = {name: i for i, name in enumerate(data.names)}  # people without a face are not in the model
+    outside = data.rows[(data.splits == STRANGER) & outside_cohort(run, load_base(run))]
+    val = [(row.path, ids.get(names[row.person], -1)) for row in listed if row.split == VAL]
+    return val, [(listed[row].path, -1) for row in outside]
+
+
 def measure_robustness(run: Run, count: int) -> None:
     """Measure the exported model on evenly spaced val photos, and strangers' photos, after each of CHANGES.
 
     count: photos of each, at most. The record `stress` holds, for each change, the shares of val photos with a detected
     face, with a correct prediction (`right`), and with a correct or a wrong prediction above the threshold, and the
     share of strangers' photos that are identified as somebody (`strangers_known`), None without such photos.
+
+    Raises TrainingError if the model is not exported, or the run has stored crops instead of photos.
     """
     inputs = {"export": run.identity("export"), "count": count, "changes": list(CHANGES)}
 
     def work() -> dict[str, Any]:
-        snapshot, (_, listed), data = load_model(str(run.out / "model")), examples(run), dataset(run)
-        val = [(row.path, row.person) for row in listed if row.split == VAL]
-        outside = data.rows[(data.splits == STRANGER) & outside_cohort(run, load_base(run))]
-        others = [(listed[row].path, -1) for row in outside]
-        photos, strangers = ([group[i] for i in evenly_spaced(len(group), count)] for group in (val, others))
+        photos, strangers = ([group[i] for i in evenly_spaced(len(group), count)] for group in _photos(run))
+        snapshot = load_model(str(run.out / "model"))
         table = []
         for name, change in CHANGES.items():
             probes, known = evaluate_probes(snapshot, photos, name, change)

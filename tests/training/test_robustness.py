@@ -1,0 +1,71 @@
+"""stress: photos of a run after changes, identified by its exported model."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import astuple, fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.crop import CropSpec
+from model.gallery import Gallery
+from model.records import EnrolledFace, Person
+from storage.networks import BUNDLED
+from testing.paths import SAMPLES
+from training.data.align import align
+from training.data.prepare import PHOTOS, TRAIN, VAL, Example
+from training.data.stored_crops import ENDING
+from training.errors import TrainingError
+from training.evaluation import robustness
+from training.publishing.versions import write_version
+from training.records import Run
+from training.store import load_model
+
+NAMES = ["Anna Berg", "Kofi Annan", "Tony Blair"]  # no face is found of the first
+
+
+def prepared(run: Run, paths: list[str]) -> None:
+    """Write photos.csv: one photo of each of NAMES, for training and for validation."""
+    rows = [Example(path, i, split, "") for i, path in enumerate(paths) for split in (TRAIN, VAL)]
+    with (run.out / PHOTOS).open("w", newline="") as file:
+        csv.writer(file).writerows([[field.name for field in fields(Example)], *map(astuple, rows)])
+    run.step("prepare", {}, [PHOTOS], lambda: {"people": NAMES})
+
+
+def exported(run: Run) -> None:
+    """Write a model of the people with a face, whose IDs are their class indices."""
+    bundled = load_model(BUNDLED)
+    gallery = bundled.gallery.loaded()
+    people = [gallery.named(name)[0] for name in NAMES[1:]]
+    faces = [EnrolledFace(f"face {i}", i, (), "2026-12-01") for i in range(len(people))]
+    means = np.concatenate([gallery.mean_of(person.id) for person in people])
+    named = [Person(i, person.name) for i, person in enumerate(people)]
+    small = Gallery.of(gallery.spec, gallery.cohort, named, faces, means)
+    write_version(run.out / "model", lambda path: shutil.copy(bundled.path, path), small, "trained", None)
+    run.step("export", {}, [], dict)
+
+
+def test_people_without_a_face_are_no_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(robustness, "CHANGES", {"unchanged": robustness.CHANGES["unchanged"]})
+    run = Run(tmp_path / "run")
+    Image.new("RGB", (250, 250), "grey").save(tmp_path / "wall.png")
+    prepared(
+        run, [str(tmp_path / "wall.png"), *(f"{SAMPLES}/{name}.jpg" for name in ("Kofi_Annan_0006", "Tony_Blair_0007"))]
+    )
+    align(run, CropSpec())
+    exported(run)
+    robustness.measure_robustness(run, 10)
+    (row,) = run.record("stress")["facts"]["table"]
+    assert (row["face_found"], row["right"], row["wrong_and_known"]) == pytest.approx((2 / 3, 2 / 3, 0))
+
+
+def test_stored_crops_cannot_be_changed(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    prepared(run, [f"{name}{ENDING}" for name in NAMES])
+    run.step("export", {}, [], dict)
+    with pytest.raises(TrainingError, match="stress needs photos"):
+        robustness.measure_robustness(run, 10)
