@@ -22,7 +22,6 @@ from storage.networks import BUNDLED
 from training.data.align import align, aligned
 from training.data.download import lfw
 from training.data.prepare import Layout, prepare, prepared
-from training.data.stored_crops import write_stored_crops
 from training.errors import TrainingError, log
 from training.evaluation.compare import compare
 from training.evaluation.evaluate import evaluate
@@ -45,6 +44,7 @@ from training.publishing.index import build_index
 from training.publishing.people import People, StoredPeople, add_person
 from training.publishing.people import table as people_table
 from training.publishing.publish import publish
+from training.publishing.stored_crops import write_stored_crops
 from training.publishing.versions import rollback, table, versions
 from training.records import Run
 

@@ -16,9 +16,8 @@ from model.gallery import Gallery
 from model.records import EnrolledFace, Person
 from storage.networks import BUNDLED
 from testing.paths import SAMPLES
-from training.data.align import align
+from training.data.align import STORED_CROP, align
 from training.data.prepare import PHOTOS, TRAIN, VAL, Example
-from training.data.stored_crops import ENDING
 from training.errors import TrainingError
 from training.evaluation import robustness
 from training.publishing.versions import write_version
@@ -65,7 +64,7 @@ def test_people_without_a_face_are_no_classes(tmp_path: Path, monkeypatch: pytes
 
 def test_stored_crops_cannot_be_changed(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    prepared(run, [f"{name}{ENDING}" for name in NAMES])
+    prepared(run, [f"{name}{STORED_CROP}" for name in NAMES])
     run.step("export", {}, [], dict)
     with pytest.raises(TrainingError, match="stress needs photos"):
         robustness.measure_robustness(run, 10)

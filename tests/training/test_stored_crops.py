@@ -9,13 +9,17 @@ import pytest
 
 from app import create_app
 from model.embedding import normalize
+from service.results import UploadedPhoto
 from settings import Settings
 from storage.networks import BUNDLED
 from testing.events import upload
+from testing.paths import SAMPLES
 from tests.conftest import some_of, training
 from training.__main__ import main
+from training.data.people_photos import read_people
 from training.publishing.backup import read_backup, write_backup
 from training.publishing.collections import Access
+from training.publishing.stored_crops import write_stored_crops
 
 
 @pytest.fixture()
@@ -78,6 +82,31 @@ def test_training_on_a_collection(enrolled: Access, tmp_path: Path, weights: Pat
     enrolled.people.delete_face("people", 0, face.id)
     assert training(*prepare).returncode == 0
     assert len(list((out / "stored-crops").rglob("*.jpg"))) == 17
+
+
+def test_people_whose_folders_would_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slash and an underscore become spaces."""
+    monkeypatch.setenv("KEEP_CROPS", "on")
+    access = Access(str(tmp_path / "galleries"), BUNDLED)
+    for name, photo in (("Ada/Berg", "Kofi_Annan_0006"), ("Ada_Berg", "Tony_Blair_0007"), ("Zoe", "Alicia_Witt_0001")):
+        access.people.add("people", name, None, [UploadedPhoto(photo, (SAMPLES / f"{photo}.jpg").read_bytes())])
+    folder = write_stored_crops(access, "people", tmp_path / "crops")
+    assert list(read_people([folder]).people) == ["Ada Berg (0)", "Ada Berg (1)", "Zoe"]
+
+
+def test_half_a_crop_does_not_stay(enrolled: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_bytes
+
+    def full_disk(path: Path, data: bytes) -> int:
+        write(path, data[:1000])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full_disk)
+        with pytest.raises(OSError):
+            write_stored_crops(enrolled, "people", tmp_path / "crops")
+    crops = write_stored_crops(enrolled, "people", tmp_path / "crops").rglob("*")
+    assert min(path.stat().st_size for path in crops if path.is_file()) > 1000
 
 
 def test_training_on_a_collection_without_crops(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

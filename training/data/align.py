@@ -45,11 +45,11 @@ from training.data.dataset import (
 )
 from training.data.prepare import CENTRAL, Example, examples, prepared
 from training.data.skipped import Summary, log_each, printable
-from training.data.stored_crops import ENDING
 from training.records import Run
 from training.resumable_array import ResumableArray
 
 CHUNK = 32  # photos between two writes
+STORED_CROP = ".crop.jpg"  # ending of files that hold both crops already, see model/stored_crop.py
 
 # A change of each photo before its face is detected: upright RGB photo, detector -> bytes of the changed image file.
 Change = Callable[[Image.Image, Detector], bytes]
@@ -82,7 +82,7 @@ class Aligner:
         """Crop the face of one photo. face: CENTRAL or DOMINANT."""
         blank = (np.zeros((self._spec.size, self._spec.size, 3), np.uint8), np.zeros((SIZE, SIZE, 3), np.uint8), False)
         try:
-            if path.name.endswith(ENDING):
+            if path.name.endswith(STORED_CROP):
                 return self._stored(path)
             photo = decode(path.read_bytes())
             if self._change:

@@ -11,10 +11,9 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from model.crop import nearest_centre
 from model.detection.detector import Detector
 from model.photo import Photo
-from training.data.align import Change
+from training.data.align import STORED_CROP, Change
 from training.data.dataset import dataset, evenly_spaced
 from training.data.prepare import STRANGER, VAL, examples
-from training.data.stored_crops import ENDING
 from training.errors import TrainingError
 from training.evaluation.evaluate_model import evaluate_probes
 from training.network.base import load_base, outside_cohort
@@ -100,7 +99,7 @@ def _photos(run: Run) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     Raises TrainingError if the run has stored crops instead of photos.
     """
     names, listed = examples(run)
-    if any(row.path.endswith(ENDING) for row in listed):
+    if any(row.path.endswith(STORED_CROP) for row in listed):
         raise TrainingError("stress needs photos, but this run was trained on the stored crops of a collection.")
     data = dataset(run)
     ids = {name: i for i, name in enumerate(data.names)}  # people without a face are not in the model

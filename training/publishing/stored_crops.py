@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from model.gallery import Gallery
 from model.records import Person
 from storage.engine import Engine
+from training.atomic_files import atomic_write
+from training.data.align import STORED_CROP
+from training.data.folder_names import display_name
 from training.errors import TrainingError
 from training.publishing.collections import Access, service_errors
-
-ENDING = ".crop.jpg"  # of files that `align` takes as they are, see model/stored_crop.py
 
 
 def write_stored_crops(access: Access, collection: str, folder: Path) -> Path:
@@ -22,7 +25,7 @@ def write_stored_crops(access: Access, collection: str, folder: Path) -> Path:
     with service_errors():
         opened = access.galleries.open(collection)()
         gallery, collections = opened.snapshot.gallery.loaded(), access.collections
-        wanted = {folder / _folder(person, gallery): person for person in gallery.people}
+        wanted = _folders(gallery.people, folder)
         for path in folder.iterdir() if folder.is_dir() else ():
             if path not in wanted:
                 shutil.rmtree(path)
@@ -39,7 +42,7 @@ def write_stored_crops(access: Access, collection: str, folder: Path) -> Path:
 
 def _write(collections: Engine, collection: str, gallery: Gallery, person: Person, folder: Path) -> int:
     """Write the crops of one person. -> how many there are."""
-    files = {f"{face.id}{ENDING}": face.id for face in gallery.faces_of(person.id)}
+    files = {f"{face.id}{STORED_CROP}": face.id for face in gallery.faces_of(person.id)}
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.name not in files:
             path.unlink()
@@ -48,13 +51,17 @@ def _write(collections: Engine, collection: str, gallery: Gallery, person: Perso
         data = None if (folder / name).exists() else collections.crop(collection, face_id)
         if data is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(data)
+            with atomic_write(folder / name) as partial:
+                partial.write_bytes(data)
         count += (folder / name).exists()
     return count
 
 
-def _folder(person: Person, gallery: Gallery) -> str:
-    """Return a folder's name for a person. People with the same name get their IDs too."""
-    name = person.name.replace("/", " ").lstrip(".") or str(person.id)
-    double = sum(other.name == person.name for other in gallery.people) > 1
-    return f"{name} ({person.id})" if double else name
+def _folders(people: Sequence[Person], folder: Path) -> dict[Path, Person]:
+    """Name a folder below `folder` for each person. People whose folders would have one name get their IDs too."""
+    names = [person.name.replace("/", " ").lstrip(".") or str(person.id) for person in people]
+    counts = Counter(map(display_name, names))
+    return {
+        folder / (name if counts[display_name(name)] == 1 else f"{name} ({person.id})"): person
+        for name, person in zip(names, people)
+    }
