@@ -2,7 +2,7 @@
 
 Each step writes its files first and then its record, `<step>.json`: the inputs it was run with, the seconds it took and
 the facts it found. A later step takes the record's digest among its own inputs, so a change is repeated in all steps
-that depend on it.
+that depend on it. Their records are removed at once, because a report shows all steps that have a record.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class Run:
         started = time.monotonic()
         facts = work()
         record = {"inputs": inputs, "seconds": round(time.monotonic() - started, 1), "facts": facts}
+        if done and _identity(done) != _identity(record):
+            self._discard_after(_identity(done))
         write_json(self.out / f"{name}.json", record)
         log(f"{name}: done in {record['seconds']} s")
         return record
@@ -84,8 +86,15 @@ class Run:
 
     def identity(self, name: str) -> str:
         """Return a digest of a step's inputs and facts, for the inputs of later steps. Raises TrainingError."""
-        record = self.record(name)
-        return digest([record["inputs"], record["facts"]])
+        return _identity(self.record(name))
+
+    def _discard_after(self, identity: str) -> None:
+        """Remove the records of the steps that took this digest as an input, and of the steps after them."""
+        for path in self.out.glob("*.json"):
+            found = self._read(path.stem)
+            if found and identity in found["inputs"].values():
+                path.unlink()
+                self._discard_after(_identity(found))
 
     def _read(self, name: str) -> Record | None:
         path = self.out / f"{name}.json"
@@ -96,3 +105,7 @@ class Run:
             return None
         except (OSError, ValueError) as error:
             raise TrainingError(f"{path} cannot be read ({error}): delete it to run the step again.") from error
+
+
+def _identity(record: Record) -> str:
+    return digest([record["inputs"], record["facts"]])

@@ -26,6 +26,24 @@ def test_step_is_skipped_for_the_same_inputs(tmp_path: Path) -> None:
     assert run.step("s", {"a": 2}, ["out"], work)["facts"] == {"n": 3}
 
 
+def test_results_of_an_earlier_run_do_not_stay(tmp_path: Path) -> None:
+    """`report` shows the steps that have been run, and some are optional."""
+
+    def run_all(number: int) -> Run:
+        run = Run(tmp_path)
+        run.step("first", {"number": number}, ["file"], lambda: {"bytes": (tmp_path / "file").write_text("")})
+        return run
+
+    run = run_all(1)
+    for before, name in (("first", "second"), ("second", "third")):
+        run.step(name, {"before": run.identity(before)}, [], dict)
+    (tmp_path / "report.json").write_text("{}")
+    (tmp_path / "file").unlink()
+    assert run_all(1).has("third")
+    run_all(2)
+    assert [run.has(name) for name in ("first", "second", "third")] == [True, False, False]
+
+
 def test_failed_step_leaves_no_record(tmp_path: Path) -> None:
     def work() -> dict[str, int]:
         raise OSError(28, "No space left on device")

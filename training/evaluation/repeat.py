@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def repeat(run: Run, precision: str, seeds: int) -> None:
     inputs = {
         "features": run.identity(f"features-{precision}"),
         "mobile": run.identity("mobile"),
-        "recipe": asdict(recipe),
+        "finetune": run.identity("finetune"),
         "seeds": seed_list,
         "base": base.digest(),
     }
