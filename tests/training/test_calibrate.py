@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from model.calibration import STRICTNESS, TAIL, Calibration, Tail, fmr_of
+from model.embedding import GENERIC
 from training.evaluation.calibrate import LOWEST, Comparisons, calibrate, fit_tail, shifted
+from training.evaluation.evaluate import fit
 from training.evaluation.metrics import reliability
+from training.network.base import Base
 
 PEOPLE = 400
 SIZES = (1, 10, 100, 400)  # people in the galleries that are tested
@@ -229,6 +232,17 @@ def test_shifted_keeps_the_promise_with_few_strangers(calibration: Calibration, 
     found = shifted(calibration, few)
     best = 2 * others.strangers[400:].reshape(-1, 10).max(axis=1) + 0.3
     assert abs(float((best >= found.threshold(10, 1.0)).mean()) - 0.01) < 0.004
+
+
+def test_a_tail_needs_more_comparisons_than_two_people_have(calibration: Calibration, others: Comparisons) -> None:
+    """Although there are enough photos of them and of strangers."""
+    base = Base({}, {GENERIC: calibration})
+    best = others.strangers.reshape(-1, 2).max(axis=1)
+    fpir = [
+        (best >= fit(compared(seed, people=2, photos=150, strangers=200), base).threshold(2, 1.0)).mean()
+        for seed in range(8, 16)
+    ]
+    assert abs(float(np.mean(fpir)) - 0.01) < 0.004
 
 
 def test_fmr_and_fpir() -> None:

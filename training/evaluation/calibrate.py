@@ -13,7 +13,7 @@ SIZES = (1, 3, 10, 30, 100, 300)  # people in the galleries on which the odds ar
 DRAWS = 100  # people drawn for each of these sizes, in as many galleries as that makes
 FMRS = TAIL * np.geomspace(1, 1e-4, 25)  # at which the tail is fitted
 MIN_EXCEEDED = 10  # comparisons that must exceed a score for its FMR to count as measured
-MIN_COMPARISONS = 1000  # for the scale of the tail. With fewer, the tail is moved only
+MIN_COMPARISONS = 1000  # for scale and shape of the tail. With fewer, the tail is moved only
 SHAPES = np.linspace(-0.4, -0.02, 96)
 LOWEST = 0.01  # share of known people's photos below `Calibration.lowest`
 

@@ -16,7 +16,7 @@ from training.data.dataset import Dataset, dataset, evenly_spaced
 from training.data.prepare import STRANGER, TRAIN, VAL
 from training.errors import TrainingError
 from training.evaluation import metrics
-from training.evaluation.calibrate import Comparisons, calibrate, shifted
+from training.evaluation.calibrate import MIN_COMPARISONS, Comparisons, calibrate, shifted
 from training.evaluation.gallery import Batches, mean_embeddings, mean_gallery, probes_of, search_probes, top_matches
 from training.evaluation.metrics import Probes
 from training.network.backbone import EMBEDDING
@@ -63,9 +63,10 @@ class Assessment:
 
 def fit(compared: Comparisons, base: Base) -> Calibration:
     """Calibrate on known people and strangers, or, where there are few, by the calibration of `generic`."""
-    if min(len(compared.labels), len(compared.strangers)) >= MIN_STRANGERS:
+    impostors = compared.impostors()
+    if min(len(compared.labels), len(compared.strangers)) >= MIN_STRANGERS and len(impostors) >= MIN_COMPARISONS:
         return calibrate([compared])
-    return shifted(base.calibrations[GENERIC], compared.impostors())
+    return shifted(base.calibrations[GENERIC], impostors)
 
 
 def load_inputs(run: Run, precision: str, base: Base) -> Features:
