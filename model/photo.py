@@ -13,7 +13,7 @@ from typing import Callable, Iterator, Sequence
 
 from PIL import Image
 
-from model.decoding.chunks import Pixels, gif_pixels, png_pixels, webp_pixels
+from model.decoding.chunks import Pixels, gif_pixels, png_pixels, webp_canvas, webp_pixels
 from model.decoding.heif import open_heif
 from model.decoding.jpeg import Jpeg
 from model.decoding.pixels import SIDES_SWAPPED, UPRIGHT, orientation, to_rgb, to_upright
@@ -173,7 +173,7 @@ def _pixels(data: bytes, file_format: str) -> Pixels:
         return gif_pixels(data)
     # Without this import Pillow imports all its plugins to find the one for WebP.
     importlib.import_module("PIL.WebPImagePlugin")
-    _check_pixels(*_webp_canvas(data))
+    _check_pixels(*webp_canvas(data))
     return webp_pixels(data)
 
 
@@ -192,16 +192,6 @@ def _pillow_errors_converted() -> Iterator[None]:
             raise _too_large(MAX_PIXELS) from error
         except Exception as error:  # Pillow raises nearly any class for a damaged file
             raise UnreadableImage("The image is damaged, truncated or in a rare variant of its format.") from error
-
-
-def _webp_canvas(data: bytes) -> tuple[int, int]:
-    """Return width and height of an extended WebP, or (0, 0) for the other kinds.
-
-    Pillow allocates the canvas of an extended WebP when it opens the file. Other kinds take little memory to open.
-    """
-    if data[12:16] != b"VP8X":
-        return 0, 0
-    return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
 
 
 def _check_pixels(width: int, height: int) -> None:

@@ -58,9 +58,19 @@ def png_pixels(data: bytes) -> Pixels:
     return Pixels(kept.joined(), exif, found.get(_PNG_XMP, b""))
 
 
+def webp_canvas(data: bytes) -> tuple[int, int]:
+    """Return width and height of an extended WebP, or (0, 0) for the other kinds.
+
+    Pillow allocates the canvas of an extended WebP when it opens the file. Other kinds take little memory to open.
+    """
+    if not _is_extended(data):
+        return 0, 0
+    return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+
+
 def webp_pixels(data: bytes) -> Pixels:
     """Leave out all chunks but those with pixels. Raises UnreadableImage, IndexError."""
-    if data[12:16] != b"VP8X":  # a file that has one chunk
+    if not _is_extended(data):  # a file that has one chunk
         return Pixels(data)
     kept, found = _Kept(data, 12), {b"EXIF": b"", b"XMP ": b""}
     for kind, start, end, content in _webp_chunks(memoryview(data)):
@@ -139,6 +149,10 @@ def _webp_chunks(view: memoryview) -> Iterator[Chunk]:
         yield Chunk(kind, at, min(end, len(view)), view[at + 8 : at + 8 + size])
         at = end
     raise _too_many()
+
+
+def _is_extended(webp: bytes) -> bool:
+    return webp[12:16] == b"VP8X"
 
 
 def _is_transparency(view: memoryview, start: int, end: int) -> bool:
