@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
-from dataclasses import astuple, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from model.records import EnrolledFace, Person
 from storage.networks import BUNDLED
 from testing.paths import SAMPLES
 from training.data.align import STORED_CROP, align
-from training.data.prepare import PHOTOS, TRAIN, VAL, Example
+from training.data.prepare import PHOTOS, TRAIN, VAL, Example, write_examples
 from training.errors import TrainingError
 from training.evaluation import robustness
 from training.publishing.versions import write_version
@@ -30,8 +28,7 @@ NAMES = ["Anna Berg", "Kofi Annan", "Tony Blair"]  # no face is found of the fir
 def prepared(run: Run, paths: list[str]) -> None:
     """Write photos.csv: one photo of each of NAMES, for training and for validation."""
     rows = [Example(path, i, split, "") for i, path in enumerate(paths) for split in (TRAIN, VAL)]
-    with (run.out / PHOTOS).open("w", newline="") as file:
-        csv.writer(file).writerows([[field.name for field in fields(Example)], *map(astuple, rows)])
+    write_examples(run, rows)
     run.step("prepare", {}, [PHOTOS], lambda: {"people": NAMES})
 
 

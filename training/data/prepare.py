@@ -61,6 +61,14 @@ def examples(run: Run) -> tuple[list[str], list[Example]]:
         ]
 
 
+def write_examples(run: Run, rows: Iterable[Example]) -> None:
+    """Write photos.csv, which `examples` reads. Raises OSError."""
+    with atomic_write(run.out / PHOTOS) as partial, partial.open(
+        "w", newline="", encoding="utf-8", errors=PATHS
+    ) as file:
+        csv.writer(file).writerows([[field.name for field in fields(Example)], *map(astuple, rows)])
+
+
 def prepare(
     run: Run,
     data: Path | None,
@@ -94,7 +102,9 @@ def prepared(run: Run) -> Summary:
     """Return the people and photos of the step `prepare`. Raises TrainingError if it has not been run."""
     facts = run.record("prepare")["facts"]
     photos = facts["train_images"] + facts["val_images"]
-    return Summary(len(facts["people"]), photos, [Skipped(*each) for each in facts["skipped"]], facts["ignored"])
+    copies = [Skipped(path, COPY) for path, _ in facts["duplicates"]]
+    skipped = [*(Skipped(*each) for each in facts["skipped"]), *copies]
+    return Summary(len(facts["people"]), photos, skipped, facts["ignored"])
 
 
 class _Sources(NamedTuple):
@@ -161,8 +171,7 @@ def _write_photos(run: Run, sources: _Sources, val_share: float, seed: int) -> d
     groups = (sources.known, sources.strangers)
     found = [(name, path) for group in groups for name, paths in group.items() for path in paths]
     digests, first = find_duplicates([path for _, path in found])
-    copies = list(_copies(found, first))
-    log_each(copies)
+    log_each(_copies(found, first))
     people = _with_photos(sources.known, {name for i, (name, _) in enumerate(found) if first[i] == i})
     ids = {name: i for i, name in enumerate(people)}
     rows = [
@@ -173,10 +182,7 @@ def _write_photos(run: Run, sources: _Sources, val_share: float, seed: int) -> d
         if first[i] == i
     ]
     rows = split(rows, people, val_share, seed)
-    with atomic_write(run.out / PHOTOS) as partial, partial.open(
-        "w", newline="", encoding="utf-8", errors=PATHS
-    ) as file:
-        csv.writer(file).writerows([[field.name for field in fields(Example)], *map(astuple, rows)])
+    write_examples(run, rows)
     return {
         "people": people,
         "images": sum(len(paths) for paths in sources.known.values()),
@@ -186,7 +192,7 @@ def _write_photos(run: Run, sources: _Sources, val_share: float, seed: int) -> d
         "stranger_images": sum(row.split == STRANGER for row in rows),
         "duplicates": [[printable(found[i][1]), printable(found[j][1])] for i, j in enumerate(first) if i != j],
         "look_alikes": similar_names,
-        "skipped": [*sources.left_out.skipped, *copies],
+        "skipped": sources.left_out.skipped,
         "ignored": sources.left_out.ignored,
         "digest": digest([[row.digest, row.person, row.split] for row in rows]),
     }
