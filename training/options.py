@@ -91,6 +91,7 @@ ACTIONS = {
     "import": Command("begin a collection with the content of such a file", ("file",)),
 }
 PLACE = ("--collection", "--galleries", "--model", "--url", "--key")
+MAX_SEED = 2**31  # numpy takes up to twice as much, and `repeat` counts upwards
 GALLERIES = "galleries"  # folder of collections that can change, unless GALLERY_URI is set
 
 
@@ -178,7 +179,7 @@ def _training_options() -> Options:
     return {
         "--out": {"type": Path, "metavar": "DIR", "help": "output folder"},
         "--seed": {
-            "type": int,
+            "type": _seed,
             "default": 0,
             "help": "seed of the split and of the training (default: %(default)s)",
         },
@@ -188,7 +189,7 @@ def _training_options() -> Options:
             "help": "number of seeds to train with, from the run's own upwards (default: %(default)s)",
         },
         "--margin": {
-            "type": int,
+            "type": _margin,
             "default": CropSpec().margin,
             "help": "pixels around the face (default: %(default)s)",
         },
@@ -282,6 +283,21 @@ def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _seed(text: str) -> int:
+    return _from_zero(text, MAX_SEED)
+
+
+def _margin(text: str) -> int:
+    return _from_zero(text, CropSpec().size - 1)
+
+
+def _from_zero(text: str, highest: int) -> int:
+    number = int(text)
+    if not 0 <= number <= highest:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {highest}")
     return number
 
 
