@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from model.crop import CropSpec
+from model.detection.detector import Detector
 from service.results import NO_FACE, SEVERAL_FACES, UNREADABLE
 from testing.paths import SAMPLES
 from tests.training.images import beside
 from training.__main__ import main
-from training.data.align import Aligner, aligned
+from training.data.align import Aligner, align_all, aligned
 from training.data.dataset import ALIGNED, SEVERAL, dataset
 from training.data.prepare import CENTRAL, DOMINANT
+from training.errors import TrainingError
 from training.records import Run
 
 
@@ -59,3 +63,15 @@ def test_a_person_without_a_face_to_train_on_is_no_class(tmp_path: Path, capsys:
     for command, status in ((["prepare", "--people", str(people)], 0), (["align"], 1)):
         assert main([*command, "--out", str(run.out)]) == status
     assert "Only 1 people have photos with a face to train on, but a model needs two" in capsys.readouterr().err
+
+
+def killed(photo: Image.Image, detector: Detector) -> bytes:
+    """End this worker process as the system does when the memory is used up."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("this process is dead")
+
+
+def test_a_worker_that_is_killed_is_reported() -> None:
+    photos = [(str(SAMPLES / "Kofi_Annan_0006.jpg"), CENTRAL)] * 2
+    with pytest.raises(TrainingError, match="ended unexpectedly"):
+        list(align_all(photos, CropSpec(), "align", killed))

@@ -11,7 +11,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -45,10 +48,12 @@ from training.data.dataset import (
 )
 from training.data.prepare import CENTRAL, Example, examples, prepared
 from training.data.skipped import Summary, log_each, printable
+from training.errors import TrainingError
 from training.records import Run
 from training.resumable_array import ResumableArray
 
 CHUNK = 32  # photos between two writes
+SENT = 4  # photos at a time, to a worker
 STORED_CROP = ".crop.jpg"  # ending of files that hold both crops already, see model/stored_crop.py
 
 # A change of each photo before its face is detected: upright RGB photo, detector -> bytes of the changed image file.
@@ -116,9 +121,8 @@ def _start_worker(spec: CropSpec, change: Change | None) -> None:
     _aligner = Aligner(spec, change)
 
 
-def _align_in_worker(photo: tuple[str, str]) -> Aligned:
-    path, face = photo
-    return _aligner.align(Path(path), face)
+def _align_in_worker(photos: Sequence[tuple[str, str]]) -> list[Aligned]:
+    return [_aligner.align(Path(path), face) for path, face in photos]
 
 
 def align_all(
@@ -126,13 +130,27 @@ def align_all(
 ) -> Iterator[Aligned]:
     """Yield the result of Aligner.align for each photo, in order, computed by one process per processor.
 
-    photos: path, and CENTRAL or DOMINANT; desc: label of the progress bar.
+    photos: path, and CENTRAL or DOMINANT; desc: label of the progress bar. Raises TrainingError if a process is killed.
     """
     # Not forked: a child that is forked after torch has started its threads hangs.
     context = multiprocessing.get_context("spawn")
     workers = max(1, min(os.cpu_count() or 1, len(photos) // 8))
-    with context.Pool(workers, _start_worker, (spec, change)) as pool:
-        yield from tqdm(pool.imap(_align_in_worker, photos, chunksize=4), total=len(photos), desc=desc, unit=" photos")
+    # Not `multiprocessing.Pool`: where a worker is killed, it waits for its results for ever.
+    with ProcessPoolExecutor(workers, context, _start_worker, (spec, change)) as pool:
+        waiting = deque(pool.submit(_align_in_worker, some) for some in chunks(photos, SENT))
+        try:
+            with tqdm(total=len(photos), desc=desc, unit=" photos") as bar:
+                while waiting:
+                    for result in waiting.popleft().result():
+                        yield result
+                        bar.update()
+        except BrokenProcessPool as error:
+            raise TrainingError(
+                "A process that aligns photos has ended unexpectedly: perhaps the memory is used up."
+            ) from error
+        finally:
+            for future in waiting:  # the caller may have stopped
+                future.cancel()
 
 
 class Batch(NamedTuple):
