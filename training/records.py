@@ -77,7 +77,9 @@ class Run:
         """Return the record of a step that has been run. Raises TrainingError if it has not."""
         found = self._read(name)
         if found is None:
-            raise TrainingError(f"{self.out} has no {name}.json: run `python -m training {name}` first.")
+            # One command runs the steps features-PRECISION and mobile, every other step has its own.
+            command = "features" if name == "mobile" else name.replace("-", " --precision ")
+            raise TrainingError(f"{self.out} has no {name}.json: run `python -m training {command}` first.")
         return found
 
     def has(self, name: str) -> bool:

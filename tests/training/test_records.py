@@ -54,6 +54,15 @@ def test_failed_step_leaves_no_record(tmp_path: Path) -> None:
         Run(tmp_path).record("s")
 
 
+@pytest.mark.parametrize(
+    ("step", "command"),
+    [("align", "align"), ("features-int8", "features --precision int8"), ("mobile", "features")],
+)
+def test_the_command_of_a_missing_step(step: str, command: str, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=f"run `python -m training {command}` first"):
+        Run(tmp_path).record(step)
+
+
 def test_unreadable_record(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text("{")
     with pytest.raises(TrainingError, match="delete it to run the step again"):
