@@ -64,15 +64,7 @@ def enrol(
     with service_errors():
         if not dry_run:
             _begin(access, copy)
-        with tqdm(total=sum(map(len, people.values())), desc="enrol", unit="photo", disable=None) as bar:
-            reader = _Reader(report, bar)
-            for batch in _batches(people):
-                read = {name: reader.read(paths) for name, paths in batch.items()}
-                if dry_run:
-                    _find(report, access, read)
-                    continue
-                for name, result in access.people.add_many(None, read).items():
-                    _add(report, name, result)
+        _enrol(report, access, people, dry_run)
         _log(report, access, dry_run)
     Summary(len(report.added), sum(report.added.values()), [*photos.skipped, *report.skipped], photos.ignored).finish(
         strict
@@ -106,6 +98,19 @@ def _begin(access: Access, copy: str | None) -> None:
     elif before.info.collection != name:
         other = before.info.collection
         log(f"the collection {name} is new and begins without the people of {other}; --from {other} begins with them")
+
+
+def _enrol(report: Report, access: Access, people: Mapping[str, Sequence[Path]], dry_run: bool) -> None:
+    """Read the photos of all people and add their faces, unless it is a dry run."""
+    with tqdm(total=sum(map(len, people.values())), desc="enrol", unit="photo", disable=None) as bar:
+        reader = _Reader(report, bar)
+        for batch in _batches(people):
+            read = {name: reader.read(paths) for name, paths in batch.items()}
+            if dry_run:
+                _find(report, access, read)
+                continue
+            for name, result in access.people.add_many(None, read).items():
+                _add(report, name, result)
 
 
 def _batches(people: Mapping[str, Sequence[Path]]) -> Iterator[dict[str, Sequence[Path]]]:

@@ -1,4 +1,4 @@
-"""Versions in a folder: written by export and enrol, listed and rolled back in any store."""
+"""Versions: written to a folder by export, listed and rolled back in any store."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def write_version(
 ) -> Pointer:
     """Write a new version below `models`, then the pointer to it. An interruption leaves the old version in force.
 
-    write_network: writes the network's file to a path; etag: of the pointer that is
-    replaced, None where there is none. Raises StorageError, OSError; TrainingError where another process is writing a
-    version, or has written one since that pointer was read.
+    write_network: writes the network's file to a path; etag: of the pointer that is replaced, None where there is none.
+    Raises StorageError, OSError; TrainingError where another process is writing a version, or has written one since
+    that pointer was read.
     """
     blobs = FolderBlobs(models)
     with _draft(models) as draft:
