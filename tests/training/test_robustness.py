@@ -14,8 +14,9 @@ from model.gallery import Gallery
 from model.records import EnrolledFace, Person
 from storage.networks import BUNDLED
 from testing.paths import SAMPLES
+from tests.training.images import beside
 from training.data.align import STORED_CROP, align
-from training.data.prepare import PHOTOS, TRAIN, VAL, Example, write_examples
+from training.data.prepare import DOMINANT, PHOTOS, TRAIN, VAL, Example, write_examples
 from training.errors import TrainingError
 from training.evaluation import robustness
 from training.publishing.versions import write_version
@@ -26,8 +27,8 @@ NAMES = ["Anna Berg", "Kofi Annan", "Tony Blair"]  # no face is found of the fir
 
 
 def prepared(run: Run, paths: list[str]) -> None:
-    """Write photos.csv: one photo of each of NAMES, for training and for validation."""
-    rows = [Example(path, i, split, "") for i, path in enumerate(paths) for split in (TRAIN, VAL)]
+    """Write photos.csv: one photo of each of NAMES, for training and for validation, as of the user's own people."""
+    rows = [Example(path, i, split, "", DOMINANT) for i, path in enumerate(paths) for split in (TRAIN, VAL)]
     write_examples(run, rows)
     run.step("prepare", {}, [PHOTOS], lambda: {"people": NAMES})
 
@@ -45,13 +46,13 @@ def exported(run: Run) -> None:
     run.step("export", {}, [], dict)
 
 
-def test_people_without_a_face_are_no_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_and_faces_are_those_of_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People without a face are no classes, and Kofi Annan's face is the largest of his photo."""
     monkeypatch.setattr(robustness, "CHANGES", {"unchanged": robustness.CHANGES["unchanged"]})
     run = Run(tmp_path / "run")
     Image.new("RGB", (250, 250), "grey").save(tmp_path / "wall.png")
-    prepared(
-        run, [str(tmp_path / "wall.png"), *(f"{SAMPLES}/{name}.jpg" for name in ("Kofi_Annan_0006", "Tony_Blair_0007"))]
-    )
+    beside("Kofi_Annan_0006", "Tony_Blair_0007", "Alicia_Witt_0001", scale=0.5).save(tmp_path / "team.png")
+    prepared(run, [f"{tmp_path}/wall.png", f"{tmp_path}/team.png", f"{SAMPLES}/Tony_Blair_0007.jpg"])
     align(run, CropSpec())
     exported(run)
     robustness.measure_robustness(run, 10)

@@ -163,30 +163,30 @@ class Batch(NamedTuple):
 
 
 def aligned_batches(
-    photos: Sequence[tuple[str, int]],
+    photos: Sequence[tuple[str, int, str]],
     spec: CropSpec,
     desc: str,
     change: Change | None = None,
-    face: str = CENTRAL,
     skipped: list[Skipped] | None = None,
 ) -> Iterator[Batch]:
-    """Yield the photos in which a face is found. photos: path and label; spec, desc, change: see `align_all`.
+    """Yield the photos in which a face is found.
 
-    face: CENTRAL or DOMINANT. skipped: list to which the other photos are added.
+    photos: path, label, and CENTRAL or DOMINANT; spec, desc, change: see `align_all`; skipped: list to which the other
+    photos are added.
     """
     if not photos:
         return
-    rows = zip(photos, align_all([(path, face) for path, _ in photos], spec, desc, change))
+    rows = zip(photos, align_all([(path, face) for path, _, face in photos], spec, desc, change))
     for chunk in chunks(_aligned(rows, skipped), BATCH):
         labels, faces = zip(*chunk)
         yield Batch(np.array(labels), *stacked(faces))
 
 
 def _aligned(
-    rows: Iterable[tuple[tuple[str, int], Aligned]], skipped: list[Skipped] | None
+    rows: Iterable[tuple[tuple[str, int, str], Aligned]], skipped: list[Skipped] | None
 ) -> Iterator[tuple[int, Aligned]]:
     """Yield label and result of the photos with a face. skipped: list to which the other photos are added."""
-    for (path, label), row in rows:
+    for (path, label, _), row in rows:
         if row.status == ALIGNED:
             yield label, row
         elif skipped is not None:

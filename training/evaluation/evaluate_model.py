@@ -17,6 +17,7 @@ from storage.networks import Snapshot
 from training.data.align import Change, aligned_batches
 from training.data.dataset import BATCH, CROPS, LANDMARK_CROPS, RELIABLE, Dataset, read_crops
 from training.data.people_photos import PeoplePhotos, read_people
+from training.data.prepare import CENTRAL
 from training.data.skipped import UNKNOWN_PERSON, Summary, log_each, printable
 from training.errors import TrainingError
 from training.evaluation import metrics
@@ -40,13 +41,13 @@ def evaluate_model(
     people = read_people([data], level, data_set=True)
     photos, skipped = _photos_of_known(snapshot, people, data)
     known, accepted = evaluate_probes(
-        snapshot, [(str(path), label) for label, paths in photos.items() for path in paths], skipped=skipped
+        snapshot, [(str(path), label, CENTRAL) for label, paths in photos.items() for path in paths], skipped=skipped
     )
     if not len(known):
         raise TrainingError(f"No face was found in any photo of {data}.")
     unknown = read_people([strangers], level, data_set=True) if strangers else PeoplePhotos({})
     others, others_accepted = evaluate_probes(
-        snapshot, [(str(path), -1) for paths in unknown.people.values() for path in paths], skipped=skipped
+        snapshot, [(str(path), -1, CENTRAL) for paths in unknown.people.values() for path in paths], skipped=skipped
     )
     skipped += unknown.skipped
     ignored = (*people.ignored, *unknown.ignored)
@@ -77,15 +78,15 @@ def _photos_of_known(
 
 def evaluate_probes(
     snapshot: Snapshot,
-    photos: Sequence[tuple[str, int]],
+    photos: Sequence[tuple[str, int, str]],
     desc: str = "align",
     change: Change | None = None,
     skipped: list[Skipped] | None = None,
 ) -> tuple[Probes, np.ndarray]:
     """Identify the photos in which a face is detected, as the service does.
 
-    photos: path and label, -1 for strangers; desc: label of the progress bar; change: applied to each photo first;
-    skipped: list to which photos without a face are added.
+    photos: path, label, -1 for strangers, and CENTRAL or DOMINANT; desc: label of the progress bar; change: applied to
+    each photo first; skipped: list to which photos without a face are added.
     -> probes whose scores are confidences, and which of them are known, bool [N].
     """
     parts, known = [Probes.none()], [np.zeros(0, bool)]

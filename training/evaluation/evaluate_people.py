@@ -77,7 +77,8 @@ def embed(
     size, mobile = snapshot.gallery.spec.size, snapshot.gallery.spec.mobile
     nothing = np.zeros((0, size), np.float32)
     parts = [(np.zeros(0, np.int64), np.zeros(0, bool), nothing, nothing)]
-    for batch in aligned_batches(photos, snapshot.network.config.crop, "align", face=face, skipped=skipped):
+    faces = [(path, number, face) for path, number in photos]
+    for batch in aligned_batches(faces, snapshot.network.config.crop, "align", skipped=skipped):
         embeddings = snapshot.embed_to_enrol(batch.crops, batch.landmark_crops)
         parts.append((batch.labels, batch.reliable, *embeddings))
     owners, reliable, whole, enrolled = (np.concatenate(column) for column in zip(*parts))

@@ -93,10 +93,10 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def _photos(run: Run) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+def _photos(run: Run) -> tuple[list[tuple[str, int, str]], ...]:
     """List the val photos with the model's ID of each person, -1 if it has none, and the strangers' photos with -1.
 
-    Raises TrainingError if the run has stored crops instead of photos.
+    -> path, ID, and CENTRAL or DOMINANT. Raises TrainingError if the run has stored crops instead of photos.
     """
     names, listed = examples(run)
     if any(row.path.endswith(STORED_CROP) for row in listed):
@@ -104,8 +104,8 @@ def _photos(run: Run) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     data = dataset(run)
     ids = {name: i for i, name in enumerate(data.names)}  # people without a face are not in the model
     outside = data.rows[(data.splits == STRANGER) & outside_cohort(run, load_base(run))]
-    val = [(row.path, ids.get(names[row.person], -1)) for row in listed if row.split == VAL]
-    return val, [(listed[row].path, -1) for row in outside]
+    val = [(row.path, ids.get(names[row.person], -1), row.face) for row in listed if row.split == VAL]
+    return val, [(listed[row].path, -1, listed[row].face) for row in outside]
 
 
 def measure_robustness(run: Run, count: int) -> None:
