@@ -142,8 +142,8 @@ def align_all(
             with tqdm(total=len(photos), desc=desc, unit=" photos") as bar:
                 while waiting:
                     for result in waiting.popleft().result():
-                        yield result
                         bar.update()
+                        yield result
         except BrokenProcessPool as error:
             raise TrainingError(
                 "A process that aligns photos has ended unexpectedly: perhaps the memory is used up."
