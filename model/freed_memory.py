@@ -11,7 +11,7 @@ class _Mallinfo(ctypes.Structure):
     """Figures about glibc's heap, from malloc.h. fordblks: bytes in it that are free."""
 
     _fields_ = [
-        (name, ctypes.c_int)
+        (name, ctypes.c_uint)  # an int in malloc.h, which becomes negative at 2 GB
         for name in (
             *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
             *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),

@@ -248,6 +248,32 @@ for size in (KEPT // 2, 4 * KEPT):
 """
 
 
+FREED_GIGABYTES = """
+import ctypes
+import psutil
+from model.freed_memory import release_freed_memory
+from model.processor import keep_freed_memory
+
+keep_freed_memory()
+glibc, megabyte = ctypes.CDLL(None), 1 << 20
+glibc.malloc.restype = ctypes.c_void_p
+blocks = [ctypes.c_void_p(glibc.malloc(megabyte)) for _ in range(2600)]
+last = glibc.malloc(megabyte)  # above the hole that the others leave
+for block in blocks[:100]:
+    ctypes.memset(block, 1, megabyte)  # only these take memory
+for block in blocks:
+    glibc.free(block)
+before = psutil.Process().memory_info().rss
+release_freed_memory()
+print(before - psutil.Process().memory_info().rss)
+"""
+
+
+def test_gigabytes_of_freed_memory_are_released() -> None:
+    """More than an int holds, which glibc's figures are."""
+    assert int(output(FREED_GIGABYTES)) > 90 << 20
+
+
 def test_much_freed_memory_is_released() -> None:
     few, many = (int(released) for released in output(FREED_MEMORY).split())
     assert few < KEPT // 8
