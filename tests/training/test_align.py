@@ -65,6 +65,21 @@ def test_a_person_without_a_face_to_train_on_is_no_class(tmp_path: Path, capsys:
     assert "Only 1 people have photos with a face to train on, but a model needs two" in capsys.readouterr().err
 
 
+def test_photos_that_are_away_for_a_while(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Such as on a drive that is not connected. They are not left out for ever."""
+    people = tmp_path / "people"
+    for name in ("Kofi_Annan_0006", "Tony_Blair_0007"):
+        (people / name[:4]).mkdir(parents=True)
+        shutil.copy(SAMPLES / f"{name}.jpg", people / name[:4])
+    out = ["--out", str(tmp_path / "run")]
+    assert main(["prepare", "--people", str(people), *out]) == 0
+    people.rename(tmp_path / "away")
+    assert main(["align", *out]) == 1
+    assert f"error: No such file or directory ({people}/Kofi/Kofi_Annan_0006.jpg)" in capsys.readouterr().err
+    (tmp_path / "away").rename(people)
+    assert main(["align", *out]) == 0
+
+
 def killed(photo: Image.Image, detector: Detector) -> bytes:
     """End this worker process as the system does when the memory is used up."""
     os.kill(os.getpid(), signal.SIGKILL)

@@ -84,7 +84,7 @@ class Aligner:
         self._detector = Detector()
 
     def align(self, path: Path, face: str = CENTRAL) -> Aligned:
-        """Crop the face of one photo. face: CENTRAL or DOMINANT."""
+        """Crop the face of one photo. face: CENTRAL or DOMINANT. Raises OSError."""
         blank = (np.zeros((self._spec.size, self._spec.size, 3), np.uint8), np.zeros((SIZE, SIZE, 3), np.uint8), False)
         try:
             if path.name.endswith(STORED_CROP):
@@ -93,7 +93,7 @@ class Aligner:
             if self._change:
                 photo = decode(self._change(photo.at_scale(), self._detector))
             digest = photo.digest()
-        except (RecognitionError, OSError):
+        except RecognitionError:
             return Aligned(UNREADABLE, *blank, "")
         faces = self._detector.detect(photo)
         if not faces:
@@ -130,7 +130,9 @@ def align_all(
 ) -> Iterator[Aligned]:
     """Yield the result of Aligner.align for each photo, in order, computed by one process per processor.
 
-    photos: path, and CENTRAL or DOMINANT; desc: label of the progress bar. Raises TrainingError if a process is killed.
+    photos: path, and CENTRAL or DOMINANT; desc: label of the progress bar.
+
+    Raises OSError if a file cannot be read, TrainingError if a process is killed.
     """
     # Not forked: a child that is forked after torch has started its threads hangs.
     context = multiprocessing.get_context("spawn")
