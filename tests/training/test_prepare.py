@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pillow_heif
 import pytest
 from PIL import Image, ImageOps
 
 from testing.paths import SAMPLES
-from tests.model.images import FORMATS
+from tests.conftest import archive_of
+from tests.model.images import FORMATS, encoded
 from training.__main__ import main
 from training.data.duplicates import find_duplicates, look_alikes
 from training.data.people_photos import read_people
@@ -50,12 +50,11 @@ def prepared(run: Run, data: Path | None, *people: Path, seed: int = 0) -> dict[
 
 def test_all_served_formats_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever the files' names are. Other files are named."""
-    pillow_heif.register_heif_opener()
     person = tmp_path / "Anna"
     person.mkdir()
     for number, kind in enumerate(FORMATS):
-        picture(number).save(person / str(number), kind)
-    picture(0).save(person / "0.heic", quality=90)
+        (person / str(number)).write_bytes(encoded(picture(number), kind))
+    (person / "0.heic").write_bytes(encoded(picture(0), "HEIF", quality=90))
     picture(9).save(person / "9.bmp")
     (person / "10.jpg").write_bytes(b"")
     (person / ".DS_Store").write_bytes(b"")
@@ -151,6 +150,15 @@ def test_copies_of_a_photo_are_used_once(tmp_path: Path, capsys: pytest.CaptureF
     assert len(kept) == 1
     assert {skipped for skipped, _ in facts["duplicates"]}.isdisjoint(map(str, kept))
     assert "but named b instead of a" in capsys.readouterr().err
+
+
+def test_an_archive_is_unpacked_again_if_its_photos_are_gone(tmp_path: Path) -> None:
+    archive = archive_of(write_people({"a": 4, "b": 4}, tmp_path / "data"), tmp_path / "data.tgz")
+    run = Run(tmp_path / "out")
+    before = prepared(run, archive)
+    shutil.rmtree(tmp_path / "out" / "photos")
+    assert prepared(run, archive) == before
+    assert all(Path(row.path).is_file() for row in examples(run)[1])
 
 
 def test_look_alike_names_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

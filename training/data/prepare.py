@@ -23,6 +23,7 @@ from training.records import Run, digest
 
 TRAIN, VAL, STRANGER = "train", "val", "stranger"
 PHOTOS = "photos.csv"
+UNPACKED = "photos"  # folder of the photos of an archive
 PATHS = "surrogateescape"  # for paths that are not UTF-8
 # How the person's face is told from other faces in the photo, see `align`.
 CENTRAL, DOMINANT = "central", "dominant"
@@ -95,7 +96,7 @@ def prepare(
     def work() -> dict[str, Any]:
         return _write_photos(run, _read(run, data, people, min_images, layout), val_share, seed)
 
-    run.step("prepare", inputs, [PHOTOS], work)
+    run.step("prepare", inputs, [PHOTOS] if data is None or data.is_dir() else [PHOTOS, UNPACKED], work)
 
 
 def prepared(run: Run) -> Summary:
@@ -153,7 +154,7 @@ def _read_data(run: Run, data: Path, layout: Layout) -> PeoplePhotos:
     """Read a data set in a folder or an archive. Raises TrainingError."""
     if data.is_dir():
         return read_people([data], layout.level, data_set=True)
-    unpacked = unpack(data, run.out / "photos", layout.encoding)
+    unpacked = unpack(data, run.out / UNPACKED, layout.encoding)
     log_each(unpacked.skipped)
     found = read_people([unpacked.folder], layout.level, data_set=True)
     return PeoplePhotos(found.people, (*unpacked.skipped, *found.skipped), (*unpacked.ignored, *found.ignored))
