@@ -91,7 +91,7 @@ def assess(embedding: Embedding, features: Features, data: Dataset, base: Base) 
     TrainingError if there are no val photos.
     """
     if not (data.splits == VAL).any():
-        raise TrainingError("There are no validation photos: at least one person needs 4 or more photos.")
+        raise TrainingError("There are no validation photos with a face: add photos, or raise --val-share.")
     train = embed(embedding, features, data, TRAIN)
     means = mean_embeddings(train, len(data.names), embedding.spec.size)
     cohort = base.cohort(embedding)
