@@ -172,11 +172,11 @@ def parse_subject(value: Any) -> str:
 
 
 def find_subject(text: str) -> str:
-    """Return the name of a person as it is stored, or the text itself if nobody can have this name."""
+    """Return the name of a person as it is stored, or the empty one, which nobody has, for text that is no name."""
     try:
         return clean(text)
     except ValueError:
-        return text
+        return ""  # a database refuses to compare some texts with names
 
 
 def face_id(text: Any) -> str:

@@ -94,8 +94,9 @@ def test_deleting_all_examples_deletes_their_subjects(compreface: CompreFace) ->
         compreface.add(subject, photo)
     assert compreface.ok("DELETE", "/recognition/faces", subject="kofi") == {"deleted": 1}
     # Other options would not be set: here, that would delete all.
-    for nobody in ("kofi", "undefined", "null", " ", "\u2028"):
+    for nobody in ("kofi", "undefined", "null", " ", "\u2028", "Serena\0", "\ud800"):
         assert compreface.ok("DELETE", "/recognition/faces", subject=nobody) == {"deleted": 0}
+        assert compreface.examples(subject=nobody) == []
     assert compreface.subjects() == ["Serena", "Tony"]
     assert compreface.ok("DELETE", "/recognition/faces/", subject="") == {"deleted": 2}
     assert compreface.ok("DELETE", "/recognition/faces") == {"deleted": 0}
