@@ -10,8 +10,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from api.batches import Batches
-from api.bucket_photos import PhotoIdentifier
-from api.bulk import BulkRecognition, OpenBucket
+from api.bucket_photos import OpenBucket, PhotoIdentifier
+from api.bulk import BulkRecognition
 from api.cors import Cors
 from api.dialect import Dialect, OtherDialect, is_compreface, is_rekognition
 from api.dialects import native

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.batch_record import Answers
-from api.bucket_photos import MAX_BYTES, read_photo, too_large
+from api.bucket_photos import MAX_BYTES, TOO_LARGE, read_photo
 from api.dialects.native import Json
 from api.problems import Problem
 from storage.blobs import Blob, BlobStore, check_key
@@ -31,7 +31,7 @@ class Source:
         except StorageRefused:
             return BAD_KEY
         if size > MAX_BYTES:
-            return too_large(MAX_BYTES)
+            return TOO_LARGE
         if storage in ARCHIVED_CLASSES:
             return ARCHIVED
         try:

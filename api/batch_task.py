@@ -10,9 +10,9 @@ from api.batch_events import Item
 from api.batch_record import Answer, Answers
 from api.batch_source import Source
 from api.bucket_photos import Outcome, PhotoIdentifier, result
-from api.lambda_events import S3Photo
 from api.photo_keys import is_photo
 from api.problems import Problem
+from api.s3_events import S3Photo
 
 GAVE_UP = Problem(500, "gave_up", "The runtime ended while it processed this, again and again.")
 

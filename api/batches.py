@@ -17,8 +17,7 @@ from api.batch_events import ENROL, Batch, parse_batch
 from api.batch_record import Answers, BatchRecord
 from api.batch_source import Source
 from api.batch_task import Classifying, Task
-from api.bucket_photos import PhotoIdentifier
-from api.bulk import OpenBucket, without_names
+from api.bucket_photos import OpenBucket, PhotoIdentifier, without_names
 from api.errors import ApiError
 from api.problems import Problem, attempt
 from service.errors import ServiceError
@@ -50,7 +49,6 @@ class Batches:
     """Processes batches. Errors that pass are named in the Retry of the state machines."""
 
     def __init__(self, photos: PhotoIdentifier, people: PeopleService, open_bucket: OpenBucket) -> None:
-        """open_bucket: opens a bucket by name."""
         self._photos, self._people, self._open_bucket = photos, people, open_bucket
 
     def process_event(self, event: Any, request_id: str, remaining: RemainingTime) -> dict[str, int]:

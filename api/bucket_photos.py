@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Callable, Union
 
 from api.dialects import native
 from api.dialects.native import Json
 from api.errors import TooLarge
 from api.forms import base_name
-from api.lambda_events import S3Photo
 from api.problems import Problem, attempt, describe_error
+from api.s3_events import S3Photo
 from api.telemetry import Telemetry
 from service.errors import ModelUnavailable, UnknownCollection
 from service.results import Identification, IdentifyOptions
 from storage.blobs import Blob, BlobStore
-from storage.errors import BlobNotFound, CorruptData, StorageUnreachable
+from storage.errors import BlobNotFound, CorruptData, StorageError, StorageUnreachable
 
 if TYPE_CHECKING:  # the service imports torch
     from service.faces import FaceService
@@ -28,26 +28,29 @@ if TYPE_CHECKING:  # the service imports torch
 MAX_BYTES = 25_000_000  # of a photo, which does not have to fit into a request here
 TRANSIENT = (ModelUnavailable, StorageUnreachable)  # say nothing about the photo
 
+TOO_LARGE = describe_error(TooLarge(f"The photo has more than {MAX_BYTES / 1e6:.0f} MB."))
+
+OpenBucket = Callable[[str], BlobStore]  # by name
 Outcome = Union[Identification, Problem]
 
 
-def too_large(max_bytes: int) -> Problem:
-    """Describe a photo that has more bytes than this."""
-    return describe_error(TooLarge(f"The photo has more than {max_bytes / 1e6:.0f} MB."))
+def without_names(error: StorageError) -> StorageError:
+    """Return the error without names: Lambda logs the message, and a key may contain a person's name."""
+    return type(error)(f"The bucket cannot be used: {error.reason}.", error.reason)
 
 
-def read_photo(bucket: BlobStore, key: str, max_bytes: int = MAX_BYTES) -> Blob | Problem | None:
+def read_photo(bucket: BlobStore, key: str) -> Blob | Problem | None:
     """Read a photo. -> its bytes, or the problem with them, or None if it is gone.
 
     Raises StorageError, BlobNotFound only if the bucket is missing.
     """
     try:
-        return bucket.get(key, max_bytes)
+        return bucket.get(key, MAX_BYTES)
     except BlobNotFound:
         next(bucket.list(key), None)  # raises BlobNotFound if the bucket is missing, not only the photo
         return None
     except CorruptData:
-        return too_large(max_bytes)
+        return TOO_LARGE
 
 
 def result(photo: S3Photo, outcome: Outcome, request_id: str) -> Json:

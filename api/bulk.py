@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from api.bucket_photos import MAX_BYTES, Outcome, PhotoIdentifier, read_photo, result
+from api.bucket_photos import MAX_BYTES, OpenBucket, Outcome, PhotoIdentifier, read_photo, result, without_names
 from api.errors import BadRequest
-from api.lambda_events import S3Photo
+from api.photo_keys import FAILURES, RESULTS
 from api.problems import Problem
-from api.s3_events import parse_object_events
+from api.s3_events import S3Photo, parse_object_events
 from api.telemetry import Telemetry
 from storage.blobs import BlobStore
 from storage.errors import BlobNotFound, CorruptData, StorageError
@@ -23,25 +23,14 @@ from storage.errors import BlobNotFound, CorruptData, StorageError
 if TYPE_CHECKING:  # the service imports torch
     from service.faces import FaceService
 
-PHOTOS, RESULTS, FAILURES = "photos/", "results/", "failures/"
-
-OpenBucket = Callable[[str], BlobStore]
-
-
-def without_names(error: StorageError) -> StorageError:
-    """Return the error without names: Lambda logs the message, and a key may contain a person's name."""
-    return type(error)(f"The bucket cannot be used: {error.reason}.", error.reason)
+PHOTOS = "photos/"
 
 
 class BulkRecognition:
     """Identifies the photos that S3 notifications name."""
 
-    def __init__(
-        self, service: FaceService, telemetry: Telemetry, open_bucket: OpenBucket, max_bytes: int = MAX_BYTES
-    ) -> None:
-        """open_bucket: opens a bucket by name; max_bytes: of a photo."""
-        self._photos = PhotoIdentifier(service, telemetry)
-        self._open_bucket, self._max_bytes = open_bucket, max_bytes
+    def __init__(self, service: FaceService, telemetry: Telemetry, open_bucket: OpenBucket) -> None:
+        self._photos, self._open_bucket = PhotoIdentifier(service, telemetry), open_bucket
 
     def process_event(self, event: Any, request_id: str) -> dict[str, int]:
         """Answer the photos of S3's events (api/s3_events.py) and return their number by kind of result: answered,
@@ -81,7 +70,7 @@ class BulkRecognition:
         """Return the kind of result, and of a photo that was read what came of it."""
         if job.is_done():
             return "done_before", None
-        read = read_photo(job.bucket, job.photo.key, self._max_bytes)
+        read = read_photo(job.bucket, job.photo.key)
         if read is None:
             return "gone", None
         if isinstance(read, Problem):

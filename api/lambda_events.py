@@ -15,7 +15,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Dict, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Mapping, Tuple
 from urllib.parse import unquote, unquote_plus
 
 from api.encoding import decode_base64
@@ -150,14 +150,6 @@ def adapter_for(event: Any) -> EventAdapter:
         if all(isinstance(text, str) for text in (*adapter.target(event), event.get("body") or "")):
             return adapter
     raise BadRequest("The event is not a request from API Gateway, a function URL or a load balancer.")
-
-
-class S3Photo(NamedTuple):
-    """etag: as the notification has it; the object may have been replaced since."""
-
-    bucket: str
-    key: str
-    etag: str
 
 
 def _mapping(event: Event, name: str) -> Event:

@@ -17,9 +17,15 @@ import re
 from typing import Any, Iterator, Mapping, NamedTuple
 from urllib.parse import unquote_plus
 
-from api.lambda_events import S3Photo
-
 _CREATED = "ObjectCreated:"
+
+
+class S3Photo(NamedTuple):
+    """An object of a bucket. etag: as the event has it; the object may have been replaced since."""
+
+    bucket: str
+    key: str
+    etag: str
 
 
 class ObjectEvents(NamedTuple):

@@ -16,7 +16,8 @@ from typing import Any, Iterator
 import psutil
 import pytest
 
-from api.bulk import FAILURES, PHOTOS
+from api.bulk import PHOTOS
+from api.photo_keys import FAILURES
 from scripts.gateway import too_large
 from testing.paths import ROOT, SAMPLES
 from testing.servers import free_port, until_up

@@ -13,9 +13,9 @@ from urllib.parse import quote_plus
 import pytest
 
 import handler
-from api.bulk import BulkRecognition
+from api.bucket_photos import MAX_BYTES
 from api.errors import BadRequest
-from app import compose, create_app, open_bucket
+from app import compose, create_app
 from service.errors import ModelUnavailable
 from service.faces import FaceService
 from service.results import Identification, IdentifyOptions, ModelInfo
@@ -178,15 +178,10 @@ def test_failure_is_listed_until_the_photo_is_replaced(data: bytes, code: str, b
 
 
 def test_size_limit(bucket: Bucket) -> None:
-    event = bucket.put("photos/a.jpg", KNOWN)
-
-    def process(max_bytes: int) -> dict[str, int]:
-        limited = BulkRecognition(handler.app.services.faces, handler.app.telemetry, open_bucket, max_bytes)
-        return limited.process_event(event, "request-1")
-
-    assert process(len(KNOWN) - 1) == {"failed": 1}
+    largest = KNOWN.ljust(MAX_BYTES, b"\0")
+    assert handler.on_upload(bucket.put("photos/a.jpg", largest + b"\0"), context()) == {"failed": 1}
     assert bucket.read("failures/a.jpg.json")["error"]["code"] == "too_large"
-    assert process(len(KNOWN)) == {"answered": 1}
+    assert handler.on_upload(bucket.put("photos/a.jpg", largest), context()) == {"answered": 1}
 
 
 class FailsOnce(FaceService):

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.lambda_events import S3Photo
-from api.s3_events import ObjectEvents, parse_object_events
+from api.s3_events import ObjectEvents, S3Photo, parse_object_events
 
 PHOTO = S3Photo("ours", "photos/a é+%41.jpg", "0a")
 CODED = "photos/a+%C3%A9%2B%2541.jpg"
