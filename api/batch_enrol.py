@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Iterable, Iterator, Mapping, Sequence
 
 from api.batch_events import Item
-from api.batch_record import Answer, Answers
+from api.batch_record import Answer
 from api.batch_source import Source
 from api.batch_task import GAVE_UP, HasTime, Task
 from api.dialects import native
@@ -31,8 +31,8 @@ class Enrolling(Task):
     """Enrols people, those of one call in one commit."""
 
     def __init__(self, source: Source, people: PeopleService, collection: str | None, request_id: str) -> None:
-        self._source, self._people = source, people
-        self._collection, self._request_id = collection, request_id
+        super().__init__(source, collection, request_id)
+        self._people = people
 
     def answer(self, items: Sequence[Item], has_time: HasTime) -> Iterable[Answer]:
         folders = [_Folder(item.key, self._source) for item in items]
@@ -60,9 +60,6 @@ class Enrolling(Task):
 
     def gave_up(self, item: Item) -> Answer:
         return self._line(_Folder(item.key, self._source, GAVE_UP), None)
-
-    def check(self, answers: Answers) -> None:
-        self._source.check(answers)
 
 
 class _Folder:

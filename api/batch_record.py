@@ -23,13 +23,13 @@ class BatchRecord:
         self._result, self._progress = f"{RESULTS}{run}/{name}.jsonl", f"{RUNS}{run}/{name}.json"
         self._is_kept = False
 
-    def result(self) -> list[Json] | None:
-        """Return the lines of the batch if it was ended, else None."""
+    def is_finished(self) -> bool:
+        """Tell whether the batch has its result."""
         try:
-            text = self._bucket.get(self._result, MAX_BYTES).data.decode()
-            return [json.loads(line) for line in text.split("\n") if line]
-        except (BlobNotFound, ValueError, RecursionError):
-            return None
+            self._bucket.get(self._result, MAX_BYTES)
+        except BlobNotFound:
+            return False
+        return True
 
     def progress(self) -> tuple[Answers, int]:
         """Return the answers of earlier attempts, and how many attempts began the next item and did not end."""

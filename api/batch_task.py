@@ -20,7 +20,10 @@ HasTime = Callable[[], bool]
 
 
 class Task(ABC):
-    """Work on the items of a batch."""
+    """Work on the items of a batch. collection: None for the default."""
+
+    def __init__(self, source: Source, collection: str | None, request_id: str) -> None:
+        self._source, self._collection, self._request_id = source, collection, request_id
 
     @abstractmethod
     def answer(self, items: Sequence[Item], has_time: HasTime) -> Iterable[Answer]:
@@ -33,17 +36,17 @@ class Task(ABC):
     def gave_up(self, item: Item) -> Answer:
         """Return the answer of an item that ended the runtime."""
 
-    @abstractmethod
     def check(self, answers: Answers) -> None:
         """Raise StorageRefused if all answers are worthless, because S3 has refused everything."""
+        self._source.check(answers)
 
 
 class Classifying(Task):
     """Identifies photos."""
 
     def __init__(self, source: Source, photos: PhotoIdentifier, collection: str | None, request_id: str) -> None:
-        self._source, self._photos = source, photos
-        self._collection, self._request_id = collection, request_id
+        super().__init__(source, collection, request_id)
+        self._photos = photos
 
     def answer(self, items: Sequence[Item], has_time: HasTime) -> Iterable[Answer]:
         for number, item in enumerate(items):
@@ -64,6 +67,3 @@ class Classifying(Task):
 
     def gave_up(self, item: Item) -> Answer:
         return result(S3Photo(self._source.name, item.key, item.etag), GAVE_UP, self._request_id)
-
-    def check(self, answers: Answers) -> None:
-        self._source.check(answers)

@@ -71,8 +71,7 @@ class Batches:
         try:
             with closing(self._open_bucket(batch.bucket)) as bucket:
                 record = BatchRecord(bucket, batch.run, batch.name(version))
-                done = record.result()
-                if done is not None:
+                if record.is_finished():
                     return {"done_before": len(batch.items)}
                 return _Attempt(batch, record, self._task(batch, bucket, request_id), remaining).run()
         except StorageError as error:
