@@ -21,8 +21,8 @@ _IMAGE = re.compile(
     re.DOTALL,
 )
 _DATA_URL = re.compile(rb"data:(?:[\w.+-]+/[\w.+-]+[^,]{0,200}|[^,]{0,200};base64\s*),", re.IGNORECASE)
-_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:b?[\"'])?")
-_LETTERS = re.compile(rb"[A-Za-z0-9+/]*")
+_START = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*(?:b?[\"'])?")
+_NO_LETTERS = re.compile(rb"[^A-Za-z0-9+/]")
 _QUOTED = re.compile(r"b?([\"'])(.*)\1", re.DOTALL)  # a JSON string, or Python's str(b"...")
 
 
@@ -33,8 +33,7 @@ def is_image(data: bytes) -> bool:
 
 def is_text(data: bytes) -> bool:
     """Check whether data begins as base64 of an image, or as a data URL."""
-    head = data[:HEAD]
-    head = head[_START.match(head).end() :]  # type: ignore[union-attr] # it matches everything
+    head = _START.sub(b"", data[:HEAD])
     if _DATA_URL.match(head):
         return True
     # A plus sign among the first bytes may have become a space.
@@ -62,7 +61,7 @@ def decode_image(text: str) -> bytes:
 
 def _begins_image(text: bytes) -> bool:
     """text: the beginning of base64, without white space."""
-    letters = _LETTERS.match(text.replace(b"-", b"+").replace(b"_", b"/")).group()  # type: ignore[union-attr]
+    letters = _NO_LETTERS.split(text.replace(b"-", b"+").replace(b"_", b"/"), 1)[0]
     letters = letters[: len(letters) - (len(letters) % 4 == 1)]
     return len(letters) > 3 and is_photo(binascii.a2b_base64(letters + b"=" * (-len(letters) % 4)))
 
