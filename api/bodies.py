@@ -58,6 +58,11 @@ def read_body(request: Request) -> Body:
     return Body(kind, parameters, data, not request.is_base64)
 
 
+def read_json(request: Request) -> dict[str, Any]:
+    """Read a body that is a JSON object. Raises BadRequest."""
+    return parse_object(read_body(request).data)
+
+
 def parse_form(body: Body) -> forms.Form:
     """Parse a body that is a form. Raises BadRequest."""
     if not body.data:

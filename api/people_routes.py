@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api import uploads
+from api import bodies, uploads
 from api.dialect import Reply
 from api.dialects import native
 from api.errors import BadParameter, BadRequest
@@ -37,7 +37,7 @@ def people_routes(service: PeopleService) -> tuple[Route, ...]:
         collection, person_id, content = (
             parse_collection(request.query),
             _person_id(request),
-            uploads.read_json(request),
+            bodies.read_json(request),
         )
         if "into" in content:
             if {"name", "external_id"} & set(content):

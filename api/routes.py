@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from api import contract, uploads
+from api import bodies, contract, uploads
 from api.dialect import Reply
 from api.dialects import native
 from api.errors import BadParameter
@@ -50,7 +50,7 @@ def recognition_routes(service: FaceService) -> tuple[Route, ...]:
         return Reply.of_json(native.embedding(name, service.embed(image, options), request.request_id))
 
     def search(request: Request) -> Reply:
-        content = uploads.read_json(request)
+        content = bodies.read_json(request)
         given = {name: [_text(content[name])] for name in SEARCH_OPTIONS if name in content}
         options = parse_options({**given, **request.query})
         found = service.search(parse_embedding(content.get("embedding")), options)

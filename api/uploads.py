@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from api import bodies, forms
-from api.bodies import FORM, URLENCODED, Body, parse_object, read_body
+from api.bodies import Body, parse_object, read_body
 from api.errors import BadParameter, BadRequest, EmptyUpload, TooLarge
 from api.lambda_events import Request
 from api.parameters import Values, parse_collection, parse_options
@@ -42,8 +42,8 @@ class Pair(NamedTuple):
     options: IdentifyOptions
 
 
-def read(request: Request, *, max_bytes: int = MAX_BYTES) -> Upload:
-    """Read a photo: a form, a raw image, or JSON with the image in base64. max_bytes: of the image.
+def read(request: Request) -> Upload:
+    """Read a photo: a form, a raw image, or JSON with the image in base64.
 
     The Content-Type of a raw body is ignored: the bytes identify the format, and curl always declares a form.
 
@@ -52,7 +52,7 @@ def read(request: Request, *, max_bytes: int = MAX_BYTES) -> Upload:
     form = _files(request, ("image",))
     file = form.first()
     options = parse_options(_values(form.fields, request))
-    return Upload(file.name, checked(photo_bytes(file.data), max_bytes), options)
+    return Upload(file.name, checked(photo_bytes(file.data)), options)
 
 
 def read_photos(request: Request) -> Photos:
@@ -73,7 +73,7 @@ def read_person(request: Request) -> Photos:
     body = read_body(request)
     if body.is_json:
         return Photos((), _values(_person_in_json(body), request))
-    if body.kind != FORM and not (body.kind == URLENCODED and body.is_form):
+    if not body.is_form:
         raise BadRequest("Send a person as multipart/form-data with `name` and photos, or as JSON.")
     form = bodies.parse_form(body)
     for name in PHOTO_FIELDS:
@@ -93,17 +93,12 @@ def read_pair(request: Request) -> Pair:
     return Pair(source, target, options)
 
 
-def read_json(request: Request) -> dict[str, Any]:
-    """Read a body that is a JSON object. Raises BadRequest."""
-    return parse_object(read_body(request).data)
-
-
-def checked(image: bytes, max_bytes: int = MAX_BYTES) -> bytes:
+def checked(image: bytes) -> bytes:
     """Return a photo that has a size which is allowed. Raises EmptyUpload, TooLarge."""
     if not image:
         raise EmptyUpload("The uploaded file is empty.")
-    if len(image) > max_bytes:
-        raise TooLarge(f"The photo has more than {max_bytes / 1e6:.1f} MB: scale it down before you send it.")
+    if len(image) > MAX_BYTES:
+        raise TooLarge(f"The photo has more than {MAX_BYTES / 1e6:.1f} MB: scale it down before you send it.")
     return image
 
 

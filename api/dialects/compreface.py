@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Mapping
 
-from api import uploads
+from api import bodies
 from api.dialect import Dialect, Reply
 from api.dialects import compreface_requests as decode
 from api.dialects import compreface_results as encode
@@ -217,7 +217,7 @@ def _name(request: Request) -> str:
 
 
 def _new_name(request: Request) -> str:
-    return decode.parse_subject(uploads.read_json(request).get("subject"))
+    return decode.parse_subject(bodies.read_json(request).get("subject"))
 
 
 def _face_id(request: Request) -> str:

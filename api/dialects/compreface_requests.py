@@ -196,7 +196,7 @@ def read_face_ids(request: Request) -> list[str]:
 
 def read_embeddings(request: Request) -> list[np.ndarray]:
     """Read a JSON object with embeddings. -> float64 [N] each. Raises DialectError, BadParameter, BadRequest."""
-    given = uploads.read_json(request).get("embeddings")
+    given = bodies.read_json(request).get("embeddings")
     if given is None or given == []:
         raise DialectError(EMPTY_FIELD, "`embeddings` is missing or empty.")
     if not isinstance(given, list):

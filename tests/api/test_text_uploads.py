@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from pillow_heif import register_heif_opener
 
+from api.bodies import read_json
 from api.dialects import compreface_requests
 from api.dialects.rekognition_fields import Fields
 from api.encoding import decode_base64
 from api.errors import ApiError, BadRequest, EmptyUpload, TooLarge
 from api.lambda_events import Request, adapter_for
 from api.photo_text import is_image, photo_bytes
-from api.uploads import MAX_BYTES, Photos, read, read_json, read_pair, read_person, read_photos
+from api.uploads import MAX_BYTES, Photos, read, read_pair, read_person, read_photos
 from testing.events import request
 from tests.api.client import KOFI, SERENA
 from tests.api.test_uploads import FORM, broken, field, file, part, read_form, read_raw

@@ -40,8 +40,8 @@ def read_form(*parts: bytes, content_type: str = FORM, **query: str) -> Upload:
     return read_raw(b"".join(parts) + b"--limit--\r\n", content_type, **query)
 
 
-def read_event(event: dict[str, Any], **limits: int) -> Upload:
-    return read(adapter_for(event).parse(event, "request-1"), **limits)
+def read_event(event: dict[str, Any]) -> Upload:
+    return read(adapter_for(event).parse(event, "request-1"))
 
 
 def read_raw(body: bytes, content_type: str, **query: str) -> Upload:
@@ -380,13 +380,6 @@ def test_size_limit(write: str) -> None:
     assert len(sent(bytes(MAX_BYTES)).image) == MAX_BYTES
     with pytest.raises(TooLarge, match=r"more than 4\.5 MB"):
         sent(bytes(MAX_BYTES + 1))
-
-
-def test_size_limit_is_an_argument() -> None:
-    event = request("POST", "/classify", b"abc", "image/jpeg")
-    assert read_event(event, max_bytes=3).image == b"abc"
-    with pytest.raises(TooLarge):
-        read_event(event, max_bytes=2)
 
 
 @pytest.mark.parametrize(
