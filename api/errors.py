@@ -8,7 +8,7 @@ ApiError
 ├── ManagementOff      the deployment has no administrator's key, so nothing can be changed
 ├── NotFound           no route has this path
 ├── MethodNotAllowed   the path exists, but not with this method
-├── TooLarge           the photo has too many bytes
+├── TooLarge           the photo or the response has too many bytes
 └── DialectError       an error that a dialect names itself
 """
 

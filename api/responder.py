@@ -8,10 +8,11 @@ from typing import Callable, Iterable, Sequence
 
 from api.cors import Cors
 from api.dialect import Dialect, OtherDialect, Reply
-from api.errors import ApiError
+from api.errors import ApiError, TooLarge
 from api.lambda_events import Request, Response
 from api.problems import Problem, attempt, describe_error
 
+MAX_BYTES = 6_200_000  # of a body: Lambda's responses have at most 6,291,556 bytes, with their headers
 HEADERS = {
     "Cache-Control": "no-store",  # responses contain personal data: disable caching
     "X-Content-Type-Options": "nosniff",
@@ -48,7 +49,7 @@ class Responder:
         def answer() -> Reply:
             nonlocal dialect
             dialect = self._dialect(request)
-            return dialect.answer(request)
+            return _checked(dialect.answer(request))
 
         found = attempt(answer, log_bug)
         reply = _refusal(dialect, found, request.request_id) if isinstance(found, Problem) else found
@@ -66,6 +67,15 @@ class Responder:
         response = reply.response
         headers = {**response.headers, **self._cors.headers(origin), **HEADERS}
         return reply._replace(response=replace(response, headers=headers, body=response.body if has_body else ""))
+
+
+def _checked(reply: Reply) -> Reply:
+    """Return a reply that Lambda passes on, and not an error that says nothing. Raises TooLarge."""
+    body = reply.response.body
+    # Lambda's response is JSON, in which the body is text, with a backslash before each of these characters.
+    if isinstance(body, str) and len(body) + body.count('"') + body.count("\\") > MAX_BYTES:
+        raise TooLarge("The response has more than 6 MB: ask for fewer faces, candidates or entries.")
+    return reply
 
 
 def _refusal(dialect: Dialect, problem: Problem, request_id: str) -> Reply:

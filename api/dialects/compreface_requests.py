@@ -26,7 +26,7 @@ UNSET = ("", "undefined", "null")  # the last two are sent by clients in JavaScr
 FORBIDDEN, LONGEST_SUBJECT = ";/\\", 50
 PAGE, LARGEST_PAGE = 20, 2_000  # faces
 MAX_EMBEDDINGS = 100  # in one request
-MAX_CANDIDATES = 1_000  # for each face: Lambda's responses have at most 6 MB
+MAX_CANDIDATES = 1_000  # for each face: a response can then have about 100 faces
 
 Parameters = Mapping[str, str]
 

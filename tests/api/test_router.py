@@ -10,10 +10,10 @@ import pytest
 import handler
 from api.cors import Cors
 from api.dialect import Dialect, Reply
-from api.dialects import native
+from api.dialects import compreface_results, native
 from api.keys import Keys
-from api.lambda_events import Request, Response
-from api.responder import Responder
+from api.lambda_events import Request, Response, RestApiAdapter
+from api.responder import MAX_BYTES, Responder
 from api.router import Route, Router
 from app import App, compose
 from service.errors import ModelUnavailable
@@ -22,6 +22,7 @@ from testing.events import recorded, request
 from tests.services import fixed
 
 PAGE = "https://page.example"
+LAMBDA = 6_291_556  # bytes of a response, at most
 
 
 def app(origins: str = "*", api_key: str = "") -> App:
@@ -199,6 +200,25 @@ def test_with_the_key(name: str, context: Any) -> None:
     many = recorded("alb-multi-known-person")
     many["multiValueHeaders"][name] = ["schlüssel"]
     assert ours.handle(many, context)["statusCode"] == 200
+
+
+@pytest.mark.parametrize("dialect", [native, compreface_results])
+def test_response_that_lambda_does_not_pass_on(dialect: Any) -> None:
+    def size(entries: int) -> tuple[int, int, str]:
+        """-> status, bytes of Lambda's response, and body."""
+        answering = Dialect(lambda _: Reply.of_json(['"\\'] * entries), dialect.encode_problem)
+        responder = Responder(answering, (), lambda request_id, error: None)
+        response = responder.answer(Request("GET", "/people", {}, {}, "", False, "request-1")).response
+        return response.status, len(json.dumps(RestApiAdapter().render(response))), str(response.body)
+
+    # In JSON, an entry has seven bytes, and in a response that is JSON itself it has thirteen.
+    most = MAX_BYTES // 13
+    status, passed, _ = size(most)
+    assert status == 200
+    assert 0.98 * LAMBDA < passed <= LAMBDA
+    status, _, body = size(most + 1)
+    assert status == (413 if dialect is native else 400)
+    assert "more than 6 MB" in body
 
 
 def test_paths_with_parameters() -> None:
