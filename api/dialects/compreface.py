@@ -192,6 +192,7 @@ def photo_routes(service: FaceService, enrolled: EnrolledFaces, clients: ClientK
         return images, decode.parse_options(parameters)
 
     def selected(request: Request, candidates: int = 1) -> IdentifyOptions:
+        # All faces also for `limit=1`: the largest one may be too small to be found otherwise.
         return IdentifyOptions(top=candidates, all_faces=True, collection=clients.collection(request))
 
     def embeddings(request: Request, image: bytes, options: FaceOptions) -> Embeddings:

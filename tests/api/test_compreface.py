@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from storage.live import LiveModel
-from tests.api.client import ADMIN_KEY, JENNIFER, KOFI, SERENA, TONY, Client, Form, another, person, side_by_side
+from tests.api.client import ADMIN_KEY, JENNIFER, KOFI, SERENA, TONY, Client, Form, another, jpeg, person, side_by_side
 from tests.api.compreface_client import CompreFace, best, form, in_json, make_client, pair, with_key
 
 PAIR = side_by_side(KOFI, SERENA, 170)
@@ -151,6 +151,13 @@ def test_options(compreface: CompreFace) -> None:
     for x, y in face["landmarks"]:
         assert type(x) is type(y) is int
         assert face["box"]["x_min"] < x < face["box"]["x_max"] and face["box"]["y_min"] < y < face["box"]["y_max"]
+
+
+def test_the_largest_face_may_be_small(compreface: CompreFace) -> None:
+    compreface.add("Kofi", KOFI)
+    wall = Image.new("RGB", (2000, 1500), (90, 90, 90))
+    wall.paste(Image.open(io.BytesIO(KOFI)).resize((100, 100), Image.Resampling.LANCZOS), (300, 300))
+    assert [name for name, _ in best(compreface.recognize(jpeg(wall), limit="1"))] == ["Kofi"]
 
 
 def test_options_of_a_form(compreface: CompreFace) -> None:
