@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 import pytest
 from jsonschema import ValidationError
@@ -182,8 +183,21 @@ def test_who_may_send_a_request() -> None:
         assert ("403" in operation["responses"]) == (access is Access.ADMIN)
 
 
+def texts() -> Iterator[str]:
+    """Yield a pattern for each text in the code, in which anything may stand for the values of an f-string."""
+    for path in (path for folder in ("api", "service", "storage", "model") for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else None for part in node.values]
+                if len("".join(part or "" for part in parts)) > 10:
+                    yield "".join(".+" if part is None else re.escape(part) for part in parts)
+            elif isinstance(node, ast.Constant):
+                yield re.escape(str(node.value))
+
+
 def test_examples_match_their_schemas() -> None:
     count = 0
+    in_the_code = re.compile("|".join(texts()))
     for _, _, operation in operations():
         for status, response in operation["responses"].items():
             content = resolved(response)["content"]["application/json"]
@@ -192,6 +206,7 @@ def test_examples_match_their_schemas() -> None:
                 check(content["schema"], example)
                 if int(status) >= 400:
                     assert STATUS[example["error"]["code"]] == int(status)
+                    assert in_the_code.fullmatch(example["error"]["message"]), example
                 count += 1
     assert count > 12
 
