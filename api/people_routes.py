@@ -34,25 +34,21 @@ def people_routes(service: PeopleService) -> tuple[Route, ...]:
         return Reply.of_json(native.person(service.person(parse_collection(request.query), _person_id(request))))
 
     def update(request: Request) -> Reply:
-        collection, person_id, content = (
-            parse_collection(request.query),
-            _person_id(request),
-            bodies.read_json(request),
-        )
+        collection, person_id = parse_collection(request.query), _person_id(request)
+        content = bodies.read_json(request)
+        changed = {"name", "external_id"} & set(content)
         if "into" in content:
-            if {"name", "external_id"} & set(content):
+            if changed:
                 raise BadRequest("A merge takes `into` alone: rename in a request of its own.")
             return Reply.of_json(native.person(service.merge(collection, person_id, _into(content["into"]))))
-        changed = {name: content[name] for name in ("name", "external_id") if name in content}
         if not changed:
             raise BadRequest("The JSON body has neither `name` nor `external_id` nor `into`.")
-        name = check_text("name", content["name"]) if "name" in content else None
+        name = check_text("name", content["name"]) if "name" in changed else None
         given = content.get("external_id")
         external_id = None if given is None else check_text("external_id", given)
-        keep = "external_id" not in content
-        return Reply.of_json(
-            native.person(service.update(collection, person_id, name, external_id, keep_external=keep))
-        )
+        keep = "external_id" not in changed
+        found = service.update(collection, person_id, name, external_id, keep_external=keep)
+        return Reply.of_json(native.person(found))
 
     def delete(request: Request) -> Reply:
         return Reply.of_json({"deleted_faces": service.delete(parse_collection(request.query), _person_id(request))})
