@@ -9,7 +9,7 @@ from model.edit import Edit, next_id_after, removed_by
 from model.gallery import Gallery
 from storage.collection_files import CollectionFiles, conflict, crop_file, files_of, new_id, next_manifest
 from storage.edits import Part, apply_edit
-from storage.errors import BlobConflict, BlobNotFound, StorageError, StorageUnreachable
+from storage.errors import BlobConflict, BlobNotFound, StorageUnreachable
 from storage.revisions import Cohorts, Revision, RevisionReader
 from storage.segments import rounded
 
@@ -33,7 +33,9 @@ class Commit(Generic[Result]):
         self._draft: _Draft[Result] | None = None  # of the last attempt
         self._written: dict[str, str] = {}  # files of all attempts, and the ETag of the manifest that each replaces
         self._listed: set[str] = set()  # files that were there before an attempt
-        self._problem: StorageError | None = None  # of the last attempt, if it is unknown whether it was made
+        self._made = False
+        self._problem: StorageUnreachable | None = None  # of an attempt of which it is unknown whether it was made
+        self._unsettled: str | None = None  # ETag of the manifest that this attempt replaces
 
     def run(self, attempts: Iterable[None], known: Revision | None, arrange: Arrange) -> tuple[Revision, Result]:
         """Make the change. -> the revision after it, and its result.
@@ -49,7 +51,8 @@ class Commit(Generic[Result]):
                 known = self._base
             raise self._problem or conflict(self._files.name)
         except Exception as error:
-            self._withdraw(deleted=isinstance(error, BlobNotFound))
+            if not self._made:
+                self._withdraw(deleted=isinstance(error, BlobNotFound))
             raise
 
     def _attempt(self, known: Revision | None, arrange: Arrange) -> tuple[Revision, Result] | None:
@@ -59,21 +62,26 @@ class Commit(Generic[Result]):
         listed = self._files.listed() if self._erase else set()
         base = self._base = self._reader.read(self._files.name, self._cohorts, known)
         if self._draft and self._id in base.manifest.commits:
+            self._made = True
             self._clean_up(self._draft, files_of(base.manifest), self._listed)
             return base, self._draft.result
+        if base.etag != self._unsettled:
+            self._problem = None  # that manifest cannot arrive any more
         edit, result = self._change(base.gallery)
         if edit is None:
+            self._withdraw()
             return base, result
         draft = self._draft = self._write(base, edit, result, arrange)
-        self._problem = None
         try:
             etag = self._files.write_manifest(draft.revision.manifest, base.etag)
+            self._made = True
             before = files_of(base.manifest) | self._listed | listed
             self._clean_up(draft, files_of(draft.revision.manifest), before)
             return replace(draft.revision, etag=etag), result
         except (BlobConflict, StorageUnreachable) as error:
             self._listed |= listed
-            self._problem = error if isinstance(error, StorageUnreachable) else None
+            if isinstance(error, StorageUnreachable):
+                self._problem, self._unsettled = error, base.etag
             return None
 
     def _write(self, base: Revision, edit: Edit, result: Result, arrange: Arrange) -> _Draft[Result]:
@@ -109,13 +117,12 @@ class Commit(Generic[Result]):
         obsolete = (before | set(self._written)) - current - draft.new_crops
         self._files.remove(obsolete | draft.old_crops, quietly=not self._erase)
 
-    def _withdraw(self, deleted: bool) -> None:
-        """Remove what was written for a change that is given up, unless its manifest may still arrive.
+    def _withdraw(self, deleted: bool = False) -> None:
+        """Remove what was written for a change that is not made, unless its manifest may still arrive.
 
-        deleted: the collection was deleted. A manifest cannot arrive either if the one that it replaces is not there
-        any more.
+        deleted: the collection was deleted, so no manifest can arrive.
         """
-        unsettled = self._base.etag if self._base and self._problem and not deleted else None
+        unsettled = self._unsettled if self._problem and not deleted else None
         self._files.remove([file for file, etag in self._written.items() if etag != unsettled], quietly=True)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from typing import Callable
 
 import pytest
@@ -138,6 +139,58 @@ def test_what_could_not_be_removed_is_removed_at_the_second_attempt(store: BlobS
     )
     assert fails.done
     assert [entry.key for entry in store.list()] == [f"{COLLECTION}/{MANIFEST}"]
+
+
+def test_segments_of_a_change_that_was_made_stay(store: BlobStore, collections: Collections) -> None:
+    """Old segments cannot be removed at two attempts, and can be at a third one."""
+    collections.commit(COLLECTION, cohorts, adding("Ada", "1"))
+    collections.commit(COLLECTION, cohorts, adding("Zoë", "2"))
+    failures = [unreachable, unreachable]
+
+    def fail(operation: Operation) -> None:
+        if operation.name == "delete" and operation.key.endswith(".safetensors") and failures:
+            failures.pop()()
+
+    with pytest.raises(StorageUnreachable):
+        interrupted(store, before=fail).commit(
+            COLLECTION, cohorts, lambda _: (Edit(removed_people=frozenset([0])), None), erase=True
+        )
+    assert (failures, names(collections)) == ([], ["Zoë"])
+
+
+class LateBlobs(WrappedBlobs):
+    """The first manifest gets no answer, and arrives while the second one is being sent, which takes long."""
+
+    late: Callable[[], object] | None = None
+
+    def put(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        write = partial(super().put, key, data, if_match=if_match, if_absent=if_absent)
+        if key.endswith(MANIFEST):
+            if self.late is None:
+                self.late = write
+                unreachable()
+            self.late()
+            time.sleep(0.5)
+        return write()
+
+
+def test_segments_of_a_manifest_that_arrives_late_stay(store: BlobStore, collections: Collections) -> None:
+    with pytest.raises(StorageUnreachable):
+        Collections(LateBlobs(store), patience=0.5).commit(COLLECTION, cohorts, adding("Ada", "1"))
+    assert names(collections) == ["Ada"]
+
+
+def test_a_change_that_another_writer_has_made_leaves_nothing(store: BlobStore, collections: Collections) -> None:
+    """Two uploads of one photo at the same time: the second attempt of one of them has nothing to add."""
+    other = Once("put", MANIFEST, lambda: collections.commit(COLLECTION, cohorts, adding("Ada", "1")))
+
+    def change(gallery: Gallery) -> tuple[Edit | None, None]:
+        edit, _ = adding("Ada", "1")(gallery)
+        return None if gallery.has_photo("1") else replace(edit, crops={"face": b"crop"}), None
+
+    revision, _ = interrupted(store, before=other).commit(COLLECTION, cohorts, change)
+    segments = [f"{COLLECTION}/{segment.file}" for segment in revision.manifest.segments]
+    assert [entry.key for entry in store.list()] == [f"{COLLECTION}/{MANIFEST}", *segments]
 
 
 def test_a_writer_that_always_loses_gives_up(store: BlobStore, collections: Collections) -> None:
