@@ -27,7 +27,7 @@ from storage.commits import Change
 from storage.engine import Current
 from storage.errors import BlobNotFound, StorageError, StorageRefused, StorageUnreachable
 from storage.galleries import Manifest
-from storage.revisions import Cohorts, Revision
+from storage.revisions import Cohorts, Revision, with_cohort
 
 PATIENCE = 0.3  # seconds that a request waits for the manifest, before it is answered from what is in memory
 LOADING = 3.0  # seconds that it waits for segments once it is known that the collection has changed
@@ -233,4 +233,5 @@ class LiveCheck:
             raise
         except StorageError as error:
             log.warning("Serving people from memory: %s.", error.reason)
-        return Current(self._known, stale=True)
+        # It may have been read for other networks, or before there were any.
+        return Current(with_cohort(self._known, self._cohorts), stale=True)

@@ -76,7 +76,7 @@ class RevisionReader:
             try:
                 if stored is None:
                     assert known is not None, "without a known revision everything counts as changed"
-                    return _with_cohort(known, cohorts)
+                    return with_cohort(known, cohorts)
                 return self._load(stored, cohorts, known, deadline)
             except BlobNotFound:  # a writer has replaced segments since the manifest was read
                 continue
@@ -155,7 +155,7 @@ def _parse(name: str, data: bytes) -> Manifest:
     return manifest
 
 
-def _with_cohort(known: Revision, cohorts: Cohorts) -> Revision:
+def with_cohort(known: Revision, cohorts: Cohorts) -> Revision:
     """Return a revision for the networks that are served now. Raises EmbeddingMismatch."""
     old, cohort = known.gallery, cohorts(known.manifest.embedding)
     if old.cohort is cohort:

@@ -8,7 +8,7 @@ from typing import Callable
 
 import pytest
 
-from model.cohort import Cohort
+from model.cohort import NO_COHORT, Cohort
 from model.edit import Edit
 from model.embedding import EmbeddingSpec
 from model.errors import EmbeddingMismatch
@@ -141,6 +141,24 @@ def test_a_collection_with_embeddings_of_another_network(store: BlobStore, other
     other = Cohort(STRANGERS.embeddings[:100])
     revision, _ = runtime.check(COLLECTION, lambda _: other).result()
     assert revision.gallery.cohort is other
+
+
+def test_people_in_memory_are_compared_by_the_networks_that_are_served(store: BlobStore, others: Collections) -> None:
+    """Also while the collection cannot be checked: after a start, which reads it before the networks, and after an
+    exchange of networks.
+    """
+
+    def refuse(_: EmbeddingSpec) -> Cohort:
+        raise EmbeddingMismatch("It holds embeddings of another network.")
+
+    faulty = WrappedBlobs(store)
+    runtime = live(faulty)
+    assert runtime.check(COLLECTION, lambda _: NO_COHORT).result().revision.gallery.cohort is NO_COHORT
+    faulty.before = fail
+    revision, stale = runtime.check(COLLECTION, cohorts).result()
+    assert (revision.gallery.cohort is STRANGERS, stale) == (True, True)
+    with pytest.raises(EmbeddingMismatch):
+        runtime.check(COLLECTION, refuse).result()
 
 
 def test_small_segments_are_joined_beside_the_requests(
