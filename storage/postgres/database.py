@@ -48,8 +48,8 @@ class Database:
         with ExitStack() as stack:
             stack.enter_context(database_errors())
             connection = stack.enter_context(self._connection())
-            stack.enter_context(connection.transaction())
             stack.enter_context(_limited(connection, self._seconds))
+            stack.enter_context(connection.transaction())
             cursor = stack.enter_context(connection.cursor())
             if snapshot:
                 cursor.execute("set transaction isolation level repeatable read, read only")
@@ -84,7 +84,7 @@ class Database:
         """Open the pool at the first use. Raises psycopg.Error, StorageError."""
         with self._lock:
             if self._pool is None:
-                with connect(self._uri) as connection, _limited(connection, CONNECT_SECONDS):
+                with connect(self._uri) as connection, _limited(connection, CONNECT_SECONDS), connection.transaction():
                     check_version(connection)
                 self._pool = ConnectionPool(
                     self._uri,

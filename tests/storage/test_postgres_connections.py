@@ -716,9 +716,10 @@ def test_lost_connections_are_replaced_at_once(uri: str) -> None:
         assert time.monotonic() - started < 3
 
 
-def test_a_server_that_is_silent_after_the_login(uri: str, impatient: None) -> None:
+@pytest.mark.parametrize("moment", [b"extversion", b"COMMIT"])
+def test_a_server_that_is_silent_after_the_login(moment: bytes, uri: str, impatient: None) -> None:
     with proxied(uri) as (proxy, address):
-        proxy.silent_after = b"extversion"
+        proxy.silent_after = moment
         collections = opened(address)
         started = time.monotonic()
         with pytest.raises(StorageUnreachable):
@@ -726,6 +727,17 @@ def test_a_server_that_is_silent_after_the_login(uri: str, impatient: None) -> N
         assert time.monotonic() - started < 10
         proxy.silent, proxy.silent_after = False, b""
         assert collections.manifests() == []
+
+
+@pytest.mark.parametrize("moment", [b"BEGIN", b"COMMIT"])
+def test_a_server_that_is_silent_at_the_ends_of_a_transaction(moment: bytes, uri: str) -> None:
+    with proxied(uri) as (proxy, address):
+        opened = Database(address, seconds=1)
+        with opened.transaction():
+            pass
+        proxy.silent_after = moment
+        with pytest.raises(StorageUnreachable), opened.transaction() as cursor:
+            cursor.execute("select 1")
 
 
 def test_threads_that_begin_at_once_open_one_pool(uri: str) -> None:
