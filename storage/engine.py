@@ -91,4 +91,4 @@ class Engine(Protocol):
         """Describe all collections, by name."""
 
     def crop(self, name: str, face_id: str) -> bytes | None:
-        """Read the stored crop of a face, see model/stored_crop.py; None if there is none."""
+        """Read the stored crop of a face, see model/stored_crop.py; None if there is none, or no such collection."""

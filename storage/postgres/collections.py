@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from concurrent.futures import Future, TimeoutError
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Callable, NamedTuple
 
@@ -20,7 +21,7 @@ from model.gallery import Gallery
 from storage.background import Task, in_background
 from storage.collection_files import COMMITS, conflict, new_id
 from storage.engine import Change, Current, Result, Revision
-from storage.errors import BlobConflict, StorageUnreachable
+from storage.errors import BlobConflict, BlobNotFound, StorageUnreachable
 from storage.galleries import Manifest, today
 from storage.postgres.changes import ChangingGallery, apply_edit
 from storage.postgres.database import Cursor, Database
@@ -138,10 +139,11 @@ class PostgresCollections:
             return [row.manifest for row in _rows(cursor, "order by name")]
 
     def crop(self, name: str, face_id: str) -> bytes | None:
-        with self._database.transaction() as cursor:
+        with suppress(BlobNotFound), self._database.transaction() as cursor:
             row = _existing(cursor, name)
             found = cursor.execute(f"select crop from {row.tables.faces} where id = %s", [face_id]).fetchone()
-        return found[0] if found else None
+            return found[0] if found else None
+        return None
 
     def _revision(self, row: CollectionRow, cohorts: Cohorts) -> PostgresRevision:
         gallery = PostgresGallery(self._database.transaction, row, cohorts(row.spec))

@@ -262,12 +262,12 @@ def test_collections_come_and_go(collections: PostgresCollections, uri: str) -> 
         lambda: collections.read(COLLECTION, cohorts),
         lambda: collections.delete(COLLECTION),
         lambda: collections.manifest(COLLECTION),
-        lambda: collections.crop(COLLECTION, "1"),
         lambda: collections.commit(COLLECTION, cohorts, adding("Zoë", "2")),
     ]
     for attempt in missing:
         with pytest.raises(BlobNotFound):
             attempt()
+    assert collections.crop(COLLECTION, "1") is None  # as in a folder and in S3
     # IDs are not assigned again.
     assert collections.create(COLLECTION, SPEC)
     written, key = collections.commit(COLLECTION, cohorts, adding("Zoë", "2"))
