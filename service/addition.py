@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, Sequence
+from typing import Callable, Iterator, Mapping, Sequence
 from uuid import uuid4
 
 import numpy as np
@@ -48,7 +48,6 @@ class Addition:
                 self._faces.setdefault(photo.digest, photo)
         if photos and not self._faces:
             raise NothingEnrolled(tuple(self._skipped(())))
-        self._ids = {digest: str(uuid4()) for digest in self._faces}
         self._embeddings = FaceEmbeddings(list(self._faces.values()), snapshot)
         self._added = now()
 
@@ -65,11 +64,13 @@ class Addition:
         added = (person,) * (gallery.person(person.id) is None)
         check_room(gallery, len(added), len(new))
         check_faces_of_one(gallery, person, len(new))
-        faces = tuple(self._faces[digest].enrolled(self._ids[digest], person.id, self._added) for digest in new)
+        # Others at each attempt: a deletion may still remove the crops of an attempt that failed.
+        ids = {digest: str(uuid4()) for digest in new}
+        faces = tuple(self._faces[digest].enrolled(ids[digest], person.id, self._added) for digest in new)
         rows = {digest: row for row, digest in enumerate(self._faces)}
         embeddings = self._embeddings.of(gallery.spec)[[rows[digest] for digest in new]]
         own = gallery.faces_of(person.id)
-        return Edit(added, faces, embeddings, crops=self._crops(new)), Enrolment(
+        return Edit(added, faces, embeddings, crops=self._crops(ids)), Enrolment(
             PersonDetails(person, "", faces),
             True,
             skipped,
@@ -86,11 +87,11 @@ class Addition:
             elif photo.digest not in new or self._faces[photo.digest] is not photo:
                 yield Skipped(photo.file, DUPLICATE)
 
-    def _crops(self, digests: Sequence[str]) -> dict[str, bytes]:
-        """Return the crops to store, by the faces' IDs."""
+    def _crops(self, ids: Mapping[str, str]) -> dict[str, bytes]:
+        """Return the crops to store, by the faces' IDs. ids: of new faces, by the digests of their photos."""
         if not self._keep_crops:
             return {}
-        return {self._ids[digest]: self._faces[digest].packed() for digest in digests}
+        return {face_id: self._faces[digest].packed() for digest, face_id in ids.items()}
 
     def _known(self, gallery: SearchableGallery, person: Person, skipped: tuple[Skipped, ...]) -> Enrolment:
         """Return the person's faces from these photos. Raises NothingEnrolled if the photos are other people's."""

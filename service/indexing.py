@@ -134,7 +134,7 @@ class _Index:
         self._prepared, self._external_id, self._joins = prepared, external_id, joins and external_id is not None
         self._keep_crops = keep_crops
         self._embeddings = FaceEmbeddings(prepared, snapshot)
-        self._ids, self._added = [str(uuid4()) for _ in prepared], now()
+        self._added = now()
 
     def prepare(self, spec: EmbeddingSpec) -> None:
         """Compute the embeddings, see storage/engine.py."""
@@ -145,7 +145,8 @@ class _Index:
         seen = self._seen(gallery)
         people = LabelledPeople(gallery)
         rows = [row for row, face in enumerate(self._prepared) if face.box not in seen]
-        added = {row: self._new(row, people) for row in rows}
+        # New faces have other IDs at each attempt, as in service/addition.py.
+        added = {row: self._new(row, str(uuid4()), people) for row in rows}
         listed = tuple(added[row] if row in added else seen[face.box] for row, face in enumerate(self._prepared))
         if not rows:
             return None, listed
@@ -153,15 +154,15 @@ class _Index:
         for each in added.values():
             check_faces_of_one(gallery, each.person, 1)
         faces, embeddings = tuple(added[row].face for row in rows), self._embeddings.of(gallery.spec)[rows]
-        crops = {self._ids[row]: self._prepared[row].packed() for row in rows} if self._keep_crops else {}
+        crops = {added[row].face.id: self._prepared[row].packed() for row in rows} if self._keep_crops else {}
         return Edit(tuple(people.new), faces, embeddings, crops=crops), listed
 
-    def _new(self, row: int, people: LabelledPeople) -> ListedFace:
+    def _new(self, row: int, face_id: str, people: LabelledPeople) -> ListedFace:
         if self._joins and not row:
             person, own_label = people.find_or_make(str(self._external_id)), None
         else:
-            person, own_label = people.make_unnamed(self._ids[row]), self._external_id
-        return ListedFace(self._prepared[row].enrolled(self._ids[row], person.id, self._added, own_label), person)
+            person, own_label = people.make_unnamed(face_id), self._external_id
+        return ListedFace(self._prepared[row].enrolled(face_id, person.id, self._added, own_label), person)
 
     def _seen(self, gallery: SearchableGallery) -> dict[Any, ListedFace]:
         """Return the faces that were indexed from this photo with this external ID, by their boxes."""

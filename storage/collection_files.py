@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Callable, Collection
 
+from model.gallery import Gallery
 from storage.background import Task
 from storage.blobs import BlobStore
 from storage.cluster_files import IndexFile
@@ -86,6 +87,11 @@ class CollectionFiles:
 def crop_file(face_id: str) -> str:
     """Return the key of a face's crop, below the collection."""
     return f"{CROPS}{face_id}.jpg"
+
+
+def crops_of(gallery: Gallery) -> set[str]:
+    """Return the keys that the crops of all faces have, below the collection."""
+    return {crop_file(face.id) for face in gallery.faces}
 
 
 def files_of(manifest: Manifest) -> set[str]:

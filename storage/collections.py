@@ -22,7 +22,7 @@ from storage import engine
 from storage.background import Task, at_once
 from storage.blobs import BlobStore
 from storage.cluster_files import encode_clusters
-from storage.collection_files import CollectionFiles, conflict, crop_file, files_of, new_id, next_manifest
+from storage.collection_files import CollectionFiles, conflict, crops_of, files_of, new_id, next_manifest
 from storage.collection_names import is_collection_name
 from storage.commits import Arrange, Change, Commit, Result
 from storage.edits import compacted, needs_compaction, new_part
@@ -91,7 +91,7 @@ class Collections:
         last: Manifest | None = None
         with self._attempts(name) as attempts:
             for _ in attempts:
-                listed = files.listed()
+                listed = files.listed() | files.listed(CROPS)
                 stored = self._reader.find(name)
                 if last and stored and commit in stored.manifest.commits:
                     files.remove(obsolete)
@@ -99,7 +99,6 @@ class Collections:
                 if stored is None or stored.manifest.deleted:
                     raise missing(name)
                 last, obsolete = stored.manifest, obsolete | listed
-                obsolete |= files.listed(CROPS) if last.crops else set()
                 empty = replace(last, people=0, faces=0, segments=(), deleted=True, index=None)
                 with suppress(BlobConflict, StorageUnreachable):
                     files.write_manifest(next_manifest(empty, commit), stored.etag)
@@ -135,11 +134,12 @@ class Collections:
         known: a revision whose content is not read again.
         """
         files = self._files(name)
-        listed, crops = files.listed(), files.listed(CROPS)
-        revision = self._reader.read(name, cohorts, known)
+        crops = files.listed(CROPS)
+        listed = files.listed()  # after the crops: so segments of a writer whose crops are listed are listed, too
+        revision: Revision = self._reader.read(name, cohorts, known)
         if listed - files_of(revision.manifest):
-            self.commit(name, cohorts, lambda _: (Edit(), None), revision, erase=True)
-        files.remove(crops - {crop_file(face.id) for face in revision.gallery.faces} if crops else ())
+            revision, _ = self.commit(name, cohorts, lambda _: (Edit(), None), revision, erase=True)
+        files.remove(crops - crops_of(revision.gallery) if crops else ())
 
     def crop(self, name: str, face_id: str) -> bytes | None:
         """Read the stored crop of a face, see model/stored_crop.py; None if there is none. Raises StorageError."""

@@ -7,9 +7,10 @@ from typing import Callable, Generic, Iterable, List, Optional, Sequence, Tuple,
 
 from model.edit import Edit, next_id_after, removed_by
 from model.gallery import Gallery
-from storage.collection_files import CollectionFiles, conflict, crop_file, files_of, new_id, next_manifest
+from storage.collection_files import CollectionFiles, conflict, crop_file, crops_of, files_of, new_id, next_manifest
 from storage.edits import Part, apply_edit
 from storage.errors import BlobConflict, BlobNotFound, StorageUnreachable
+from storage.galleries import CROPS
 from storage.revisions import Cohorts, Revision, RevisionReader
 from storage.segments import rounded
 
@@ -57,27 +58,36 @@ class Commit(Generic[Result]):
 
     def _attempt(self, known: Revision | None, arrange: Arrange) -> tuple[Revision, Result] | None:
         """Try once. -> the revision after the change and the result, None if it has to be tried again."""
-        # Listed before reading: a writer whose new segments are listed began with this revision or an earlier one. It
-        # fails once this change is committed, so they can be removed then.
+        # Writers whose files are listed began with this revision or an earlier one, or this change fails. So they fail
+        # once it is committed, and what they have written can be removed then.
         listed = self._files.listed() if self._erase else set()
         base = self._base = self._reader.read(self._files.name, self._cohorts, known)
+        if listed - files_of(base.manifest):
+            listed |= self._files.listed(CROPS)  # only then, because there may be many
         if self._draft and self._id in base.manifest.commits:
             self._made = True
-            self._clean_up(self._draft, files_of(base.manifest), self._listed)
+            self._clean_up(self._draft, base, self._listed)
             return base, self._draft.result
         if base.etag != self._unsettled:
             self._problem = None  # that manifest cannot arrive any more
-        edit, result = self._change(base.gallery)
-        if edit is None:
-            self._withdraw()
-            return base, result
-        draft = self._draft = self._write(base, edit, result, arrange)
+        if self._draft is None or self._draft.replaces != base.etag:
+            edit, result = self._change(base.gallery)
+            if edit is None:
+                self._withdraw()
+                return base, result
+            self._draft = self._write(base, edit, result, arrange)
+        return self._replace_manifest(base, self._draft, listed)
+
+    def _replace_manifest(
+        self, base: Revision, draft: _Draft[Result], listed: set[str]
+    ) -> tuple[Revision, Result] | None:
+        """Write the manifest of a draft, and remove what is not needed any more. Returns as `_attempt`."""
         try:
             etag = self._files.write_manifest(draft.revision.manifest, base.etag)
             self._made = True
-            before = files_of(base.manifest) | self._listed | listed
-            self._clean_up(draft, files_of(draft.revision.manifest), before)
-            return replace(draft.revision, etag=etag), result
+            after = replace(draft.revision, etag=etag)
+            self._clean_up(draft, after, files_of(base.manifest) | self._listed | listed)
+            return after, draft.result
         except (BlobConflict, StorageUnreachable) as error:
             self._listed |= listed
             if isinstance(error, StorageUnreachable):
@@ -108,13 +118,16 @@ class Commit(Generic[Result]):
         )
         gone = removed_by(base.gallery, edit) if has_crops else set()
         revision = Revision(manifest, "", tuple(parts), after)
-        return _Draft(revision, result, set(map(crop_file, gone)), set(map(crop_file, edit.crops)))
+        return _Draft(base.etag, revision, result, set(map(crop_file, gone)), set(map(crop_file, edit.crops)))
 
-    def _clean_up(self, draft: _Draft[Result], current: set[str], before: set[str]) -> None:
-        """Remove the files that are not needed after the commit. current: segments of its manifest or a later one;
-        before: files that were there before it.
+    def _clean_up(self, draft: _Draft[Result], current: Revision, before: set[str]) -> None:
+        """Remove the files that are not needed after the commit. current: the revision that it has made, or a later
+        one; before: files that were there before it.
         """
-        obsolete = (before | set(self._written)) - current - draft.new_crops
+        needed = files_of(current.manifest) | draft.new_crops
+        if any(file.startswith(CROPS) for file in before):
+            needed |= crops_of(current.gallery)
+        obsolete = (before | set(self._written)) - needed
         self._files.remove(obsolete | draft.old_crops, quietly=not self._erase)
 
     def _withdraw(self, deleted: bool = False) -> None:
@@ -130,9 +143,11 @@ class Commit(Generic[Result]):
 class _Draft(Generic[Result]):
     """A change whose segments are written.
 
-    revision: without an ETag; old_crops, new_crops: files that it makes obsolete, and that it adds.
+    replaces: ETag of the manifest; revision: without an ETag; old_crops, new_crops: files that it makes obsolete, and
+    that it adds.
     """
 
+    replaces: str
     revision: Revision
     result: Result
     old_crops: set[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from storage.blobs import BlobStore
 from storage.collections import Collections
 from storage.galleries import MANIFEST
 from testing.changes import COLLECTION, SPEC, STRANGERS, cohorts
+from testing.wrapped_blobs import Operation, WrappedBlobs
 
 
 def enrolled(*ids: str, person: int = 0) -> Edit:
@@ -61,10 +63,87 @@ def test_a_deleted_collection_leaves_no_crops(store: BlobStore, collections: Col
     assert [entry.key for entry in store.list()] == [f"{COLLECTION}/{MANIFEST}"]
 
 
+class Killed(BaseException):
+    """The end of a process, after which nothing is tidied up."""
+
+
+def kill_at_the_manifest(operation: Operation) -> None:
+    if operation.name == "put" and operation.key.endswith(MANIFEST):
+        raise Killed
+
+
+def test_crops_of_killed_writers_go_with_the_next_deletion(store: BlobStore, collections: Collections) -> None:
+    with pytest.raises(Killed):
+        killed = Collections(WrappedBlobs(store, kill_at_the_manifest))
+        killed.commit(COLLECTION, cohorts, lambda _: (enrolled("left", person=2), None))
+    assert stored(store) == {"a.jpg", "b.jpg", "c.jpg", "left.jpg"}
+    collections.commit(COLLECTION, cohorts, lambda _: (Edit(removed_faces=frozenset(["a"])), None), erase=True)
+    assert stored(store) == {"b.jpg", "c.jpg"}
+
+
+def test_crops_of_a_killed_writer_go_with_a_collection_without_crops(store: BlobStore) -> None:
+    Collections(store).create(COLLECTION, SPEC)
+    with pytest.raises(Killed):
+        killed = Collections(WrappedBlobs(store, kill_at_the_manifest))
+        killed.commit(COLLECTION, cohorts, lambda _: (enrolled("left"), None))
+    Collections(store).delete(COLLECTION)
+    assert [entry.key for entry in store.list()] == [f"{COLLECTION}/{MANIFEST}"]
+
+
+def test_crops_of_a_writer_who_is_second_stay(store: BlobStore, collections: Collections) -> None:
+    """A deletion finds crops of a change that is made again before the deletion has ended."""
+    ids = iter(("first", "second"))
+
+    def change(_: Gallery) -> tuple[Edit, None]:
+        return enrolled(next(ids), person=2), None
+
+    with pytest.raises(Killed):
+        Collections(WrappedBlobs(store, kill_at_the_manifest)).commit(COLLECTION, cohorts, change)
+    again: list[bool] = []
+
+    def meanwhile(operation: Operation) -> None:
+        if operation.name == "delete" and not again:
+            again.append(True)
+            collections.commit(COLLECTION, cohorts, change)
+
+    erasing = Collections(WrappedBlobs(store, meanwhile))
+    erasing.commit(COLLECTION, cohorts, lambda _: (Edit(removed_faces=frozenset(["a"])), None), erase=True)
+    assert stored(store) == {"b.jpg", "c.jpg", "second.jpg"}
+
+
 def test_crops_of_killed_writers_are_swept(store: BlobStore, collections: Collections) -> None:
     store.put(f"{COLLECTION}/crops/left.jpg", b"left")
     collections.sweep(COLLECTION, cohorts)
     assert stored(store) == {"a.jpg", "b.jpg", "c.jpg"}
+
+
+class HeldBlobs(WrappedBlobs):
+    """A manifest is sent when the test says so."""
+
+    def put(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        write = partial(super().put, key, data, if_match=if_match, if_absent=if_absent)
+        if not key.endswith(MANIFEST):
+            return write()
+        self.send = write
+        raise Killed
+
+
+def test_sweeping_leaves_the_crops_of_a_change_that_is_made_meanwhile(
+    store: BlobStore, collections: Collections
+) -> None:
+    held = HeldBlobs(store)
+    sent: list[str] = []
+
+    def meanwhile(operation: Operation) -> None:
+        if operation.name == "list" and operation.key.endswith("segments/"):
+            with pytest.raises(Killed):
+                Collections(held).commit(COLLECTION, cohorts, lambda _: (enrolled("new", person=2), None))
+        if operation.name == "get" and operation.key.endswith(MANIFEST) and not sent:
+            sent.append(held.send())
+
+    Collections(WrappedBlobs(store, after=meanwhile)).sweep(COLLECTION, cohorts)
+    assert collections.manifest(COLLECTION).faces == 4
+    assert stored(store) == {"a.jpg", "b.jpg", "c.jpg", "new.jpg"}
 
 
 def test_a_collection_with_another_embedding(store: BlobStore, collections: Collections) -> None:
