@@ -164,7 +164,8 @@ def drop_vector_indexes(cursor: psycopg.Cursor[Any], collection: int) -> None:
 def drop_tables(cursor: psycopg.Cursor[Any], collection: int) -> None:
     """Drop the tables of a collection, with everybody in them."""
     tables = Tables.of(collection)
-    cursor.execute(f"drop table {tables.entries}, {tables.faces}, {tables.people}")
+    # Locked in the order in which readers use them.
+    cursor.execute(f"drop table {tables.entries}, {tables.people}, {tables.faces}")
 
 
 def _index(collection: int, column: str) -> str:

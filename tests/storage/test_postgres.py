@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any, Callable, Iterator
 
@@ -272,6 +273,20 @@ def test_collections_come_and_go(collections: PostgresCollections, uri: str) -> 
     assert collections.create(COLLECTION, SPEC)
     written, key = collections.commit(COLLECTION, cohorts, adding("Zoë", "2"))
     assert (key, written.gallery.people_count) == (1, 1)
+
+
+def test_a_collection_is_deleted_while_it_is_read(collections: PostgresCollections, uri: str) -> None:
+    """A reader of people and then of faces, as for an export, and the deletion do not wait for each other."""
+    collections.commit(COLLECTION, cohorts, adding("Ada", "1"))
+    waiting = "select from pg_locks where not granted and mode = 'AccessExclusiveLock'"
+    with connect(uri) as reader, connect(uri) as observer, ThreadPoolExecutor(1) as threads:
+        reader.execute("select from face_recognition.people_1")
+        deletion = threads.submit(collections.delete, COLLECTION)
+        while not observer.execute(waiting).fetchall():
+            time.sleep(0.01)
+        reader.execute("select from face_recognition.faces_1")
+        reader.commit()
+        assert deletion.result(10).people == 1
 
 
 def test_what_somebody_else_removes_meanwhile(collections: PostgresCollections) -> None:
