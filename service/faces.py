@@ -43,7 +43,7 @@ from service.results import (
 from storage.networks import Snapshot
 
 HIGHEST = 1 - 1e-9  # confidence: nothing is certain, and a threshold of 1 is never reached
-DECIMALS = 9  # of an embedding's numbers: float32 has no more, and with them 400 faces exceed Lambda's 6 MB
+DECIMALS = 9  # of an embedding's numbers. More are not in float32, and with them 400 faces exceed Lambda's 6 MB
 CHUNK = 4  # faces that InceptionResnetV1 embeds at a time: more take more memory and hardly less time
 
 

@@ -231,9 +231,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class EmbeddedFaces:
-    """The faces in a photo, largest first, with embeddings, float32 [faces, size]. spec: which embedding it is.
+    """The faces in a photo, largest first, with embeddings. spec: which embedding it is.
 
-    Other fields: as in Identification.
+    embeddings: float64 [faces, size] of length 1, rounded to 9 decimals. Other fields: as in Identification.
     """
 
     faces: tuple[Face, ...]
