@@ -89,6 +89,7 @@ class Collections:
         files, commit = self._files(name), new_id()
         obsolete: set[str] = set()
         last: Manifest | None = None
+        problem: StorageUnreachable | None = None
         with self._attempts(name) as attempts:
             for _ in attempts:
                 listed = files.listed() | files.listed(CROPS)
@@ -97,14 +98,18 @@ class Collections:
                     files.remove(obsolete)
                     return last
                 if stored is None or stored.manifest.deleted:
+                    # An earlier deletion may have been made without removing everything.
+                    files.remove(listed if stored else ())
                     raise missing(name)
                 last, obsolete = stored.manifest, obsolete | listed
                 empty = replace(last, people=0, faces=0, segments=(), deleted=True, index=None)
-                with suppress(BlobConflict, StorageUnreachable):
+                try:
                     files.write_manifest(next_manifest(empty, commit), stored.etag)
                     files.remove(obsolete)
                     return last
-        raise conflict(name)
+                except (BlobConflict, StorageUnreachable) as error:
+                    problem = error if isinstance(error, StorageUnreachable) else None
+        raise problem or conflict(name)
 
     def commit(
         self,

@@ -131,6 +131,29 @@ def test_a_collection_is_deleted_although_there_is_no_answer(
     assert [entry.key for entry in store.list()] == [f"{COLLECTION}/{MANIFEST}"]
 
 
+def test_a_deletion_that_gets_no_answer_is_no_conflict(store: BlobStore, collections: Collections) -> None:
+    def fail(operation: Operation) -> None:
+        if operation.name == "put":
+            unreachable()
+
+    with pytest.raises(StorageUnreachable):
+        interrupted(store, before=fail, patience=0).delete(COLLECTION)
+
+
+def test_a_deletion_that_is_repeated_removes_what_is_left(store: BlobStore, collections: Collections) -> None:
+    collections.commit(COLLECTION, cohorts, adding("Ada", "1"))
+
+    def fail(operation: Operation) -> None:
+        if operation.name == "delete" and operation.key.endswith(".safetensors"):
+            unreachable()
+
+    with pytest.raises(StorageUnreachable):
+        interrupted(store, before=fail).delete(COLLECTION)
+    with pytest.raises(BlobNotFound):
+        collections.delete(COLLECTION)
+    assert [entry.key for entry in store.list()] == [f"{COLLECTION}/{MANIFEST}"]
+
+
 def test_what_could_not_be_removed_is_removed_at_the_second_attempt(store: BlobStore, collections: Collections) -> None:
     collections.commit(COLLECTION, cohorts, adding("Ada", "1"))
     fails = Once("delete", ".safetensors", unreachable)
