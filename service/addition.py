@@ -101,7 +101,7 @@ class Addition:
         return Enrolment(PersonDetails(person, "", faces), False, skipped)
 
     def _look_alikes(self, gallery: SearchableGallery, person: Person, embeddings: np.ndarray) -> tuple[Match, ...]:
-        """Find the people as whom the person would be identified."""
+        """Find the people as whom the person would be identified, at the default strictness."""
         own = gallery.face_rows_of(person.id)
         if not len(embeddings) or not len(gallery):
             return ()

@@ -121,8 +121,8 @@ class Enrolment:
     """Result of enrolling photos of a person.
 
     person: with the new faces, or with those that were there already if no photo was new (added: False); skipped:
-    photos that were not used; look_alikes: people as whom this person would be identified; same_name: IDs of other
-    people with this name; advice: a sentence, if more photos would help.
+    photos that were not used; look_alikes: people as whom this person would be identified, at the default strictness;
+    same_name: IDs of other people with this name; advice: a sentence, if more photos would help.
     """
 
     person: PersonDetails
