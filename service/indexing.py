@@ -145,7 +145,7 @@ class _Index:
         seen = self._seen(gallery)
         people = LabelledPeople(gallery)
         rows = [row for row, face in enumerate(self._prepared) if face.box not in seen]
-        # New faces have other IDs at each attempt, as in service/addition.py.
+        # Other IDs at each attempt, as in service/addition.py.
         added = {row: self._new(row, str(uuid4()), people) for row in rows}
         listed = tuple(added[row] if row in added else seen[face.box] for row, face in enumerate(self._prepared))
         if not rows:
