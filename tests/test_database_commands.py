@@ -19,15 +19,16 @@ def test_a_collection_moves_into_a_database(postgres: PostgresServer, checkout: 
         commands = [
             f"python -m training people add 'Kofi Annan' {PHOTO} --galleries {place}",
             documented(
-                "GALLERY_URI=postgresql://admin:PASSWORD@HOST/faces python -m training database --role recognition",
+                "GALLERY_URI=postgresql://admin:PASSWORD@HOST/faces "
+                ".venv/bin/python -m training database --role recognition",
                 {"postgresql://admin:PASSWORD@HOST/faces": f'"{uri}"'},
             ),
             documented(
-                "python -m training people export faces.backup --galleries s3://my-bucket/galleries",
+                ".venv/bin/python -m training people export faces.backup --galleries s3://my-bucket/galleries",
                 {"s3://my-bucket/galleries": place},
             ),
             documented(
-                "python -m training people import faces.backup --galleries postgresql://recognition@HOST/faces",
+                ".venv/bin/python -m training people import faces.backup --galleries postgresql://recognition@HOST/faces",
                 {"postgresql://recognition@HOST/faces": f'"{service}"'},
             ),
             f'python -m training people list --galleries "{service}"',

@@ -36,7 +36,7 @@ def gallery_of(place: str) -> Gallery:
 
 
 def test_people_are_clustered(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    command = documented("python -m training people index --galleries s3://my-bucket/galleries")
+    command = documented(".venv/bin/python -m training people index --galleries s3://my-bucket/galleries")
     arguments = command.replace("s3://my-bucket/galleries", places[1]).split()
     assert main(arguments[arguments.index("training") + 1 :]) == 0
     found = gallery_of(places[1])
