@@ -148,7 +148,8 @@ def test_readme_is_short() -> None:
 
 
 def test_version_is_the_same_in_four_files() -> None:
-    (changelog, *_) = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    citation = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    releases = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    citation = re.search(r"^version: (.*)\ndate-released: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    assert citation and citation.groups() == releases[0]
     package = json.loads((ROOT / "package.json").read_text())["version"]
-    assert [changelog] * 3 == [package, contract.document()["info"]["version"], citation and citation[1]]
+    assert [releases[0][0]] * 2 == [package, contract.document()["info"]["version"]]
