@@ -143,6 +143,18 @@ def test_modules_exist(document: Path) -> None:
         assert command in COMMANDS
 
 
+def test_names_are_defined_in_their_modules() -> None:
+    """As in `Commit` (storage/commits.py) of docs/architecture.md."""
+    text = " ".join((ROOT / "docs/architecture.md").read_text().split())
+    found = re.findall(r"`(?:\w+\.)*(\w+)` \(([\w/]+\.py)\)", text)
+    missing = [
+        f"{name} in {path}"
+        for name, path in found
+        if not re.search(rf"^ *(?:def|class) {name}\b|^{name}\b", (ROOT / path).read_text(), re.MULTILINE)
+    ]
+    assert found and missing == []
+
+
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < README_LINES
 
