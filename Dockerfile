@@ -26,7 +26,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
 
 FROM ${BASE} AS code
 WORKDIR /function
-COPY handler.py app.py settings.py openapi.yaml ./
+COPY handler.py startup.py app.py settings.py openapi.yaml ./
 COPY api ./api
 COPY service ./service
 COPY storage ./storage

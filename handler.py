@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from app import create_app
-from settings import Settings
+from startup import start
 
-app = create_app(Settings.from_env())
+app = start()
 handle = app.handle
 on_upload = app.on_upload
 on_batch = app.on_batch

@@ -1,4 +1,4 @@
-"""Dependencies point one way: handler -> app -> api -> service -> storage -> model, and training -> these."""
+"""Dependencies point one way: handler -> startup -> app -> api -> service -> storage -> model; training -> these."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "service": ("storage", "model"),
     "api": (*RESULTS, "model.calibration.STRICTNESS"),
     "app": ("api", "service", "storage", "model", "settings"),
-    "handler": ("app", "settings"),
+    "startup": ("app", "storage", "settings"),
+    "handler": ("startup",),
     "settings": (
         "storage.addresses",
         "storage.s3_settings",
