@@ -14,6 +14,7 @@ ARG WHEELS=https://download.pytorch.org/whl/torch_stable.html
 WORKDIR /build
 COPY requirements.txt constraints.txt ./
 # Serving imports neither torchvision nor facenet-pytorch's code, only the detector's weights that come with the latter.
+# No request reads tests, headers, tools, Caffe2, or botocore's descriptions of services other than S3 and RDS.
 # Lambda's disk is read-only and the image's times are not kept everywhere: the byte code has to do without either.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     grep -vE '^(torch|torchvision|facenet-pytorch|requests-toolbelt)==' requirements.txt > serving.txt \
@@ -21,7 +22,9 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     && $install ${WHEELS:+-f ${WHEELS}} "torch==${TORCH}" awslambdaric -r serving.txt \
     && $install --no-deps facenet-pytorch \
     && rm -rf /packages/bin /packages/caffe2 /packages/torch/include /packages/torch/share /packages/torch/bin/protoc* \
-        /packages/numpy/tests /packages/numpy/*/tests \
+        /packages/torch/lib/libcaffe2_* \
+    && find /packages -depth -type d -name tests -exec rm -rf {} + \
+    && find /packages/botocore/data -mindepth 1 -type d ! -path '*/s3*' ! -path '*/rds*' -prune -exec rm -rf {} + \
     && python -m compileall -q --invalidation-mode unchecked-hash /packages
 
 FROM ${BASE} AS code
