@@ -10,15 +10,14 @@ import re
 
 from api.encoding import decode_base64, decode_percent
 from api.errors import BadRequest
+from model.formats import SIGNATURES
 
 HEAD = 700  # bytes: in base64, the first 500 of an image, because a HEIC may list many brands
 MAX_LAYERS = 5  # of text within text
 
-# Also images that cannot be read here: they are told so, which a PDF beside a photo is not.
+# Also images that cannot be read here, TIFF and BMP: they are told so, which a PDF beside a photo is not.
 _IMAGE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|BM.{4}\0{4}"
-    rb"|....ftyp(?:....){0,120}?(?:hei|hev|mif|msf|miaf|MiH|avi[fs]|MA1)",  # HEIC and AVIF, by any of their brands
-    re.DOTALL,
+    b"|".join([*(signature.pattern for signature in SIGNATURES.values()), rb"II\*\0|MM\0\*|BM.{4}\0{4}"]), re.DOTALL
 )
 _DATA_URL = re.compile(rb"data:(?:[\w.+-]+/[\w.+-]+[^,]{0,200}|[^,]{0,200};base64\s*),", re.IGNORECASE)
 _START = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*(?:b?[\"'])?")

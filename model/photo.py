@@ -6,7 +6,6 @@ import functools
 import hashlib
 import importlib
 import io
-import re
 import warnings
 from contextlib import contextmanager
 from typing import Callable, Iterator, Sequence
@@ -18,17 +17,8 @@ from model.decoding.heif import open_heif
 from model.decoding.jpeg import Jpeg
 from model.decoding.pixels import SIDES_SWAPPED, UPRIGHT, orientation, to_rgb, to_upright
 from model.errors import ImageTooLarge, RecognitionError, UnreadableImage, UnsupportedImage
+from model.formats import HEAD_BYTES, image_format
 
-# AVIF and HEIC are recognized by any brand of the first box, be it the main one or one of the compatible ones.
-SIGNATURES = {
-    "JPEG": re.compile(rb"\xff\xd8\xff"),
-    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
-    "WEBP": re.compile(rb"RIFF....WEBP", re.DOTALL),
-    "GIF": re.compile(rb"GIF8[79]a"),
-    "AVIF": re.compile(rb"....ftyp(....)*(avi[fs]|MA1[AB])", re.DOTALL),
-    "HEIF": re.compile(rb"....ftyp(....)*(hei[cmsx]|hev[cmsx]|mif[12]|msf1|miaf|MiH[ABE])", re.DOTALL),
-}
-HEAD_BYTES = 512  # of a file, by which its format is recognized: room for more than 100 brands
 # The most pixels of a decoded image: 208 MB in Pillow, which stores RGB in 4 bytes per pixel. Some "50 megapixel"
 # cameras have 51.3 million.
 MAX_PIXELS = 52_000_000
@@ -101,13 +91,6 @@ class Photo:
         for top in range(0, image.height, DIGEST_ROWS):
             found.update(image.crop((0, top, image.width, min(top + DIGEST_ROWS, image.height))).tobytes())
         return found.hexdigest()[:16]
-
-
-def image_format(head: bytes) -> str | None:
-    """Return the name of an image's format by its first HEAD_BYTES, or None if it is not one that can be read here."""
-    if head[4:8] == b"ftyp":
-        head = head[: int.from_bytes(head[:4], "big")]
-    return next((name for name, signature in SIGNATURES.items() if signature.match(head)), None)
 
 
 def decode(data: bytes) -> Photo:

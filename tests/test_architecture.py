@@ -24,7 +24,7 @@ RESULTS = (
         "storage.errors",
         "storage.collection_names",
     ),
-    *("model.errors", "model.face"),
+    *("model.errors", "model.face", "model.formats"),
 )
 ALLOWED: dict[str, tuple[str, ...]] = {
     "model": (),

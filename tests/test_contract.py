@@ -21,7 +21,7 @@ from api.dialects.native import LANDMARKS
 from api.errors import BadParameter
 from api.keys import Access
 from api.problems import TABLE
-from model import photo
+from model import formats, photo
 from model.calibration import STRICTNESS
 from model.detection import detector
 from service import addition
@@ -108,7 +108,7 @@ def test_limits_match_the_code() -> None:
     text = " ".join(operation["description"].split())
     assert f"at most {uploads.MAX_BYTES / 1e6:.1f} MB and {photo.MAX_PIXELS // 1_000_000} million pixels" in text
     assert f"from {detector.SMALLEST_FACE} pixels and from {detector.SMALLEST_SHARE:.0%}".replace("%", " %") in text
-    for kind in photo.SIGNATURES:
+    for kind in formats.SIGNATURES:
         assert {"HEIF": "heic"}.get(kind, kind).lower() in text.lower()
         assert f"image/{ {'HEIF': 'heic'}.get(kind, kind).lower() }" in operation["requestBody"]["content"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from model import photo
+from model import formats, photo
 from model.photo import Photo
 from testing.paths import DATA, ROOT
 from tests.model.images import (
@@ -195,12 +195,12 @@ def test_decoder_recognizes_the_heic_brands_of_the_web_page() -> None:
     assert found
     assert [brand for brand, _ in BRANDS if not re.fullmatch(found[1], brand)] == []
     for brand, kind in BRANDS:
-        assert photo.image_format(f"\0\0\0\x10ftyp{brand}".encode()) == kind
+        assert formats.image_format(f"\0\0\0\x10ftyp{brand}".encode()) == kind
 
 
 def test_formats_are_recognized_by_the_first_bytes() -> None:
-    data = {kind: encoded(ASTRONAUT, kind)[: photo.HEAD_BYTES] for kind in FORMATS}
-    assert {kind: photo.image_format(head) for kind, head in data.items()} == {kind: kind for kind in FORMATS}
+    data = {kind: encoded(ASTRONAUT, kind)[: formats.HEAD_BYTES] for kind in FORMATS}
+    assert {kind: formats.image_format(head) for kind, head in data.items()} == {kind: kind for kind in FORMATS}
     for other in (
         b"",
         b"\0" * 600,
@@ -210,7 +210,7 @@ def test_formats_are_recognized_by_the_first_bytes() -> None:
         b"PK\x03\x04",
         b"\0\0\0\x14ftypisom\0\0\0\0mp42meta..heic",
     ):
-        assert photo.image_format(other) is None
+        assert formats.image_format(other) is None
 
 
 def test_digest_depends_on_pixels_and_size_only() -> None:

@@ -7,7 +7,7 @@ from typing import Sequence
 
 import pytest
 
-from model import photo
+from model import formats, photo
 from model.decoding.heif_size import CodedSizes
 from model.errors import ImageTooLarge, RecognitionError, UnreadableImage
 from tests.model.images import ASTRONAUT, PIXELS, decode, difference, encoded, with_orientation
@@ -29,20 +29,20 @@ def test_any_brand_tells_the_format(brand: str, kind: str) -> None:
     data = encoded(ASTRONAUT, kind)
     for major, compatible in ((brand, ()), ("none", (brand,)), ("none", ("isom", "mp42", brand)), (brand, (brand,))):
         changed = branded(data, major, compatible)
-        assert photo.image_format(changed[: photo.HEAD_BYTES]) == kind
+        assert formats.image_format(changed[: formats.HEAD_BYTES]) == kind
         assert difference(decode(changed), decode(data)) == 0
 
 
 def test_other_brands_are_not_images() -> None:
     for brand in ("isom", "mp42", "qt  ", "crx ", "jp2 ", "avci", "dash", "\0\0\0\0"):
-        assert photo.image_format(branded(encoded(ASTRONAUT, "HEIF"), brand, (brand, "iso8"))) is None
+        assert formats.image_format(branded(encoded(ASTRONAUT, "HEIF"), brand, (brand, "iso8"))) is None
 
 
 def test_brand_at_the_end_of_a_long_list() -> None:
     brands = b"none" * 100 + b"MiHE"
     head = struct.pack(">I", 16 + len(brands)) + b"ftypnone\0\0\0\0" + brands
-    assert photo.image_format(head) == "HEIF"
-    assert photo.image_format(head[:-4] + b"none" + b"heic" * 10) is None  # these are in the next box
+    assert formats.image_format(head) == "HEIF"
+    assert formats.image_format(head[:-4] + b"none" + b"heic" * 10) is None  # these are in the next box
 
 
 @pytest.mark.parametrize("kind", KINDS)

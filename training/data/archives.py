@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 from tqdm import tqdm
 
-from model.photo import HEAD_BYTES, image_format
+from model.formats import HEAD_BYTES, image_format
 from service.results import Skipped
 from service.system_files import is_system_name
 from training.data.folder_names import LEGACY_ENCODING

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.photo import HEAD_BYTES, image_format
+from model.formats import HEAD_BYTES, image_format
 from service.results import Skipped
 from service.system_files import is_system_name
 from training.data.skipped import (
