@@ -10,7 +10,7 @@ from api import bodies, forms
 from api.bodies import Body, parse_object, read_body
 from api.errors import BadParameter, BadRequest, EmptyUpload, TooLarge
 from api.lambda_events import Request
-from api.parameters import Values, parse_options
+from api.parameters import Values, parse_collection, parse_options
 from api.photo_text import decode_image, is_photo, photo_bytes
 from service.results import IdentifyOptions, UploadedPhoto
 
@@ -149,7 +149,8 @@ def _photo(data: bytes) -> bytes:
 
 
 def _values(fields: Values, request: Request) -> Values:
-    """Return all parameters. One in the query precedes a field with its name."""
+    """Return all parameters. One in the query precedes a field with its name, which has to be valid all the same."""
+    parse_collection(fields)
     return {**fields, **request.query}
 
 
