@@ -28,11 +28,12 @@ from testing.emulator import Emulator
 from testing.events import upload
 from testing.paths import DATA, ROOT, SAMPLES
 from testing.servers import moto
+from training.publishing.collections import Access
 from training.publishing.publish import publish
 
 HANDLERS = {"baseline": "benchmarks.baseline.handle", "ours": "handler.handle"}
 BASELINE_FILE = ROOT / "build/baseline.pt"
-MODEL_BUCKET, BASELINE_BUCKET, BASELINE_KEY = "models", "baseline", "model.pt"
+MODEL_BUCKET, PEOPLE_BUCKET, BASELINE_BUCKET, BASELINE_KEY = "models", "people", "baseline", "model.pt"
 SAMPLE = SAMPLES / "Kofi_Annan_0006.jpg"
 
 
@@ -63,8 +64,10 @@ def photos() -> dict[str, bytes]:
     """JPEG files of the comparison, by their labels in the tables. Without the data folder from sample photos."""
     portrait, group = DATA / "photos" / "angelina_jolie.jpg", DATA / "photos" / "multiface.jpg"
     large = Image.open(portrait if portrait.exists() else SAMPLES / "astronaut.jpg").convert("RGB")
+    person = DATA / "photos" / "Rohit_Sharma_0005.jpg"
     return {
         "250 px": SAMPLE.read_bytes(),
+        "452 px": person.read_bytes() if person.exists() else jpeg(scaled(large, 452, 452)),
         "640 px": jpeg(scaled(large, 520, 640)),
         "1.6 x 2 k": jpeg(scaled(large, 1665, 2048)),
         "12 MP": jpeg(scaled(large, 3122, 3840)),
@@ -85,7 +88,10 @@ def use_s3(url: str) -> None:
 
 @contextmanager
 def storage() -> Iterator[None]:
-    """Run a local S3 that holds both models, and set the environment so that this and child processes use it."""
+    """Run a local S3 that holds both models and a collection of 610 people that can change.
+
+    Sets the environment so that this and child processes use it.
+    """
     if not BASELINE_FILE.exists():
         BASELINE_FILE.parent.mkdir(exist_ok=True)
         home = {"TORCH_HOME": str(DATA / "torch")} if (DATA / "torch").exists() else {}
@@ -93,12 +99,14 @@ def storage() -> Iterator[None]:
         subprocess.run(command, env={**os.environ, **home}, check=True)
     with moto() as url:
         use_s3(url)
-        os.environ.update(BUCKET=BASELINE_BUCKET, KEY=BASELINE_KEY)
+        os.environ.update(BUCKET=BASELINE_BUCKET, KEY=BASELINE_KEY, GALLERY_URI=f"s3://{PEOPLE_BUCKET}")
         s3 = boto3.client("s3")
-        for bucket in (BASELINE_BUCKET, MODEL_BUCKET):
+        for bucket in (BASELINE_BUCKET, MODEL_BUCKET, PEOPLE_BUCKET):
             s3.create_bucket(Bucket=bucket)
         s3.upload_file(str(BASELINE_FILE), BASELINE_BUCKET, BASELINE_KEY)
         publish(Path(BUNDLED), f"s3://{MODEL_BUCKET}")
+        galleries = Access(f"s3://{PEOPLE_BUCKET}", BUNDLED).galleries
+        galleries.restore(galleries.snapshot().gallery, None)
         yield
 
 
