@@ -2,6 +2,7 @@
 
 module      measures                                                            figures are in
 bench       speed compared with the baseline (baseline)                         README, results.md, docs/engine.md
+start_reads files and megabytes that a cold start reads                         docs/deploy.md
 served      accuracy of the served path, end to end                             docs/engine.md
 crowds      people found in photos of groups, time and memory (photo_cost)      docs/engine.md
 soak        memory and speed over many requests                                 docs/reliability.md

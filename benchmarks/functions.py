@@ -106,7 +106,7 @@ def storage() -> Iterator[None]:
         s3.upload_file(str(BASELINE_FILE), BASELINE_BUCKET, BASELINE_KEY)
         publish(Path(BUNDLED), f"s3://{MODEL_BUCKET}")
         galleries = Access(f"s3://{PEOPLE_BUCKET}", BUNDLED).galleries
-        galleries.restore(galleries.snapshot().gallery, None)
+        galleries.restore(galleries.snapshot().gallery.loaded(), None)
         yield
 
 
