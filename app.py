@@ -35,6 +35,7 @@ from storage.blobs import BlobStore, open_blobs
 from storage.engine import Engine
 from storage.live import LiveModel
 from storage.live_collections import LiveCollections
+from storage.networks import BUNDLED
 from storage.s3_settings import BULK_POLICY, SERVING_POLICY
 
 MAX_OBJECT_BYTES = 15 << 20  # of a photo in a bucket that a client of Rekognition names
@@ -87,9 +88,7 @@ def create_app(settings: Settings, live: LiveModel | None = None) -> App:
     limit_convolution_cache()
     if settings.memory_mb and not settings.threads_set:
         use_threads(settings.memory_mb)
-    galleries = Galleries(
-        live or LiveModel.at(settings.model_uri, s3_settings_from_env), _collections(settings), settings.collection
-    )
+    galleries = Galleries(live or _live_model(settings), _collections(settings), settings.collection)
     wait_for_people = galleries.prefetch()
     detector = Detector()
     faces = FaceService(galleries, detector, settings.strictness)
@@ -159,6 +158,12 @@ def compose(
         batches=Batches(PhotoIdentifier(services.faces, telemetry), services.people, open_bucket),
         telemetry=telemetry,
     )
+
+
+def _live_model(settings: Settings) -> LiveModel:
+    uri = settings.model_uri or BUNDLED
+    # The environment is read again each time: Lambda renews the credentials in it.
+    return LiveModel(lambda: open_blobs(uri, s3_settings_from_env(), SERVING_POLICY), refresh=uri != BUNDLED)
 
 
 def _collections(settings: Settings) -> Engine | None:

@@ -1,11 +1,12 @@
 """Fast start of the Lambda function.
 
-Modules that no request needs are not executed, and the model is loaded in a thread while the modules of the app are
-imported. docs/engine.md has the measured times.
+Modules that no request needs are not executed, and Python's garbage collector rests until the app is there.
+docs/engine.md has the measured times.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -21,8 +22,6 @@ UNUSED = (
     *("torch.distributions", "torch.hub", "torch.onnx", "torch.optim", "torch.quantization", "torch.utils.data"),
     *("numpy.ctypeslib", "numpy.fft", "numpy.ma", "numpy.polynomial", "numpy.random"),
 )
-# Seconds. With Python's 0.005 the thread that loads the model waits so long for the imports after each of its reads.
-SWITCH_INTERVAL = 0.0005
 
 
 class LazyFinder(MetaPathFinder):
@@ -41,18 +40,12 @@ def start() -> App:
     Call before anything imports numpy or torch.
     """
     sys.meta_path.insert(0, LazyFinder())
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL)
-
-    from settings import Settings, s3_settings_from_env
-    from storage.live import LiveModel
-
-    settings = Settings.from_env()
-    live = LiveModel.at(settings.model_uri, s3_settings_from_env)
-    live.prefetch()
+    gc.disable()  # nearly all objects that imports create stay, and it would look at them again and again
 
     from app import create_app
+    from settings import Settings
 
-    app = create_app(settings, live)
-    sys.setswitchinterval(interval)
+    app = create_app(Settings.from_env())
+    gc.enable()
+    gc.freeze()  # the collections of requests need not look at them either
     return app

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from contextlib import suppress
 from typing import Callable, NamedTuple
 
 from model.errors import FormatError
 from storage.background import Task, in_background
-from storage.blobs import BlobStore, open_blobs
+from storage.blobs import BlobStore
 from storage.cache import CachedStore
 from storage.errors import NothingLoaded, StorageError, StorageUnreachable
 from storage.fields import describe
-from storage.networks import BUNDLED, Pointer, Snapshot, load_version, read_pointer
-from storage.s3_settings import SERVING_POLICY, S3Settings
+from storage.networks import Pointer, Snapshot, load_version, read_pointer
+from storage.s3_settings import SERVING_POLICY
 
 RETRY = 5  # seconds between two attempts to load while nothing is loaded
 REFRESH = 60  # seconds between two readings of the pointer while a version is loaded
@@ -61,29 +60,9 @@ class LiveModel:
         self._state = _State(None)
         self._checked = 0.0
         self._busy = False
-        self._prefetch: threading.Thread | None = None
-
-    @classmethod
-    def at(cls, uri: str, s3_settings: Callable[[], S3Settings]) -> LiveModel:
-        """uri: folder or s3://bucket/prefix, empty for the bundled model; s3_settings: reads them again each time,
-        because Lambda renews the credentials.
-        """
-        return cls(lambda: open_blobs(uri or BUNDLED, s3_settings(), SERVING_POLICY), refresh=uri not in ("", BUNDLED))
-
-    def prefetch(self) -> None:
-        """Begin to load in a thread. The first `get` waits for it."""
-
-        def load() -> None:
-            self._state = self._load()
-
-        self._prefetch = threading.Thread(target=load, name="prefetch", daemon=True)
-        self._prefetch.start()
 
     def get(self) -> Snapshot:
         """Return the version to serve. Raises NothingLoaded."""
-        if self._prefetch is not None:
-            self._prefetch.join()
-            self._prefetch = None
         if self._state.snapshot is None:
             if self._due(RETRY):
                 self._state = self._load()

@@ -6,6 +6,7 @@ it takes a sixth of a cold start.
 
 from __future__ import annotations
 
+import io
 import math
 import random
 import re
@@ -81,16 +82,15 @@ class ObjectReader:
         until = min(time.monotonic() + self._policy.total, math.inf if deadline is None else deadline)
         wanted = _Wanted(key, etag, version)
         with closing(self._response(wanted, until)) as response, self._errors(key):
-            chunks, size = [], 0
+            content = io.BytesIO()
             for chunk in response.stream(CHUNK, decode_content=False):
-                chunks.append(chunk)
-                size += len(chunk)
-                if limit is not None and size > limit:
+                content.write(chunk)
+                if limit is not None and content.tell() > limit:
                     raise TOO_LARGE.error(key=key, uri=self._location.uri, limit=limit)
                 self._time_left(key, until)
         if response.status == 304:
             return None
-        return Blob(b"".join(chunks), response.headers.get("ETag", "").strip('"'))
+        return Blob(content.getvalue(), response.headers.get("ETag", "").strip('"'))
 
     def close(self) -> None:
         self._pool.clear()

@@ -32,7 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "service": ("storage", "model"),
     "api": (*RESULTS, "model.calibration.STRICTNESS"),
     "app": ("api", "service", "storage", "model", "settings"),
-    "startup": ("app", "storage", "settings"),
+    "startup": ("app", "settings"),
     "handler": ("startup",),
     "settings": (
         "storage.addresses",

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from pathlib import Path
-
-import pytest
 
 from startup import UNUSED
-from storage.errors import NothingLoaded
-from storage.live import LiveModel
-from storage.networks import BUNDLED, POINTER
-from storage.s3_settings import S3Settings
 from testing.paths import ROOT
 
 # A function that has answered two requests, in a process of its own, because modules are imported once.
@@ -54,14 +46,5 @@ def test_unused_modules_can_be_used_all_the_same() -> None:
     assert run(f"import handler, numpy, torch; print({uses})").startswith("1.0 -- SGD ")
 
 
-def test_the_first_use_waits_for_the_model() -> None:
-    live = LiveModel.at("", S3Settings)
-    live.prefetch()
-    assert live.get().version == json.loads((Path(BUNDLED) / POINTER).read_bytes())["version"]
-
-
-def test_the_first_use_reports_a_model_that_cannot_be_loaded(tmp_path: Path) -> None:
-    live = LiveModel.at(str(tmp_path / "missing"), S3Settings)
-    live.prefetch()
-    with pytest.raises(NothingLoaded):
-        live.get()
+def test_garbage_is_collected_once_the_app_is_there() -> None:
+    assert run("import handler, gc; print(gc.isenabled(), gc.get_freeze_count() > 10_000)") == "True True"
