@@ -248,6 +248,32 @@ for size in (KEPT // 2, 4 * KEPT):
 """
 
 
+FREED_AGAIN = """
+import psutil
+from model.freed_memory import KEPT, release_freed_memory
+from model.processor import keep_freed_memory
+
+keep_freed_memory()
+megabyte = 1 << 20
+filled = [bytearray(megabyte) for _ in range(4 * KEPT // megabyte)]
+last = bytearray(megabyte)  # above the hole that the others leave
+del filled
+for _ in range(2):
+    some = [bytearray(megabyte) for _ in range(KEPT // 2 // megabyte)]
+    del some
+    before = psutil.Process().memory_info().rss
+    release_freed_memory()
+    print(before - psutil.Process().memory_info().rss)
+"""
+
+
+def test_what_is_released_is_not_released_again_with_each_photo() -> None:
+    """The next photos take their memory from the released holes, and would map it anew each time."""
+    first, second = (int(released) for released in output(FREED_AGAIN).split())
+    assert first > 3 * KEPT
+    assert second < KEPT // 8
+
+
 FREED_GIGABYTES = """
 import ctypes
 import psutil
