@@ -18,7 +18,8 @@ import sysconfig
 from pathlib import Path
 from typing import Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
+from testing.paths import ROOT
+
 PACKAGES = Path(sysconfig.get_path("purelib"))
 START = """
 import handler
@@ -29,7 +30,6 @@ photo = (SAMPLES / "Kofi_Annan_0006.jpg").read_bytes()
 assert handler.handle(upload(photo), SimpleNamespace(aws_request_id="request-1"))["statusCode"] == 200
 """
 CUDA = ("libtorch_cuda", "libc10_cuda", "libcudart", "libnv", "libcaffe2_nvrtc")
-MODEL, CODE = "model", "this project"
 
 
 def group(path: Path) -> str:
@@ -40,8 +40,8 @@ def group(path: Path) -> str:
         name = path.relative_to(PACKAGES).parts[0].partition(".")[0]
         return name if name in ("torch", "numpy") else "other packages"
     if ROOT / "model" / "bundled" in path.parents:
-        return MODEL
-    return CODE if ROOT in path.parents else "Python"
+        return "model"
+    return "this project" if ROOT in path.parents else "Python"
 
 
 def files() -> Iterator[Path]:
@@ -69,6 +69,7 @@ def cached_bytes(path: Path, libc: ctypes.CDLL) -> int:
 def main() -> None:
     everything, libc = list(files()), ctypes.CDLL(None, use_errno=True)
     environment = {**os.environ, "MODEL_URI": "", "OMP_NUM_THREADS": "1"}
+    # Not by `drop_file_cache` of functions.py: importing that module would read torch and numpy, and keep them mapped.
     os.sync()
     Path("/proc/sys/vm/drop_caches").write_text("1")
     subprocess.run([sys.executable, "-c", START], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)

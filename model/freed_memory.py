@@ -8,7 +8,6 @@ from pathlib import Path
 
 KEPT = 64 << 20  # bytes. Photos of few people leave less
 
-
 # Resident bytes that are not in glibc's heap. Released holes stay free in its figures, so these alone would not do.
 _other: int | None = None
 

@@ -136,7 +136,7 @@ class EmbeddingNetwork:
             self._cohort = {name: strangers[name] for name in (MOBILE, *ORDER)}  # the features are for training
         except (RuntimeError, AttributeError, KeyError, ValueError) as error:
             raise _incomplete() from error
-        # It takes 0.1 s and does not hold Python's interpreter lock. MobileFaceNet decides most faces alone.
+        # Packing takes 0.1 s and does not hold Python's interpreter lock. MobileFaceNet decides most faces alone.
         thread = ThreadPoolExecutor(1)
         self._packed = thread.submit(self._pack, prepare)
         thread.shutdown(wait=False)
