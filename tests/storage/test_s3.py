@@ -303,6 +303,7 @@ def test_a_write_whose_response_is_lost(store: BlobStore, proxy: Proxy) -> None:
 def test_the_same_bytes_of_another_writer_are_a_conflict(store: BlobStore, proxy: Proxy, settings: S3Settings) -> None:
     old = store.get(KEY).etag
     with open_blobs(store.uri, settings) as other:
+        other.put("other", b"")  # creates its client, which may take longer than the first write waits for a response
         lose_first_response(proxy, KEY, lambda: other.put(KEY, b"new"))
         with pytest.raises(BlobConflict):
             store.put(KEY, b"new", if_match=old)
